@@ -1,0 +1,1 @@
+"""Where is it kept? boto3 only."""

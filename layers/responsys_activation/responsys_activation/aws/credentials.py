@@ -1,0 +1,57 @@
+"""What are a connector's user name and password? A Secrets Manager secret each."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from responsys_activation.aws.faults import aws_call, error_code
+from responsys_activation.outcome import ErrorCode
+from responsys_activation.responsys.errors import LoginRefusedError
+from responsys_activation.responsys.http import REFUSAL_MEMORY
+from responsys_activation.responsys.login import Credentials
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+__all__ = ["SecretCredentials"]
+
+
+class SecretCredentials:
+    """Reads one secret, anew at each call: logins are rare, and a rotated secret must count at once."""
+
+    def __init__(self, secret_id: str, client: SecretsManagerClient) -> None:
+        self._secret_id = secret_id
+        self._client = client
+
+    def __call__(self) -> Credentials:
+        """Read user name and password.
+
+        Raises
+        ------
+        LoginRefusedError
+            There is no such secret, or it does not hold the two: a person must mend it.
+        AwsUnavailableError
+            Secrets Manager did not answer.
+        """
+        with aws_call(f"Secrets Manager get {self._secret_id}"):
+            try:
+                secret = self._client.get_secret_value(SecretId=self._secret_id)
+            except ClientError as exc:
+                if error_code(exc) == "ResourceNotFoundException":
+                    raise _unusable(f"no secret {self._secret_id}") from exc
+                raise
+        try:
+            document = json.loads(secret.get("SecretString", ""))
+            username, password = document["username"], document["password"]
+        except (ValueError, TypeError, KeyError):
+            raise _unusable(f"secret {self._secret_id} must hold JSON with username and password") from None
+        if not (isinstance(username, str) and username and isinstance(password, str) and password):
+            raise _unusable(f"secret {self._secret_id}: username and password must be texts, not empty")
+        return Credentials(username, password, secret.get("VersionId", ""))
+
+
+def _unusable(reason: str) -> LoginRefusedError:
+    return LoginRefusedError(ErrorCode.INVALID_CREDENTIALS, clock=REFUSAL_MEMORY, title=reason)

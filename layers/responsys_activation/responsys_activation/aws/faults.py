@@ -1,0 +1,40 @@
+"""When is an AWS call a fault that a retry may cure?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+__all__ = ["CLIENT_CONFIG", "AwsUnavailableError", "aws_call", "error_code"]
+
+# Short limits: an AWS call that hangs must not eat the time that settling the batch needs.
+CLIENT_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
+
+
+class AwsUnavailableError(Exception):
+    """An AWS service did not do what was asked; the same call may go through later."""
+
+
+@contextmanager
+def aws_call(what: str) -> Iterator[None]:
+    """Turn boto3's errors into one.
+
+    Raises
+    ------
+    AwsUnavailableError
+        Names what was tried and AWS's error code; never a value.
+    """
+    try:
+        yield
+    except (ClientError, BotoCoreError) as exc:
+        raise AwsUnavailableError(f"{what}: {error_code(exc)}") from exc
+
+
+def error_code(exc: BaseException | None) -> str:
+    """Give AWS's error code, else the error's type."""
+    if isinstance(exc, ClientError):
+        return exc.response.get("Error", {}).get("Code", "")
+    return type(exc).__name__

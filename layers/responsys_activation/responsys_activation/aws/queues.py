@@ -1,0 +1,150 @@
+"""Where do messages wait? Sending to the dead-letter queues, and putting off the return of a received message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from responsys_activation.aws.faults import AwsUnavailableError, aws_call
+from responsys_activation.observability import logger
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import ChangeMessageVisibilityBatchRequestEntryTypeDef as VisibilityEntry
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef as SendEntry
+
+__all__ = ["DeadLetter", "DeadLetterQueue", "SourceQueue"]
+
+_MAXIMUM_ENTRIES = 10
+_MAXIMUM_BATCH_BYTES = 1_048_576
+_PARALLEL_CALLS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message on its way to a dead-letter queue.
+
+    Attributes
+    ----------
+    attributes : Mapping of str to str
+        Message attributes; no value is empty, SQS takes none.
+    delay : int
+        Seconds, 0 to 900.
+    """
+
+    body: str
+    attributes: Mapping[str, str]
+    delay: int = 0
+
+    def size(self) -> int:
+        """Give the bytes that SQS counts."""
+        attributes = sum(len(name) + len("String") + len(value.encode()) for name, value in self.attributes.items())
+        return len(self.body.encode("utf-8", "surrogatepass")) + attributes
+
+
+class DeadLetterQueue:
+    """A queue that messages are moved to."""
+
+    def __init__(self, url: str, client: SQSClient) -> None:
+        self._url = url
+        self._client = client
+
+    def send(self, letters: Sequence[DeadLetter]) -> list[bool]:
+        """Send them all, in as few calls as SQS allows.
+
+        Returns
+        -------
+        list of bool
+            By position: SQS has it. Where false, the message must not be deleted from where it came.
+        """
+        if not letters:
+            return []
+        safe = [False] * len(letters)
+        with ThreadPoolExecutor(_PARALLEL_CALLS) as pool:
+            for accepted in pool.map(lambda positions: self._send_batch(letters, positions), _batches(letters)):
+                for position in accepted:
+                    safe[position] = True
+        return safe
+
+    def _send_batch(self, letters: Sequence[DeadLetter], positions: Sequence[int]) -> list[int]:
+        entries: list[SendEntry] = [
+            {
+                "Id": str(position),
+                "MessageBody": letters[position].body,
+                "DelaySeconds": letters[position].delay,
+                "MessageAttributes": {
+                    name: {"DataType": "String", "StringValue": value}
+                    for name, value in letters[position].attributes.items()
+                },
+            }
+            for position in positions
+        ]
+        try:
+            with aws_call(f"SQS send to {self._url}"):
+                answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
+        except AwsUnavailableError as exc:
+            logger.error("dead-letter queue did not take messages", extra={"fault": str(exc), "messages": len(entries)})
+            return []
+        if failed := answer.get("Failed"):
+            codes = sorted({failure["Code"] for failure in failed})
+            logger.error("dead-letter queue refused messages", extra={"fault": codes, "messages": len(failed)})
+        return [int(entry["Id"]) for entry in answer.get("Successful", [])]
+
+
+class SourceQueue:
+    """A queue that messages were received from."""
+
+    def __init__(self, url: str, client: SQSClient) -> None:
+        self._url = url
+        self._client = client
+
+    @property
+    def name(self) -> str:
+        """The queue's name, as the last part of its ARN says it."""
+        return self._url.rpartition("/")[2]
+
+    def put_off(self, delays: Sequence[tuple[str, int]]) -> None:
+        """Let received messages come back after their delay instead of the queue's visibility timeout.
+
+        A failure is only logged: the message comes back all the same, later.
+
+        Parameters
+        ----------
+        delays : sequence of (receipt handle, seconds)
+        """
+        chunks = [delays[start : start + _MAXIMUM_ENTRIES] for start in range(0, len(delays), _MAXIMUM_ENTRIES)]
+        if chunks:
+            with ThreadPoolExecutor(_PARALLEL_CALLS) as pool:
+                list(pool.map(self._put_off_batch, chunks))
+
+    def _put_off_batch(self, delays: Sequence[tuple[str, int]]) -> None:
+        entries: list[VisibilityEntry] = [
+            {"Id": str(position), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
+            for position, (handle, seconds) in enumerate(delays)
+        ]
+        try:
+            with aws_call(f"SQS change visibility on {self._url}"):
+                failed = self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries).get("Failed")
+        except AwsUnavailableError as exc:
+            logger.warning("back-off not set", extra={"fault": str(exc), "messages": len(entries)})
+            return
+        if failed:
+            codes = sorted({failure["Code"] for failure in failed})
+            logger.warning("back-off not set", extra={"fault": codes, "messages": len(failed)})
+
+
+def _batches(letters: Sequence[DeadLetter]) -> Iterator[list[int]]:
+    """Cut into what one SendMessageBatch takes: 10 entries, 1 MiB."""
+    batch: list[int] = []
+    size = 0
+    for position, letter in enumerate(letters):
+        letter_size = letter.size()
+        if batch and (len(batch) == _MAXIMUM_ENTRIES or size + letter_size > _MAXIMUM_BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(position)
+        size += letter_size
+    if batch:
+        yield batch

@@ -1,0 +1,78 @@
+"""Which Responsys account, profile list and identifier?"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from responsys_activation.membership import EventName
+
+__all__ = ["Connector", "IdentifierType", "InvalidConnectorError", "ProfileList", "read_connector"]
+
+_Text = Annotated[str, StringConstraints(pattern=r"\S")]
+
+
+class InvalidConnectorError(ValueError):
+    """The connector's settings cannot be used; the text names the field."""
+
+
+class IdentifierType(StrEnum):
+    """By what Responsys finds the recipient."""
+
+    RIID = "RIID"
+    HASHED_EMAIL = "HASHED_EMAIL"
+    CRM_ID = "CRM_ID"
+    EMAIL = "EMAIL"
+    EMAIL_MD5 = "EMAIL_MD5"
+    MOBILE_NUMBER = "MOBILE_NUMBER"
+
+
+class ProfileList(BaseModel):
+    """The list that the recipients are members of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: _Text
+    folder: _Text | None = None
+
+
+class Connector(BaseModel):
+    """One Responsys account, profile list and identifier type: the JSON kept in SSM.
+
+    Attributes
+    ----------
+    requests_per_minute : int or None
+        Most API requests a minute; ``None``: the account's own limit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    auth_endpoint: Annotated[_Text, Field(alias="authEndpoint")]
+    credentials_secret_id: Annotated[_Text, Field(alias="credentialsSecretId")]
+    profile_list: Annotated[ProfileList, Field(alias="profileList")]
+    identifier_type: Annotated[IdentifierType, Field(alias="identifierType")]
+    default_event_name: Annotated[EventName | None, Field(alias="defaultEventName")] = None
+    event_names: Annotated[dict[str, EventName], Field(alias="eventNames")] = {}
+    requests_per_minute: Annotated[int | None, Field(alias="requestsPerMinute", ge=1)] = None
+
+    def event_name_for(self, segment_id: str) -> str | None:
+        """Name the custom event of an audience or journey; ``None`` when there is none."""
+        return self.event_names.get(segment_id, self.default_event_name)
+
+
+def read_connector(text: str) -> Connector:
+    """Read a connector's JSON.
+
+    Raises
+    ------
+    InvalidConnectorError
+        Not JSON, or a field is missing, unknown or wrong; the text names it.
+    """
+    try:
+        return Connector.model_validate_json(text)
+    except ValidationError as exc:
+        errors = exc.errors(include_url=False, include_input=False, include_context=False)
+        reasons = (f"{'.'.join(str(part) for part in error['loc']) or 'settings'}: {error['msg']}" for error in errors)
+        raise InvalidConnectorError("; ".join(reasons)) from None

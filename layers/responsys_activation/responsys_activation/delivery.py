@@ -1,0 +1,198 @@
+"""What happens to a batch, from its first record to its last outcome?
+
+``received = delivered + duplicate + throttled + rejected + retried``: every record ends in one
+:class:`~responsys_activation.settling.Ending`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import requests
+
+from responsys_activation.aws.connector_settings import ConnectorSettings, UnknownConnectorError
+from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.connector import Connector, InvalidConnectorError
+from responsys_activation.custom_event import CustomEvent, UnmappableError, custom_event
+from responsys_activation.dispatch import Lane, dispatch
+from responsys_activation.endpoint import TrustedDomains, UntrustedEndpointError
+from responsys_activation.membership import InvalidMessageError, Membership, read_membership
+from responsys_activation.outcome import ErrorCode, Outcome, Rejected, Retried
+from responsys_activation.planning import Outgoing, PlannedRequest, plan_requests
+from responsys_activation.received import ReceivedMessage, read_record
+from responsys_activation.reporting import Reporting
+from responsys_activation.responsys.events import EventReply, trigger_custom_event
+from responsys_activation.responsys.login import Token
+from responsys_activation.responsys.session import Session
+from responsys_activation.settling import NOT_KNOWN, Ending, Settling
+
+__all__ = ["Delivery"]
+
+# Kept back from the invocation's time for settling: a start, and what moving a batch to a queue takes at worst.
+_SETTLING_SECONDS = 5.0
+_SETTLED_A_SECOND = 500
+
+
+_Addressed = tuple[ReceivedMessage, Membership]
+
+
+class Delivery:
+    """Takes batches of membership messages to Responsys.
+
+    Parameters
+    ----------
+    open_session : callable
+        Gives a connector's session, from its name and settings; called once for each version of the settings.
+    maximum_age : float
+        Seconds after which a message that could not be sent is rejected.
+    in_flight : int
+        Most requests to Responsys at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        connector_settings: ConnectorSettings,
+        open_session: Callable[[str, Connector], Session],
+        http: requests.Session,
+        trusted: TrustedDomains,
+        settling: Settling,
+        reporting: Reporting,
+        maximum_age: float,
+        in_flight: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._connector_settings = connector_settings
+        self._open_session = open_session
+        self._http = http
+        self._trusted = trusted
+        self._settling = settling
+        self._reporting = reporting
+        self._maximum_age = maximum_age
+        self._in_flight = in_flight
+        self._clock = clock
+        self._sessions: dict[str, tuple[Connector, Session]] = {}
+
+    def deliver(self, records: Sequence[Mapping[str, Any]], seconds_left: float) -> dict[str, Any]:
+        """Deliver one batch.
+
+        Parameters
+        ----------
+        records : sequence of Mapping
+            ``Records`` of an SQS event.
+        seconds_left : float
+            Until Lambda ends the invocation.
+
+        Returns
+        -------
+        dict
+            The partial batch response: only what is ``retried`` stays on its queue.
+        """
+        now = self._clock()
+        deadline = now + seconds_left - _SETTLING_SECONDS - len(records) / _SETTLED_A_SECOND
+        endings: list[Ending] = []
+        lanes = [
+            self._lane(name, connector, plan_requests(outgoing))
+            for name, connector, outgoing in self._map(self._read(records, now, endings), now, endings)
+        ]
+        for answer in dispatch(lanes, in_flight=self._in_flight, deadline=deadline, clock=self._clock):
+            self._reporting.request_ended(answer)
+            endings.extend(
+                Ending(item.message, outcome, answer.connector, item.event.event_name)
+                for item, outcome in zip(answer.request.items, answer.outcomes, strict=True)
+            )
+        settled = self._settling.settle(endings)
+        self._reporting.batch_ended(len(records), settled, self._clock() - now)
+        retried = [ending.message.message_id for ending in settled if isinstance(ending.outcome, Retried)]
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in retried]}
+
+    def _read(self, records: Sequence[Mapping[str, Any]], now: float, endings: list[Ending]) -> Iterator[_Addressed]:
+        """Yield the readable memberships; the others end here."""
+        for record in records:
+            message = read_record(record, now)
+            try:
+                membership = read_membership(message.body)
+            except InvalidMessageError as exc:
+                endings.append(Ending(message, Rejected(ErrorCode.INVALID_MESSAGE, str(exc))))
+                continue
+            yield message, membership
+
+    def _map(
+        self, addressed: Iterable[_Addressed], now: float, endings: list[Ending]
+    ) -> Iterator[tuple[str, Connector, list[Outgoing]]]:
+        """Yield each connector with its custom events; what has no connector or no mapping ends here."""
+        by_connector: defaultdict[str, list[_Addressed]] = defaultdict(list)
+        for item in addressed:
+            by_connector[item[1].connector].append(item)
+        for name, items in by_connector.items():
+            connector = self._connector(name)
+            if not isinstance(connector, Connector):
+                endings.extend(
+                    Ending(message, connector, name, membership.event_name or NOT_KNOWN)
+                    for message, membership in items
+                )
+                continue
+            outgoing: list[Outgoing] = []
+            for message, membership in items:
+                event = self._event(message, membership, connector, now)
+                if isinstance(event, CustomEvent):
+                    happened_at = membership.occurred_at.timestamp() if membership.occurred_at else message.arrived_at
+                    outgoing.append(Outgoing(message, event, happened_at))
+                else:
+                    event_name = membership.event_name or connector.event_name_for(membership.segment.id)
+                    endings.append(Ending(message, event, name, event_name or NOT_KNOWN))
+            self._reporting.connector_used(name, sum(item.event.variables_overridden for item in outgoing))
+            yield name, connector, outgoing
+
+    def _event(
+        self, message: ReceivedMessage, membership: Membership, connector: Connector, now: float
+    ) -> CustomEvent | Outcome:
+        """Give a message's custom event, or how it ends that can have none."""
+        if now - message.first_received_at > self._maximum_age:
+            return Rejected(ErrorCode.EXPIRED, last_error_code=message.last_error_code)
+        try:
+            return custom_event(membership, connector)
+        except UnmappableError as exc:
+            return Rejected(exc.error_code, str(exc))
+
+    def _connector(self, name: str) -> Connector | Outcome:
+        """Give the connector's settings, or how the messages end that name it."""
+        try:
+            connector = self._connector_settings.read(name)
+            self._trusted.base_url(connector.auth_endpoint)
+        except UnknownConnectorError as exc:
+            return Rejected(ErrorCode.UNKNOWN_CONNECTOR, str(exc))
+        except InvalidConnectorError as exc:
+            return Rejected(ErrorCode.INVALID_CONNECTOR, f"connector {name}: {exc}")
+        except UntrustedEndpointError as exc:
+            return Rejected(ErrorCode.UNTRUSTED_ENDPOINT, f"connector {name}: authEndpoint: {exc}")
+        except AwsUnavailableError:
+            return Retried(ErrorCode.AWS_UNAVAILABLE)
+        return connector
+
+    def _lane(self, name: str, connector: Connector, planned: Sequence[PlannedRequest]) -> Lane:
+        session = self._session(name, connector)
+
+        def send(request: PlannedRequest, deadline: float) -> EventReply:
+            def post(token: Token) -> EventReply:
+                return trigger_custom_event(
+                    self._http,
+                    token,
+                    request.event_name,
+                    [item.event.recipient_json for item in request.items],
+                    request_id=request.request_id,
+                    seconds_left=deadline - self._clock(),
+                )
+
+            return session.call(post, deadline=deadline)
+
+        return Lane(name, send, deque(planned))
+
+    def _session(self, name: str, connector: Connector) -> Session:
+        known = self._sessions.get(name)
+        if known is None or known[0] != connector:
+            known = self._sessions[name] = (connector, self._open_session(name, connector))
+        return known[1]

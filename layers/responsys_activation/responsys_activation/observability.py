@@ -1,0 +1,69 @@
+"""How does the outside see what happens? The one logger and the metrics of an invocation.
+
+Nothing here ever gets a message body, an identifier, a credential or a token.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, defaultdict
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
+
+__all__ = ["InvocationMetrics", "logger"]
+
+logger = Logger(use_rfc3339=True, utc=True)
+
+_NAMESPACE = "ResponsysActivation"
+
+Dimensions = tuple[tuple[str, str], ...]
+
+
+class InvocationMetrics:
+    """Gathers an invocation's numbers and writes them as one embedded metric line for each dimension set.
+
+    Ids never become dimensions: connectors, event names and error codes are few.
+    """
+
+    def __init__(self) -> None:
+        self._counts: defaultdict[Dimensions, Counter[str]] = defaultdict(Counter)
+        self._samples: defaultdict[Dimensions, list[tuple[str, float]]] = defaultdict(list)
+        self._lock = threading.Lock()
+
+    def count(self, name: str, value: int = 1, **dimensions: str) -> None:
+        """Add to a counter; a value of 0 makes the counter exist."""
+        with self._lock:
+            self._counts[tuple(dimensions.items())][name] += value
+
+    def milliseconds(self, name: str, seconds: float, **dimensions: str) -> None:
+        """Record one duration."""
+        self._sample(name, seconds * 1000, dimensions)
+
+    def sample(self, name: str, value: float, **dimensions: str) -> None:
+        """Record one number whose distribution matters."""
+        self._sample(name, value, dimensions)
+
+    def flush(self) -> None:
+        """Write everything to standard output, from where CloudWatch takes it."""
+        for dimensions in self._counts.keys() | self._samples.keys():
+            # A provider of its own for each set: the shared one of Powertools would mix dimensions, and "" keeps it
+            # from adding the service where it is not a dimension.
+            provider = AmazonCloudWatchEMFProvider(namespace=_NAMESPACE, service="", metric_set={}, dimension_set={})
+            for name, value in dimensions:
+                provider.add_dimension(name, value)
+            for name, count in self._counts[dimensions].items():
+                provider.add_metric(name, MetricUnit.Count, count)
+            for name, sample in self._samples[dimensions]:
+                provider.add_metric(name, _UNITS.get(name, MetricUnit.Milliseconds), sample)
+            provider.flush_metrics()
+        self._counts.clear()
+        self._samples.clear()
+
+    def _sample(self, name: str, value: float, dimensions: dict[str, str]) -> None:
+        with self._lock:
+            self._samples[tuple(dimensions.items())].append((name, value))
+
+
+_UNITS = {"RecipientsPerRequest": MetricUnit.Count}

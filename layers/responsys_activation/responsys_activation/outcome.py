@@ -1,0 +1,66 @@
+"""How can a message end?
+
+Each received message ends in exactly one outcome:
+``received = delivered + duplicate + throttled + rejected + retried``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["Delivered", "Duplicate", "ErrorCode", "Outcome", "Rejected", "Retried", "Throttled"]
+
+
+class ErrorCode(StrEnum):
+    """Our own codes; everywhere else Responsys's code is reported as it came."""
+
+    TIMEOUT = "TIMEOUT"
+    INVALID_CREDENTIALS = "INVALID_CREDENTIALS"
+    OTHER_ERROR = "OTHER_ERROR"
+    INVALID_MESSAGE = "INVALID_MESSAGE"
+    NO_IDENTIFIER = "NO_IDENTIFIER"
+    UNKNOWN_CONNECTOR = "UNKNOWN_CONNECTOR"
+    INVALID_CONNECTOR = "INVALID_CONNECTOR"
+    UNTRUSTED_ENDPOINT = "UNTRUSTED_ENDPOINT"
+    NO_EVENT_NAME = "NO_EVENT_NAME"
+    EXPIRED = "EXPIRED"
+    OUT_OF_TIME = "OUT_OF_TIME"
+    AWS_UNAVAILABLE = "AWS_UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Responsys answered ``success: true`` for this recipient."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """It had been delivered before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """It cannot be sent now; it replays itself from ThrottledDLQ after ``delay`` seconds."""
+
+    error_code: str
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """It can never be sent as it is; it waits for a person in RejectedDLQ."""
+
+    error_code: str
+    reason: str = ""
+    last_error_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """It stays on its queue and becomes visible again after a back-off."""
+
+    error_code: str
+
+
+Outcome = Delivered | Duplicate | Throttled | Rejected | Retried

@@ -1,0 +1,96 @@
+"""Which recipients share a request, and in what order do requests go?
+
+Pure. Requests are rationed, recipients are not: full requests are worth 200 times as much as single ones.
+"""
+
+from __future__ import annotations
+
+import uuid
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from responsys_activation.custom_event import CustomEvent
+from responsys_activation.received import ReceivedMessage
+
+__all__ = ["MAXIMUM_RECIPIENTS", "MAXIMUM_REQUEST_BYTES", "Outgoing", "PlannedRequest", "plan_requests"]
+
+MAXIMUM_RECIPIENTS = 200  # RECIPIENT_LIMIT_EXCEEDED beyond it
+MAXIMUM_REQUEST_BYTES = 9_900_000  # Responsys cuts the connection beyond 10 MB; the rest is for the body's frame
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message that has become a custom event.
+
+    Attributes
+    ----------
+    happened_at : float
+        Epoch seconds of the membership change; of arrival where upstream names none.
+    """
+
+    message: ReceivedMessage
+    event: CustomEvent
+    happened_at: float
+
+
+@dataclass(slots=True)
+class PlannedRequest:
+    """One request: one event name, no recipient twice.
+
+    Attributes
+    ----------
+    wave : int
+        All requests of a wave may be in flight together; a wave starts when the one before it has ended.
+    request_id : str
+        Sent as ``X-Request-Id`` and logged, also when the same request is made once more.
+    """
+
+    event_name: str
+    wave: int
+    items: list[Outgoing] = field(default_factory=list)
+    size: int = 0
+    request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def has_room_for(self, size: int) -> bool:
+        """Tell whether one more recipient of ``size`` bytes keeps the request within Responsys's limits."""
+        return len(self.items) < MAXIMUM_RECIPIENTS and self.size + size <= MAXIMUM_REQUEST_BYTES
+
+
+def plan_requests(items: Sequence[Outgoing]) -> list[PlannedRequest]:
+    """Group one connector's messages into as few requests as their order allows.
+
+    A recipient's messages go in the order of ``happened_at``, then of arrival, each in a later wave than the one
+    before it. A message takes the first open request of its event that its recipient's order allows, so that later
+    waves fill up with recipients who could have gone earlier instead of leaving a part-filled request behind.
+
+    Returns
+    -------
+    list of PlannedRequest
+        By wave.
+    """
+    last_wave: defaultdict[str, int] = defaultdict(int)
+    open_requests: defaultdict[str, list[PlannedRequest]] = defaultdict(list)
+    planned: list[PlannedRequest] = []
+    for item in sorted(items, key=lambda item: item.happened_at):  # stable: arrival decides between equals
+        event, size = item.event, len(item.event.recipient_json) + 1
+        earliest = last_wave[event.recipient] + 1
+        candidates = open_requests[event.event_name]  # by wave
+        allowed = islice(candidates, bisect_left(candidates, earliest, key=_wave), None)
+        request = next((candidate for candidate in allowed if candidate.has_room_for(size)), None)
+        if request is None:
+            request = PlannedRequest(event.event_name, earliest)
+            planned.append(request)
+            insort(candidates, request, key=_wave)
+        request.items.append(item)
+        request.size += size
+        last_wave[event.recipient] = request.wave
+        if len(request.items) == MAXIMUM_RECIPIENTS:
+            candidates.remove(request)
+    return sorted(planned, key=_wave)
+
+
+def _wave(request: PlannedRequest) -> int:
+    return request.wave

@@ -1,0 +1,166 @@
+"""How is a batch told to the people who watch? One log line a request, one a batch, and the metrics.
+
+Reasons of rejections are logged: they name fields and settings, never values.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+
+from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.dispatch import Answer
+from responsys_activation.observability import InvocationMetrics, logger
+from responsys_activation.outcome import Delivered, Duplicate, Outcome, Rejected, Retried, Throttled
+from responsys_activation.responsys.errors import OutcomeUnknownError, ResponsysError
+from responsys_activation.settling import NOT_KNOWN, Ending
+
+__all__ = ["Reporting"]
+
+_COUNTERS = {
+    Delivered: "EventsDelivered",
+    Duplicate: "EventsDuplicate",
+    Throttled: "EventsThrottled",
+    Rejected: "EventsRejected",
+    Retried: "EventsRetried",
+}
+_LOGGED_REASONS = 5
+
+
+class Reporting:
+    """Logs and counts what the delivery of a batch comes to.
+
+    Parameters
+    ----------
+    service : str
+        The dimension under which the whole function's counters stand.
+    """
+
+    def __init__(self, metrics: InvocationMetrics, *, service: str, clock: Callable[[], float] = time.time) -> None:
+        self._metrics = metrics
+        self._service = service
+        self._clock = clock
+        self._connectors: set[str] = set()
+
+    def login_ended(self, connector: str, *, refused_code: str | None) -> None:
+        """Tell of one login, taken or refused."""
+        self._metrics.count("TokenLogins", connector=connector)
+        self._metrics.count("TokenLoginFailures", int(refused_code is not None), connector=connector)
+        self._metrics.count("TokenLoginFailures", int(refused_code is not None), service=self._service)
+        if refused_code is None:
+            logger.info("logged in", extra={"connector": connector})
+        else:
+            logger.error("login refused", extra={"connector": connector, "errorCode": refused_code})
+
+    def connector_used(self, connector: str, variables_overridden: int) -> None:
+        """Tell of a connector that exists, and how many variables gave way to another property of their name."""
+        self._connectors.add(connector)
+        self._metrics.count("VariablesOverridden", variables_overridden, connector=connector)
+
+    def request_ended(self, answer: Answer) -> None:
+        """Tell of one request, if it was made."""
+        if not answer.sent:
+            return
+        connector, recipients = answer.connector, len(answer.request.items)
+        self._metrics.count("ApiRequests", connector=connector)
+        self._metrics.milliseconds("ApiLatency", answer.seconds, connector=connector)
+        self._metrics.sample("RecipientsPerRequest", recipients, connector=connector)
+        unknown = recipients if isinstance(answer.failure, OutcomeUnknownError) else 0
+        self._metrics.count("OutcomesUnknown", unknown, connector=connector)
+        delivered = [
+            item
+            for item, outcome in zip(answer.request.items, answer.outcomes, strict=True)
+            if isinstance(outcome, Delivered)
+        ]
+        if delivered:
+            # One value a request, its oldest message's: as many values as messages would cost more than the sending.
+            lag = self._clock() - min(item.message.arrived_at for item in delivered)
+            self._metrics.milliseconds("DeliveryLag", lag, connector=connector)
+        fields = {
+            "connector": connector,
+            "eventName": answer.request.event_name,
+            "requestId": answer.request.request_id,
+            "recipients": recipients,
+            "delivered": len(delivered),
+            "milliseconds": round(answer.seconds * 1000),
+        }
+        match answer.failure:
+            case None:
+                logger.info("request answered", extra=fields | _answered(answer))
+            case ResponsysError() as failure:
+                logger.warning(
+                    "request failed",
+                    extra=fields
+                    | {
+                        "status": failure.status,
+                        "correlationId": failure.correlation_id,
+                        "errorCode": failure.code,
+                        "errorTitle": failure.title,
+                        "errorType": type(failure).__name__,
+                    },
+                )
+            case AwsUnavailableError() as failure:
+                logger.warning("request not made", extra=fields | {"fault": str(failure)})
+
+    def batch_ended(self, received: int, endings: Sequence[Ending], seconds: float) -> None:
+        """Tell what the batch came to, and write the metrics."""
+        self._count(received, endings)
+        outcomes = Counter(type(ending.outcome) for ending in endings)
+        codes = Counter(code for ending in endings if (code := _error_code(ending)))
+        reasons = Counter(
+            ending.outcome.reason
+            for ending in endings
+            if isinstance(ending.outcome, Rejected) and ending.outcome.reason
+        )
+        logger.info(
+            "batch settled",
+            extra={
+                "received": received,
+                **{kind.__name__.lower(): outcomes[kind] for kind in _COUNTERS},
+                "errorCodes": dict(codes),
+                "reasons": dict(reasons.most_common(_LOGGED_REASONS)),
+                "milliseconds": round(seconds * 1000),
+            },
+        )
+        self._metrics.flush()
+        self._connectors.clear()
+
+    def _count(self, received: int, endings: Sequence[Ending]) -> None:
+        by_service = {"service": self._service}
+        self._metrics.count("MessagesReceived", received, **by_service)
+        self._count_outcomes(Counter(type(ending.outcome) for ending in endings), by_service)
+        by_event = defaultdict[tuple[str, str], Counter[type[Outcome]]](Counter)
+        for ending in endings:
+            connector = ending.connector if ending.connector in self._connectors else NOT_KNOWN
+            if NOT_KNOWN not in {connector, ending.event_name}:
+                by_event[connector, ending.event_name][type(ending.outcome)] += 1
+            if code := _error_code(ending):
+                self._metrics.count("Errors", connector=connector, errorCode=code)
+        for (connector, event_name), outcomes in by_event.items():
+            dimensions = {"connector": connector, "eventName": event_name}
+            self._metrics.count("MessagesReceived", outcomes.total(), **dimensions)
+            self._count_outcomes(outcomes, dimensions)
+
+    def _count_outcomes(self, outcomes: Counter[type[Outcome]], dimensions: dict[str, str]) -> None:
+        for kind, counter in _COUNTERS.items():
+            self._metrics.count(counter, outcomes[kind], **dimensions)  # zeros too, so that ratios exist
+
+
+def _error_code(ending: Ending) -> str | None:
+    match ending.outcome:
+        case Throttled(error_code) | Rejected(error_code) | Retried(error_code):
+            return error_code
+        case _:
+            return None
+
+
+def _answered(answer: Answer) -> dict[str, object]:
+    """Give what a log line says of a reply that has a result for each recipient."""
+    if answer.reply is None:
+        return {}
+    return {
+        "status": answer.reply.status,
+        "correlationId": answer.reply.correlation_id,
+        "errorCodes": dict(Counter(code for code in answer.reply.error_codes if code)),
+    }

@@ -1,0 +1,1 @@
+"""How does the Responsys API v1.3 speak? HTTP only."""

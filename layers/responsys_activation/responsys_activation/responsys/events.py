@@ -1,0 +1,104 @@
+"""How is a custom event triggered for up to 200 recipients?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from responsys_activation.custom_event import request_body
+from responsys_activation.outcome import ErrorCode
+from responsys_activation.responsys.errors import OutcomeUnknownError
+from responsys_activation.responsys.http import API_PATH, Reply, post, raise_error
+from responsys_activation.responsys.login import Token
+
+__all__ = ["EventReply", "recipient_error_code", "trigger_custom_event"]
+
+_CODE = re.compile(r"\s*([A-Z][A-Z0-9_]+)\s*(?::|$)")
+# Texts that older answers carry in place of a code.
+_CODES_OF_TEXTS = {"recipient not found": "NO_RECIPIENT_FOUND"}
+
+
+@dataclass(frozen=True, slots=True)
+class EventReply:
+    """A reply with one result for each recipient.
+
+    Attributes
+    ----------
+    error_codes : list of (str or None)
+        By position in the request; ``None`` for ``success: true``.
+    """
+
+    error_codes: list[str | None]
+    status: int
+    correlation_id: str
+
+
+def trigger_custom_event(
+    http: requests.Session,
+    token: Token,
+    event_name: str,
+    recipients_json: Sequence[str],
+    *,
+    request_id: str,
+    seconds_left: float,
+) -> EventReply:
+    """Post one request.
+
+    Raises
+    ------
+    ResponsysError
+        The request did not succeed as a whole. A reply that is not one result for each recipient is an
+        :class:`OutcomeUnknownError`: results are by position, so a missing one leaves all in doubt.
+    """
+    reply = post(
+        http,
+        f"{token.end_point}{API_PATH}/events/{quote(event_name, safe='')}",
+        data=request_body(recipients_json),
+        headers={
+            "Authorization": token.auth_token,  # bare: Responsys knows no "Bearer"
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "X-Request-Id": request_id,
+        },
+        seconds_left=seconds_left,
+    )
+    if reply.status != requests.codes.ok or _is_error(reply.document):
+        raise_error(reply)
+    return EventReply(_results(reply, len(recipients_json)), reply.status, reply.correlation_id)
+
+
+def recipient_error_code(error_message: object) -> str:
+    """Give the code of a recipient's ``errorMessage``: ``CODE``, ``CODE: text`` or free text.
+
+    Free text is not passed on, because it may quote the recipient.
+    """
+    if not isinstance(error_message, str):
+        return ErrorCode.OTHER_ERROR
+    if match := _CODE.match(error_message):
+        return match[1][:64]
+    return _CODES_OF_TEXTS.get(error_message.strip().lower(), ErrorCode.OTHER_ERROR)
+
+
+def _is_error(document: Any) -> bool:
+    return isinstance(document, dict) and "errorCode" in document
+
+
+def _results(reply: Reply, expected: int) -> list[str | None]:
+    results = reply.document
+    if (
+        not isinstance(results, list)
+        or len(results) != expected
+        or not all(isinstance(result, dict) and isinstance(result.get("success"), bool) for result in results)
+    ):
+        raise OutcomeUnknownError(
+            ErrorCode.OTHER_ERROR,
+            title="reply is not one result for each recipient",
+            status=reply.status,
+            correlation_id=reply.correlation_id,
+        )
+    return [None if result["success"] else recipient_error_code(result.get("errorMessage")) for result in results]

@@ -1,0 +1,64 @@
+"""What does the environment say? Parsed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+__all__ = ["InvalidSettingsError", "Settings", "read_settings"]
+
+
+class InvalidSettingsError(ValueError):
+    """An environment variable is missing or wrong; the text names it."""
+
+
+def _domains(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(domain.strip().lower() for domain in value.split(",") if domain.strip())
+    return value
+
+
+class Settings(BaseModel):
+    """The function's settings, each from the environment variable of its alias.
+
+    Attributes
+    ----------
+    requests_in_flight : int
+        Most requests to Responsys at once in one invocation.
+    time_scale : float
+        Divides every wait of ours: throttle delays, retry back-off, the memory of a refused login. The local stack
+        alone sets it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    connector_parameter_prefix: Annotated[str, Field(alias="CONNECTOR_PARAMETER_PREFIX", pattern="^/.+/$")]
+    token_parameter_prefix: Annotated[str, Field(alias="TOKEN_PARAMETER_PREFIX", pattern="^/.+/$")]
+    segment_events_queue_url: Annotated[str, Field(alias="SEGMENT_EVENTS_QUEUE_URL", min_length=1)]
+    throttled_dead_letter_queue_url: Annotated[str, Field(alias="THROTTLED_DEAD_LETTER_QUEUE_URL", min_length=1)]
+    rejected_dead_letter_queue_url: Annotated[str, Field(alias="REJECTED_DEAD_LETTER_QUEUE_URL", min_length=1)]
+    delivery_table_name: Annotated[str, Field(alias="DELIVERY_TABLE_NAME", min_length=1)]
+    trusted_endpoint_domains: Annotated[
+        tuple[str, ...], BeforeValidator(_domains), Field(alias="TRUSTED_ENDPOINT_DOMAINS", min_length=1)
+    ]
+    maximum_event_age_hours: Annotated[float, Field(alias="MAXIMUM_EVENT_AGE_HOURS", gt=0)] = 24
+    requests_in_flight: Annotated[int, Field(alias="REQUESTS_IN_FLIGHT", ge=1, le=50)] = 4
+    time_scale: Annotated[float, Field(alias="TIME_SCALE", gt=0)] = 1.0
+
+
+def read_settings(environment: Mapping[str, Any]) -> Settings:
+    """Read the settings.
+
+    Raises
+    ------
+    InvalidSettingsError
+        Names every variable that is missing or wrong.
+    """
+    try:
+        return Settings.model_validate(environment)
+    except ValidationError as exc:
+        errors = exc.errors(include_url=False, include_input=False, include_context=False)
+        reasons = "; ".join(f"{error['loc'][0]}: {error['msg']}" for error in errors)
+        raise InvalidSettingsError(f"environment: {reasons}") from None

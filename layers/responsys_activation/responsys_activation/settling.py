@@ -1,0 +1,132 @@
+"""What becomes of the SQS message of each outcome?
+
+Nothing is deleted before it is safe elsewhere: a message is left out of the failures that Lambda reports to SQS (and
+so deleted) only when it was delivered or its dead-letter queue has it.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue, SourceQueue
+from responsys_activation.outcome import ErrorCode, Outcome, Rejected, Retried, Throttled
+from responsys_activation.received import ReceivedMessage
+
+__all__ = ["Ending", "Settling"]
+
+# SQS would move a message to RejectedDLQ after 5 receives; before that we move it to where it replays itself.
+LAST_RECEIVE = 4
+OUTAGE_DELAY = 300.0  # seconds
+FIRST_BACK_OFF = 30.0  # seconds, doubled at each receive
+_LONGEST_DELAY = 900  # seconds; SQS's limit
+_JITTER = 0.1  # at most this share is added, so that what failed together does not come back together
+
+NOT_KNOWN = "-"  # SQS takes no empty attribute
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A message and its outcome.
+
+    Attributes
+    ----------
+    connector, event_name : str
+        ``-`` where the message names none that exists.
+    """
+
+    message: ReceivedMessage
+    outcome: Outcome
+    connector: str = NOT_KNOWN
+    event_name: str = NOT_KNOWN
+
+
+class Settling:
+    """Moves, puts off or lets go each message of a batch.
+
+    Parameters
+    ----------
+    source_queues : iterable of SourceQueue
+        The queues that the function reads from.
+    time_scale : float
+        Divides delays and back-off; 1 but on the local stack.
+    """
+
+    def __init__(
+        self,
+        *,
+        source_queues: Iterable[SourceQueue],
+        throttled: DeadLetterQueue,
+        rejected: DeadLetterQueue,
+        time_scale: float = 1.0,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._source_queues = {queue.name: queue for queue in source_queues}
+        self._throttled = throttled
+        self._rejected = rejected
+        self._time_scale = time_scale
+        self._jitter = jitter
+
+    def settle(self, endings: Sequence[Ending]) -> list[Ending]:
+        """Carry out every outcome.
+
+        Returns
+        -------
+        list of Ending
+            As they really ended, in the order given: a message that fails too often is throttled, and one whose
+            dead-letter queue did not take it is retried. The retried ones must be reported to SQS as failures.
+        """
+        settled = [_not_for_ever(ending) for ending in endings]
+        self._move(settled, Throttled, self._throttled)
+        self._move(settled, Rejected, self._rejected)
+        self._put_off(ending.message for ending in settled if isinstance(ending.outcome, Retried))
+        return settled
+
+    def _move(self, endings: list[Ending], kind: type[Throttled | Rejected], queue: DeadLetterQueue) -> None:
+        positions = [position for position, ending in enumerate(endings) if isinstance(ending.outcome, kind)]
+        safe = queue.send([self._letter(endings[position]) for position in positions])
+        for position, is_safe in zip(positions, safe, strict=True):
+            if not is_safe:
+                endings[position] = replace(endings[position], outcome=Retried(ErrorCode.AWS_UNAVAILABLE))
+
+    def _letter(self, ending: Ending) -> DeadLetter:
+        message, outcome = ending.message, ending.outcome
+        attributes = {
+            "outcome": type(outcome).__name__.lower(),
+            "connector": ending.connector,
+            "eventName": ending.event_name,
+            "originalMessageId": message.original_message_id,
+            "attempts": str(message.attempts),
+            "firstReceivedAt": datetime.fromtimestamp(message.first_received_at, UTC).isoformat(
+                timespec="milliseconds"
+            ),
+        }
+        match outcome:
+            case Throttled(error_code, delay):
+                return DeadLetter(message.body, attributes | {"errorCode": error_code}, self._seconds(delay))
+            case Rejected(error_code, _, last_error_code):
+                last = {"lastErrorCode": last_error_code} if last_error_code else {}
+                return DeadLetter(message.body, attributes | {"errorCode": error_code} | last)
+            case _:
+                raise TypeError(f"{type(outcome).__name__} has no dead-letter queue")
+
+    def _put_off(self, messages: Iterable[ReceivedMessage]) -> None:
+        delays: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
+        for message in messages:
+            back_off = FIRST_BACK_OFF * 2 ** (message.receive_count - 1)
+            delays[message.queue_name].append((message.receipt_handle, self._seconds(back_off)))
+        for name, of_queue in delays.items():
+            self._source_queues[name].put_off(of_queue)
+
+    def _seconds(self, delay: float) -> int:
+        return min(_LONGEST_DELAY, math.ceil(delay * (1 + _JITTER * self._jitter()) / self._time_scale))
+
+
+def _not_for_ever(ending: Ending) -> Ending:
+    if isinstance(ending.outcome, Retried) and ending.message.receive_count >= LAST_RECEIVE:
+        return replace(ending, outcome=Throttled(ending.outcome.error_code, OUTAGE_DELAY))
+    return ending
