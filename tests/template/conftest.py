@@ -1,0 +1,61 @@
+"""Which template do these tests look at? This repository's, as SAM translates it for CloudFormation."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samtranslator.translator.transform import transform  # type: ignore[import-untyped]
+from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
+
+from tests.template.cloudformation import REGION, Stack
+
+REPOSITORY = Path(__file__).parents[2]
+
+REQUIRED = {
+    "ResponsysAuthEndpoint": "https://login5.responsys.net",
+    "ResponsysUsername": "api_user",
+    "ResponsysPassword": "correct-horse",
+    "ProfileListName": "CONTACTS_LIST",
+}
+
+
+class NoManagedPolicies:
+    """Stands where SAM looks up AWS managed policies, which carry `*` resources: this template has none."""
+
+    def load(self) -> dict[str, str]:
+        raise AssertionError("The template uses a managed policy.")
+
+
+@pytest.fixture(scope="session")
+def source() -> dict[str, Any]:
+    """Return the template as it is written."""
+    template: dict[str, Any] = yaml_parse((REPOSITORY / "template.yaml").read_text())
+    return template
+
+
+@pytest.fixture(scope="session")
+def translated(source: dict[str, Any]) -> dict[str, Any]:
+    """Return the template as SAM hands it to CloudFormation."""
+    packaged = copy.deepcopy(source)
+    for resource in packaged["Resources"].values():
+        for location in ("CodeUri", "ContentUri"):
+            if location in resource["Properties"]:
+                resource["Properties"][location] = f"s3://artifacts/{resource['Properties'][location]}"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_DEFAULT_REGION", REGION)
+        template: dict[str, Any] = transform(packaged, dict(REQUIRED), NoManagedPolicies())
+    return template
+
+
+@pytest.fixture(scope="session")
+def stack(translated: dict[str, Any]) -> Stack:
+    """Return the stack that the required parameters alone give."""
+    return Stack(translated, REQUIRED)
+
+
+@pytest.fixture(scope="session")
+def stack_with(translated: dict[str, Any]) -> Callable[..., Stack]:
+    """Return the stack that the required parameters and some more give."""
+    return lambda **parameters: Stack(translated, {**REQUIRED, **parameters})

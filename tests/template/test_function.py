@@ -1,0 +1,235 @@
+"""Is the function fed, told and bounded as its code expects, and may it do that and nothing more?"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.template.cloudformation import Stack
+from tests.template.conftest import REPOSITORY
+
+ARN = "arn:aws:{}:eu-west-1:123456789012:{}"
+SEGMENT_EVENTS = ARN.format("sqs", "crm-segment-events")
+THROTTLED = ARN.format("sqs", "crm-throttled-dlq")
+REJECTED = ARN.format("sqs", "crm-rejected-dlq")
+SECRET_ARN = ARN.format("secretsmanager", "secret:elsewhere-AbC123")
+
+MAY = {
+    SEGMENT_EVENTS: {
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ChangeMessageVisibility",
+    },
+    THROTTLED: {
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ChangeMessageVisibility",
+        "sqs:SendMessage",
+    },
+    REJECTED: {"sqs:SendMessage"},
+    ARN.format("ssm", "parameter/crm/connectors/*"): {"ssm:GetParameter"},
+    ARN.format("ssm", "parameter/crm/tokens/*"): {"ssm:GetParameter", "ssm:PutParameter"},
+    ARN.format("secretsmanager", "secret:crm/*"): {"secretsmanager:GetSecretValue"},
+    ARN.format("dynamodb", "table/DeliveryTable"): {
+        "dynamodb:BatchGetItem",
+        "dynamodb:BatchWriteItem",
+        "dynamodb:DeleteItem",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:Query",
+        "dynamodb:UpdateItem",
+    },
+    ARN.format("logs", "log-group:/aws/lambda/crm-segment-events:log-stream:*"): {
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def function(stack: Stack) -> dict[str, Any]:
+    (properties,) = stack.of_type("AWS::Lambda::Function").values()
+    return dict(properties)
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+def permissions(stack: Stack) -> dict[str, set[str]]:
+    """What the roles of the stack allow: actions by resource."""
+    allowed: dict[str, set[str]] = {}
+    for role in stack.of_type("AWS::IAM::Role").values():
+        for policy in role["Policies"]:
+            for statement in policy["PolicyDocument"]["Statement"]:
+                assert statement["Effect"] == "Allow"
+                for resource in listed(statement["Resource"]):
+                    allowed.setdefault(resource, set()).update(listed(statement["Action"]))
+    return allowed
+
+
+# ---- role
+
+
+def test_role_allows_exactly_what_the_function_does(stack: Stack) -> None:
+    # Given a stack with its own secret / When the role is read / Then it is this table, no more and no less
+    assert permissions(stack) == MAY
+
+
+def test_role_also_reads_a_secret_that_was_given(stack_with: Callable[..., Stack]) -> None:
+    # Given a stack that uses a secret made elsewhere
+    stack = stack_with(ResponsysUsername="", ResponsysPassword="", CredentialsSecretArn=SECRET_ARN)
+    # When the role is read / Then that secret is the only addition
+    assert permissions(stack) == {**MAY, SECRET_ARN: {"secretsmanager:GetSecretValue"}}
+
+
+def test_every_role_names_its_resources_exactly(stack: Stack) -> None:
+    # Given every resource and action that a role of the stack names
+    for resource, actions in permissions(stack).items():
+        # When they are read / Then service, region and account are given and only a last part is open
+        assert re.fullmatch(r"arn:aws:[a-z]+:eu-west-1:123456789012:[^*]+(?<=[/:])?\*?", resource)
+        assert not resource.endswith(":*") or ":log-stream:" in resource
+        assert not any("*" in action for action in actions)
+
+
+def test_roles_carry_no_managed_policies_and_serve_lambda_only(stack: Stack) -> None:
+    # Given the roles / When what else they grant, and whom, is read
+    roles = stack.of_type("AWS::IAM::Role")
+    # Then there is one, without managed policies, for Lambda
+    assert list(roles) == ["SegmentEventsFunctionRole"]
+    (role,) = roles.values()
+    assert "ManagedPolicyArns" not in role
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert (trust["Principal"], trust["Action"]) == ({"Service": "lambda.amazonaws.com"}, "sts:AssumeRole")
+
+
+# ---- event sources
+
+
+def test_new_and_throttled_messages_feed_the_function(stack_with: Callable[..., Stack]) -> None:
+    # Given a batch size, window and concurrency
+    stack = stack_with(BatchSize="500", BatchingWindowSeconds="20", MaximumConcurrency="7")
+    # When the event sources are read
+    new, throttled = stack.of_type("AWS::Lambda::EventSourceMapping").values()
+    # Then both hand over such batches and accept partial failures, and replay stays at the least concurrency
+    shared = {
+        "FunctionName": "crm-segment-events",
+        "BatchSize": "500",
+        "MaximumBatchingWindowInSeconds": "20",
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    }
+    assert new == {
+        **shared,
+        "EventSourceArn": SEGMENT_EVENTS,
+        "ScalingConfig": {"MaximumConcurrency": "7"},
+    }
+    assert throttled == {**shared, "EventSourceArn": THROTTLED, "ScalingConfig": {"MaximumConcurrency": 2}}
+
+
+def test_messages_may_pass_through_the_function_more_than_sixteen_times(stack: Stack, function: dict[str, Any]) -> None:
+    # Given that the function reads a queue that it also sends to
+    sources = {m["EventSourceArn"] for m in stack.of_type("AWS::Lambda::EventSourceMapping").values()}
+    sent_to = {resource for resource, actions in permissions(stack).items() if "sqs:SendMessage" in actions}
+    assert sources & sent_to == {THROTTLED}
+    # When Lambda's loop detection is read / Then it lets messages pass
+    assert function["RecursiveLoop"] == "Allow"
+
+
+# ---- configuration
+
+
+def test_function_is_told_where_everything_is(stack_with: Callable[..., Stack]) -> None:
+    # Given a stack with its own settings
+    stack = stack_with(
+        LogLevel="DEBUG",
+        MaximumEventAgeHours="48",
+        RequestsInFlight="6",
+        TrustedEndpointDomains="responsys.net,127.0.0.1",
+    )
+    # When the function's environment is read
+    (function,) = stack.of_type("AWS::Lambda::Function").values()
+    # Then it is this and nothing else
+    queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/crm-"
+    assert function["Environment"]["Variables"] == {
+        "POWERTOOLS_SERVICE_NAME": "segment_events",
+        "POWERTOOLS_METRICS_NAMESPACE": "ResponsysActivation",
+        "POWERTOOLS_LOG_LEVEL": "DEBUG",
+        "CONNECTOR_PARAMETER_PREFIX": "/crm/connectors/",
+        "TOKEN_PARAMETER_PREFIX": "/crm/tokens/",
+        "SEGMENT_EVENTS_QUEUE_URL": f"{queue}segment-events",
+        "THROTTLED_DEAD_LETTER_QUEUE_URL": f"{queue}throttled-dlq",
+        "REJECTED_DEAD_LETTER_QUEUE_URL": f"{queue}rejected-dlq",
+        "DELIVERY_TABLE_NAME": "DeliveryTable",
+        "TRUSTED_ENDPOINT_DOMAINS": "responsys.net,127.0.0.1",
+        "MAXIMUM_EVENT_AGE_HOURS": "48",
+        "REQUESTS_IN_FLIGHT": "6",
+    }
+
+
+def test_function_runs_on_arm_unless_told_otherwise(stack_with: Callable[..., Stack]) -> None:
+    # Given no architecture, and another one
+    for parameters, architecture in (({}, "arm64"), ({"Architecture": "x86_64"}, "x86_64")):
+        # When function and layers are read
+        stack = stack_with(**parameters)
+        (function,) = stack.of_type("AWS::Lambda::Function").values()
+        layers = stack.of_type("AWS::Lambda::LayerVersion").values()
+        # Then all agree on it and on the runtime
+        assert function["Architectures"] == [architecture]
+        assert function["Runtime"] == "python3.13"
+        assert [layer["CompatibleArchitectures"] for layer in layers] == [[architecture]] * 2
+        assert [layer["CompatibleRuntimes"] for layer in layers] == [["python3.13"]] * 2
+
+
+def test_function_has_no_reserved_concurrency_and_no_dead_letter_queue_of_its_own(
+    function: dict[str, Any],
+) -> None:
+    # Given the function / When the two settings that harm or do nothing behind SQS are looked for
+    present = {"ReservedConcurrentExecutions", "DeadLetterConfig"} & set(function)
+    # Then neither is there
+    assert present == set()
+
+
+def test_every_function_logs_as_json_to_a_group_with_retention(stack_with: Callable[..., Stack]) -> None:
+    # Given a retention
+    stack = stack_with(LogRetentionDays="90")
+    groups = {group["LogGroupName"]: group for group in stack.of_type("AWS::Logs::LogGroup").values()}
+    # When every function's logging is read
+    for function in stack.of_type("AWS::Lambda::Function").values():
+        logging = function["LoggingConfig"]
+        # Then it goes, as JSON, to the group of its name, which forgets in time
+        assert logging["LogFormat"] == "JSON"
+        assert logging["LogGroup"] == f"/aws/lambda/{function['FunctionName']}"
+        assert groups[logging["LogGroup"]]["RetentionInDays"] == "90"
+    # And no other group is there
+    assert len(groups) == len(stack.of_type("AWS::Lambda::Function"))
+
+
+# ---- code
+
+
+def test_layers_are_built_for_the_function_they_serve(source: dict[str, Any]) -> None:
+    # Given the sources of the layers
+    function = source["Resources"]["SegmentEventsFunction"]["Properties"]
+    layers = [r for r in source["Resources"].values() if r["Type"] == "AWS::Serverless::LayerVersion"]
+    assert len(layers) == 2
+    for layer in layers:
+        folder = REPOSITORY / layer["Properties"]["ContentUri"]
+        # When how they are built is read / Then it is for the function's runtime and architecture
+        assert layer["Metadata"]["BuildMethod"] == function["Runtime"]
+        assert [layer["Metadata"]["BuildArchitecture"]] == function["Architectures"]
+        # And no folder `python` of their own makes the built layer unimportable
+        assert folder.is_dir()
+        assert not (folder / "python").exists()
+
+
+def test_handler_exists_where_the_function_looks_for_it(source: dict[str, Any]) -> None:
+    # Given the function
+    function = source["Resources"]["SegmentEventsFunction"]["Properties"]
+    # When its handler is looked up in its code
+    module, name = function["Handler"].split(".")
+    code = (REPOSITORY / function["CodeUri"] / f"{module}.py").read_text()
+    # Then it is defined there
+    assert re.search(rf"^(def {name}\(|{name}\b.* = )", code, re.MULTILINE)

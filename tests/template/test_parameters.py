@@ -1,0 +1,188 @@
+"""Does the stack refuse parameters that could not work, and say which one and what to do?"""
+
+from typing import Any
+
+import pytest
+
+from tests.template.cloudformation import refusals
+from tests.template.conftest import REQUIRED
+
+SECRET_ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:responsys/api-AbC123"
+BY_SECRET = {
+    **{name: REQUIRED[name] for name in ("ResponsysAuthEndpoint", "ProfileListName")},
+    "CredentialsSecretArn": SECRET_ARN,
+}
+
+ACCEPTED = [
+    ("ResponsysAuthEndpoint", "https://login2.responsys.net"),
+    ("ResponsysAuthEndpoint", "https://Acme-1-api.responsys.ocs.oraclecloud.com"),
+    ("ResponsysAuthEndpoint", "https://login5.responsys.net:8443"),
+    ("ResponsysAuthEndpoint", "http://127.0.0.1:8080"),
+    ("ResponsysAuthEndpoint", "http://localhost:1"),
+    ("ResponsysAuthEndpoint", "http://[::1]:54321"),
+    ("ResponsysUsername", "api user@example.com"),
+    ("ResponsysPassword", "p\"a's\\s{w}ö €"),
+    ("TrustedEndpointDomains", "responsys.net"),
+    ("TrustedEndpointDomains", "responsys.net,127.0.0.1,localhost,::1"),
+    ("ProfileListName", "A"),
+    ("ProfileListName", "Contacts List"),
+    ("ProfileListFolder", ""),
+    ("ProfileListFolder", "!MasterData"),
+    ("IdentifierType", "HASHED_EMAIL"),
+    ("IdentifierType", "MOBILE_NUMBER"),
+    ("DefaultEventName", "SEGMENT_CHANGED"),
+    ("RequestsPerMinute", "0"),
+    ("RequestsPerMinute", "200"),
+    ("BatchSize", "1"),
+    ("BatchSize", "10000"),
+    ("BatchingWindowSeconds", "300"),
+    ("MaximumConcurrency", "2"),
+    ("MaximumEventAgeHours", "312"),
+    ("AlarmEmail", "crm-team@example.co.uk"),
+    ("LogLevel", "DEBUG"),
+    ("LogRetentionDays", "365"),
+    ("Architecture", "x86_64"),
+    ("RequestsInFlight", "1"),
+]
+
+REFUSED = [
+    ("ResponsysAuthEndpoint", ""),
+    ("ResponsysAuthEndpoint", "login5.responsys.net"),
+    ("ResponsysAuthEndpoint", "http://login5.responsys.net"),
+    ("ResponsysAuthEndpoint", "http://127.0.0.1"),
+    ("ResponsysAuthEndpoint", "http://127.0.0.1.example.com:80"),
+    ("ResponsysAuthEndpoint", "http://127x0y0z1:80"),
+    ("ResponsysAuthEndpoint", "https://login5.responsys.net/"),
+    ("ResponsysAuthEndpoint", "https://login5.responsys.net/rest/api/v1.3"),
+    ("ResponsysAuthEndpoint", "https://login5.responsys.net?a=b"),
+    ("ResponsysAuthEndpoint", "https://login5.responsys.net@example.com"),
+    ("ResponsysAuthEndpoint", "https://login5.responsys.net\n"),
+    ("ResponsysAuthEndpoint", 'https://login5.responsys.net","x":"'),
+    ("ResponsysUsername", "api\tuser"),
+    ("ResponsysPassword", "correct-horse\n"),
+    ("CredentialsSecretArn", "responsys/api"),
+    ("CredentialsSecretArn", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:responsys"),
+    ("CredentialsSecretArn", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:*-AbC123"),
+    ("TrustedEndpointDomains", ""),
+    ("TrustedEndpointDomains", "net"),
+    ("TrustedEndpointDomains", "*.responsys.net"),
+    ("TrustedEndpointDomains", ".responsys.net"),
+    ("TrustedEndpointDomains", "responsys.net,"),
+    ("TrustedEndpointDomains", "responsys.net, rsys8.net"),
+    ("TrustedEndpointDomains", "https://responsys.net"),
+    ("ProfileListName", ""),
+    ("ProfileListName", " "),
+    ("ProfileListName", "CONTACTS_LIST "),
+    ("ProfileListName", 'CONTACTS"LIST'),
+    ("ProfileListName", "CONTACTS\\LIST"),
+    ("ProfileListName", "CONTACTS\nLIST"),
+    ("ProfileListName", "L" * 201),
+    ("ProfileListFolder", '"'),
+    ("ProfileListFolder", "!MasterData\\"),
+    ("IdentifierType", "riid"),
+    ("IdentifierType", ""),
+    ("DefaultEventName", 'A"B'),
+    ("DefaultEventName", "A\x7f"),
+    ("RequestsPerMinute", ""),
+    ("RequestsPerMinute", "-1"),
+    ("RequestsPerMinute", "007"),
+    ("RequestsPerMinute", "2.5"),
+    ("RequestsPerMinute", "1e3"),
+    ("BatchSize", "0"),
+    ("BatchSize", "10001"),
+    ("BatchingWindowSeconds", "301"),
+    ("MaximumConcurrency", "1"),
+    ("MaximumConcurrency", "1001"),
+    ("MaximumEventAgeHours", "0"),
+    ("MaximumEventAgeHours", "313"),
+    ("AlarmEmail", "crm-team"),
+    ("AlarmEmail", "a@example.com b@example.com"),
+    ("LogLevel", "VERBOSE"),
+    ("LogRetentionDays", "31"),
+    ("Architecture", "arm"),
+    ("RequestsInFlight", "0"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), ACCEPTED)
+def test_a_value_that_works_is_accepted(source: dict[str, Any], name: str, value: str) -> None:
+    # Given the required parameters / When one takes this value / Then nothing is said against it
+    assert refusals(source, {**REQUIRED, name: value}) == []
+
+
+@pytest.mark.parametrize(("name", "value"), REFUSED)
+def test_a_value_that_cannot_work_is_refused_by_the_name_of_its_parameter(
+    source: dict[str, Any], name: str, value: str
+) -> None:
+    # Given parameters that work
+    given = BY_SECRET if name == "CredentialsSecretArn" else REQUIRED
+    # When one takes this value
+    (refusal,) = refusals(source, {**given, name: value})
+    # Then it is refused, and the reason begins with its name
+    assert refusal.startswith(f"{name} must ")
+
+
+def test_every_parameter_has_a_constraint_that_these_cases_try(source: dict[str, Any]) -> None:
+    # Given the parameters / When the cases above are listed
+    tried = {name for name, _ in REFUSED}
+    # Then none is left out
+    assert tried == set(source["Parameters"])
+
+
+@pytest.mark.parametrize("name", ["ResponsysAuthEndpoint", "ProfileListName"])
+def test_a_missing_required_parameter_is_named(source: dict[str, Any], name: str) -> None:
+    # Given all required parameters but one
+    given = {key: value for key, value in REQUIRED.items() if key != name}
+    # When they are checked / Then that one is asked for
+    assert refusals(source, given) == [f"{name} must have a value."]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"ResponsysUsername": "", "ResponsysPassword": ""},
+        {"ResponsysUsername": ""},
+        {"ResponsysPassword": ""},
+        {"CredentialsSecretArn": SECRET_ARN},
+        {"ResponsysUsername": "", "CredentialsSecretArn": SECRET_ARN},
+        {"ResponsysPassword": "", "CredentialsSecretArn": SECRET_ARN},
+    ],
+    ids=["none", "no user name", "no password", "both", "password and secret", "user name and secret"],
+)
+def test_credentials_come_from_exactly_one_source(source: dict[str, Any], changed: dict[str, str]) -> None:
+    # Given credentials from no source, half of one, or two
+    given = {**REQUIRED, **changed}
+    # When they are checked
+    (refusal,) = refusals(source, given)
+    # Then the reason names all three parameters
+    assert all(n in refusal for n in ("ResponsysUsername", "ResponsysPassword", "CredentialsSecretArn"))
+
+
+def test_a_secret_instead_of_user_name_and_password_is_accepted(source: dict[str, Any]) -> None:
+    # Given the ARN of a secret and neither user name nor password / When checked / Then nothing is said
+    assert refusals(source, BY_SECRET) == []
+
+
+@pytest.mark.parametrize(("size", "window", "accepted"), [("10", "0", True), ("11", "0", False), ("11", "1", True)])
+def test_more_than_ten_messages_need_a_window(source: dict[str, Any], size: str, window: str, accepted: bool) -> None:
+    # Given a batch size and a window that AWS takes, or not
+    given = {**REQUIRED, "BatchSize": size, "BatchingWindowSeconds": window}
+    # When they are checked
+    found = refusals(source, given)
+    # Then what AWS would refuse later is refused here
+    assert (found == []) is accepted
+    assert all(refusal.startswith("BatchingWindowSeconds must ") for refusal in found)
+
+
+def test_secrets_are_not_echoed_and_have_no_default(source: dict[str, Any]) -> None:
+    # Given the parameters / When those that are not echoed are looked for
+    hidden = {name: d["Default"] for name, d in source["Parameters"].items() if d.get("NoEcho") is True}
+    # Then they are the credentials, and empty unless given
+    assert hidden == {"ResponsysUsername": "", "ResponsysPassword": ""}
+
+
+def test_log_level_never_silences_the_metrics(source: dict[str, Any]) -> None:
+    # Given that Lambda takes a metric line, which has no level, for INFO and drops what is below the level
+    levels = source["Parameters"]["LogLevel"]["AllowedValues"]
+    # When the levels on offer are read / Then none is quieter
+    assert set(levels) <= {"TRACE", "DEBUG", "INFO"}
