@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from responsys_activation.connector import read_connector
 from tests.template.cloudformation import Stack, refusals
 from tests.template.conftest import REQUIRED
 
@@ -28,6 +29,7 @@ COMBINATIONS = [chosen for size in range(len(OPTIONAL) + 1) for chosen in iterto
 def connector_of(stack: Stack) -> dict[str, Any]:
     (parameter,) = stack.of_type("AWS::SSM::Parameter").values()
     assert parameter["Type"] == "String"
+    read_connector(parameter["Value"])  # the function's own reader takes it
     settings: dict[str, Any] = json.loads(parameter["Value"])
     return settings
 
