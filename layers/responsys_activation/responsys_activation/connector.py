@@ -47,7 +47,7 @@ class Connector(BaseModel):
         Most API requests a minute; ``None``: the account's own limit.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     auth_endpoint: Annotated[_Text, Field(alias="authEndpoint")]
     credentials_secret_id: Annotated[_Text, Field(alias="credentialsSecretId")]

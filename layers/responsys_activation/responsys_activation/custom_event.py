@@ -174,10 +174,19 @@ def _properties(membership: Membership) -> tuple[list[dict[str, str]], int]:
             overridden += 1
             continue
         taken.add(folded)
-        properties.append({"name": name, "value": value if type(value) is str else _compact_json(value)})
+        properties.append({"name": name, "value": _text(value)})
     properties.append({"name": "profileId", "value": membership.profile_id})
     properties.append({"name": "callType", "value": membership.call_type.value})
     return properties, overridden
+
+
+def _text(value: Any) -> str:
+    if type(value) is str:
+        return value
+    try:
+        return _compact_json(value)
+    except RecursionError:  # the parser goes deeper than Python code may
+        raise UnmappableError(ErrorCode.INVALID_MESSAGE, "variables: nested too deeply") from None
 
 
 def _compact_json(value: Any) -> str:

@@ -9,8 +9,11 @@ from urllib.parse import urlsplit
 
 __all__ = ["TrustedDomains", "UntrustedEndpointError"]
 
-# Nothing but scheme, host and port: no user part, path, query or character that two URL parsers read differently.
-_BASE_URL = re.compile(r"(?P<scheme>https?)://(?P<authority>(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?)/?")
+# Nothing but scheme, host and port: no user part, path, query or character that two URL parsers read differently,
+# and no empty or overlong label, at which the HTTP library fails in a way of its own.
+_LABEL = r"[A-Za-z0-9-]{1,63}"
+_HOST = rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\]"
+_BASE_URL = re.compile(rf"(?P<scheme>https?)://(?P<authority>(?:{_HOST})(?::[0-9]{{1,5}})?)/?")
 
 
 class UntrustedEndpointError(ValueError):

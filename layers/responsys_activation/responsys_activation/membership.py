@@ -7,8 +7,8 @@ Numbers keep the text they were written with, because Responsys gets them as tex
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -22,6 +22,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    WithJsonSchema,
 )
 
 __all__ = ["CallType", "InvalidMessageError", "JsonNumber", "Membership", "Segment", "read_membership"]
@@ -29,6 +30,9 @@ __all__ = ["CallType", "InvalidMessageError", "JsonNumber", "Membership", "Segme
 _ENVELOPE_DEPTH = 5  # EventBridge → SNS → SQS is two; more than this is a mistake or an attack
 _OWN_FIELDS = frozenset({"profileId", "callType", "segment"})
 _REPORTED_ERRORS = 3
+# The schema's way to say "in any letter case", which it has no flag for.
+_ANY_CASE_SEGMENT_TYPE = r"^([Aa][Uu][Dd][Ii][Ee][Nn][Cc][Ee]|[Jj][Oo][Uu][Rr][Nn][Ee][Yy])$"
+_NUMERIC = re.compile(r"[-+]?[0-9.]*")
 
 
 class InvalidMessageError(ValueError):
@@ -52,6 +56,13 @@ class CallType(StrEnum):
 
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
+
+
+def _not_epoch(value: object) -> object:
+    # pydantic would read digits as epoch seconds, and so 20240131 as a day in August 1970.
+    if isinstance(value, str) and _NUMERIC.fullmatch(value):
+        raise ValueError("must be an ISO 8601 time such as 2024-01-31T08:30:00Z")
+    return value
 
 
 def _as_utc(value: datetime) -> datetime:
@@ -80,7 +91,7 @@ NonBlank = Annotated[str, StringConstraints(pattern=r"\S")]
 # One path segment of the request: what could leave the segment or break a header is refused here.
 EventName = Annotated[
     str,
-    StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f/\\\x{fffe}\x{ffff}]{1,200}$"),
+    StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f/\\\ufffe\uffff]{1,200}$"),
     AfterValidator(_safe_segment),
 ]
 # Becomes the last part of an SSM parameter name.
@@ -90,9 +101,13 @@ ConnectorName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-
 class Segment(BaseModel):
     """The audience or journey."""
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True)
 
-    type: Annotated[Literal["AUDIENCE", "JOURNEY"], BeforeValidator(_upper)]
+    type: Annotated[
+        Literal["AUDIENCE", "JOURNEY"],
+        BeforeValidator(_upper),
+        WithJsonSchema({"type": "string", "pattern": _ANY_CASE_SEGMENT_TYPE}),
+    ]
     id: NonBlank
     name: str | None = None
 
@@ -114,7 +129,7 @@ class Membership(BaseModel):
         Always with a time zone; UTC where upstream gave none.
     """
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True, title="Membership message")
+    model_config = ConfigDict(frozen=True, title="Membership message")
 
     message_id: Annotated[NonBlank | None, Field(alias="messageId")] = None
     profile_id: Annotated[NonBlank, Field(alias="profileId")]
@@ -126,7 +141,9 @@ class Membership(BaseModel):
         dict[str, Annotated[str | None, BeforeValidator(_number_as_text)]], BeforeValidator(_none_as_empty)
     ] = {}
     variables: Annotated[dict[str, Any], BeforeValidator(_none_as_empty)] = {}
-    occurred_at: Annotated[Annotated[datetime, AfterValidator(_as_utc)] | None, Field(alias="occurredAt")] = None
+    occurred_at: Annotated[
+        Annotated[datetime, BeforeValidator(_not_epoch), AfterValidator(_as_utc)] | None, Field(alias="occurredAt")
+    ] = None
 
 
 def read_membership(body: str) -> Membership:
@@ -167,7 +184,7 @@ def _refuse_constant(_name: str) -> NoReturn:
 
 
 def _unwrap(document: dict[str, Any]) -> dict[str, Any]:
-    for _ in range(_ENVELOPE_DEPTH):
+    for _ in range(_ENVELOPE_DEPTH + 1):
         if not _OWN_FIELDS.isdisjoint(document):
             return document
         content = next((name for name in ("detail", "data", "data_base64", "Message") if name in document), None)
@@ -185,7 +202,7 @@ def _content(value: object, field: str) -> dict[str, Any]:
     if field == "data_base64":
         try:
             value = base64.b64decode(value, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # characters, padding or UTF-8
             raise InvalidMessageError(f"{field}: not base64 of UTF-8 text") from None
     return _parse(value, field)
 

@@ -78,7 +78,9 @@ def read_record(record: Mapping[str, Any], now: float) -> ReceivedMessage:
         receive_count=receive_count,
         attempts=receive_count + (_number(before.get("attempts"), 0) if deferred else 0),
         sent_at=_number(system.get("SentTimestamp"), int(now * 1000)) / 1000,
-        first_received_at=_time(before.get("firstReceivedAt"), first_received_at) if deferred else first_received_at,
+        first_received_at=_earlier_time(before.get("firstReceivedAt"), first_received_at)
+        if deferred
+        else first_received_at,
         last_error_code=before.get("errorCode", "") if deferred else "",
     )
 
@@ -87,9 +89,11 @@ def _number(text: str | None, default: int) -> int:
     return int(text) if text and text.isdecimal() and len(text) < 16 else default
 
 
-def _time(text: str | None, default: float) -> float:
+def _earlier_time(text: str | None, latest: float) -> float:
     try:
         moment = datetime.fromisoformat(text or "")
     except ValueError:
-        return default
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return latest
+    seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    # An earlier life began before this one; another time is no time of ours.
+    return seconds if 0 <= seconds <= latest else latest

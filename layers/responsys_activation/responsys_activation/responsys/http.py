@@ -6,6 +6,8 @@ No retries here: who calls knows whether sending again could send twice.
 from __future__ import annotations
 
 import json
+import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, assert_never
@@ -25,13 +27,15 @@ from responsys_activation.responsys.errors import (
     UnavailableError,
 )
 
-__all__ = ["API_PATH", "REFUSAL_MEMORY", "Reply", "open_http_session", "post", "raise_error"]
+__all__ = ["API_PATH", "REFUSAL_MEMORY", "Reply", "get", "open_http_session", "post", "raise_error"]
 
 API_PATH = "/rest/api/v1.3"
 CONNECT_SECONDS = 5.0
 REPLY_SECONDS = 45.0  # integrators had to raise shorter limits; real replies to 200 recipients can take this long
 
 REFUSAL_MEMORY = 600.0  # seconds without a login after a refused one; a wrong password tried often locks the account
+# How a detail names the offender: "Record 7 = …"; whether the count starts at 0 or 1, no source says.
+_RECORD = re.compile(r"\brecord\s+(\d{1,6})\b", re.IGNORECASE)
 _MINUTE = 60.0
 _CAPACITY_CLOCK = 600.0
 
@@ -80,9 +84,27 @@ def post(
     OutcomeUnknownError
         The connection broke or timed out after sending began.
     """
+    return _exchange(session, "POST", url, data, headers, seconds_left)
+
+
+def get(session: requests.Session, url: str, *, headers: Mapping[str, str], seconds_left: float) -> Reply:
+    """Get, with the limits and errors of :func:`post`."""
+    return _exchange(session, "GET", url, None, headers, seconds_left)
+
+
+def _exchange(
+    session: requests.Session,
+    method: str,
+    url: str,
+    data: bytes | Mapping[str, str] | None,
+    headers: Mapping[str, str],
+    seconds_left: float,
+) -> Reply:
     timeout = (min(CONNECT_SECONDS, seconds_left), min(REPLY_SECONDS, seconds_left))
     try:
-        response = session.post(url, data=data, headers=headers, timeout=timeout, allow_redirects=False)
+        response = session.request(
+            method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
+        )
     except requests.ConnectTimeout as exc:
         raise UnavailableError(ErrorCode.TIMEOUT, title="no connection in time") from exc
     except requests.Timeout as exc:
@@ -126,6 +148,10 @@ def raise_error(reply: Reply) -> NoReturn:
             raise RequestRefusedError(code, scope=RefusalScope.EVENT, **context)
         case ErrorClass.REQUEST:
             raise RequestRefusedError(code, scope=RefusalScope.REQUEST, **context)
+        case ErrorClass.CONTENT:
+            record = _RECORD.search(str(error.get("detail", "")))
+            named = int(record[1]) if record else None
+            raise RequestRefusedError(code, scope=RefusalScope.RECIPIENTS, record=named, **context)
         case ErrorClass.UNAVAILABLE:
             raise UnavailableError(code, **context)
         case ErrorClass.UNKNOWN:
@@ -135,9 +161,12 @@ def raise_error(reply: Reply) -> NoReturn:
 
 
 def _never_connected(exc: BaseException) -> bool:
-    """Look for the cause that urllib3 and requests wrap: only these two say that nothing was sent."""
+    """Look for the cause that urllib3 and requests wrap: only these say that nothing was sent.
+
+    Other TLS errors may come while the reply is read.
+    """
     while exc is not None:
-        if isinstance(exc, NewConnectionError | NameResolutionError):
+        if isinstance(exc, NewConnectionError | NameResolutionError | ssl.SSLCertVerificationError):
             return True
         reason = getattr(exc, "reason", None)
         inner = next((arg for arg in exc.args if isinstance(arg, BaseException)), None)

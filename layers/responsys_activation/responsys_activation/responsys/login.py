@@ -9,7 +9,13 @@ import requests
 
 from responsys_activation.endpoint import TrustedDomains, UntrustedEndpointError
 from responsys_activation.outcome import ErrorCode
-from responsys_activation.responsys.errors import LoginRefusedError, RequestRefusedError, UnavailableError
+from responsys_activation.responsys.errors import (
+    LoginRefusedError,
+    OutcomeUnknownError,
+    RequestRefusedError,
+    TokenRefusedError,
+    UnavailableError,
+)
 from responsys_activation.responsys.http import API_PATH, REFUSAL_MEMORY, post, raise_error
 
 __all__ = ["Credentials", "Token", "log_in"]
@@ -75,26 +81,28 @@ def log_in(
     UnavailableError
         No usable reply.
     """
-    reply = post(
-        http,
-        f"{trusted.base_url(auth_endpoint)}{API_PATH}/auth/token",
-        data={"user_name": credentials.username, "password": credentials.password, "auth_type": "password"},
-        headers={"Accept": "application/json"},
-        seconds_left=seconds_left,
-    )
-    document = reply.document if isinstance(reply.document, dict) else {}
-    auth_token, end_point = document.get("authToken"), document.get("endPoint")
-    if reply.status != requests.codes.ok or "errorCode" in document:
-        try:
+    try:
+        reply = post(
+            http,
+            f"{trusted.base_url(auth_endpoint)}{API_PATH}/auth/token",
+            data={"user_name": credentials.username, "password": credentials.password, "auth_type": "password"},
+            headers={"Accept": "application/json"},
+            seconds_left=seconds_left,
+        )
+        document = reply.document if isinstance(reply.document, dict) else {}
+        if reply.status != requests.codes.ok or "errorCode" in document:
             raise_error(reply)
-        except RequestRefusedError as exc:  # whatever refuses a login for good must not be tried again and again
-            raise LoginRefusedError(
-                exc.code,
-                clock=REFUSAL_MEMORY,
-                title=exc.title,
-                status=exc.status,
-                correlation_id=exc.correlation_id,
-            ) from exc
+    except RequestRefusedError as exc:  # whatever refuses a login for good must not be tried again and again
+        raise LoginRefusedError(
+            exc.code,
+            clock=REFUSAL_MEMORY,
+            title=exc.title,
+            status=exc.status,
+            correlation_id=exc.correlation_id,
+        ) from exc
+    except (OutcomeUnknownError, TokenRefusedError) as exc:  # no event was sent, and there is no token to renew
+        raise UnavailableError(exc.code, title=exc.title, status=exc.status, correlation_id=exc.correlation_id) from exc
+    auth_token, end_point = document.get("authToken"), document.get("endPoint")
     if not (isinstance(auth_token, str) and auth_token.isascii() and auth_token.isprintable() and auth_token):
         raise UnavailableError(ErrorCode.OTHER_ERROR, title="login reply without a token", status=reply.status)
     try:
