@@ -1,0 +1,150 @@
+"""What shall go wrong, for whom, and how often?
+
+A fault is one of a closed set of misbehaviours plus the requests it is meant for. They wait in a queue: the first one
+that fits a request is played, and leaves the queue when it has been played often enough.
+"""
+
+import random
+from itertools import count
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from tests.simulator.json_model import JsonModel
+
+FaultPath = Literal["login", "event", "any"]
+
+
+class Target(JsonModel):
+    """Which requests a fault is meant for.
+
+    Faults are played after the token and the throttles were checked, so a request refused by those uses none up.
+    """
+
+    account: str | None = None
+    path: FaultPath = "event"
+    event_name: str | None = None
+    times: int | None = Field(default=1, ge=1)
+    """How many requests it hits; none: all, until faults are deleted."""
+    probability: float = Field(default=1, gt=0, le=1)
+    seed: int = 0
+
+    def fits(self, path: str, account: str | None, event_name: str | None) -> bool:
+        """Tell whether a request is one of them."""
+        return self.path in ("any", path) and self.account in (None, account) and self.event_name in (None, event_name)
+
+
+class ErrorReply(Target):
+    """Any other answer: an envelope when `error_code` is given, else `text`; also under HTTP 200."""
+
+    kind: Literal["error"] = "error"
+    status: int = Field(default=500, ge=200, le=599)
+    error_code: str | None = None
+    title: str = ""
+    detail: str = ""
+    text: str = ""
+    content_type: str = "text/html"
+    accept_first: bool = False
+    """The request is carried out all the same, and only its answer is wrong."""
+
+
+class SlowReply(Target):
+    """The answer takes long; when not `accept_first`, so does the work."""
+
+    kind: Literal["slow"] = "slow"
+    seconds: float = Field(gt=0)
+    accept_first: bool = True
+
+
+class ConnectionReset(Target):
+    """The connection is reset, before anything is carried out or, with `accept_first`, after."""
+
+    kind: Literal["reset"] = "reset"
+    accept_first: bool = False
+
+
+class TruncatedReply(Target):
+    """The request is carried out, and its JSON ends half way; with `cut_connection` the HTTP reply does, too."""
+
+    kind: Literal["truncated"] = "truncated"
+    cut_connection: bool = False
+
+
+class WrongLengthReply(Target):
+    """The request is carried out, and its results are one too few or too many."""
+
+    kind: Literal["wrong_length"] = "wrong_length"
+    path: Literal["event"] = "event"
+    difference: Literal[-1, 1] = -1
+
+
+class Redirect(Target):
+    """The caller is sent elsewhere."""
+
+    kind: Literal["redirect"] = "redirect"
+    url: str
+    status: Literal[301, 302, 303, 307, 308] = 302
+
+
+class DripReply(Target):
+    """The request is carried out, and the bytes of its answer come one after the other over `seconds`."""
+
+    kind: Literal["drip"] = "drip"
+    seconds: float = Field(gt=0)
+
+
+Fault = ErrorReply | SlowReply | ConnectionReset | TruncatedReply | WrongLengthReply | Redirect | DripReply
+FAULT: TypeAdapter[Fault] = TypeAdapter(Annotated[Fault, Field(discriminator="kind")])
+
+
+class QueuedFault:
+    """A fault with its chance and the number of times it still has to be played."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self._remaining = fault.times
+        self._chance = random.Random(fault.seed)  # noqa: S311 - repeatable, not secret
+
+    @property
+    def used_up(self) -> bool:
+        """Whether it has been played often enough."""
+        return self._remaining == 0
+
+    def strikes(self) -> bool:
+        """Throw the dice, and count if it strikes."""
+        if self._chance.random() >= self.fault.probability:
+            return False
+        if self._remaining is not None:
+            self._remaining -= 1
+        return True
+
+
+class Faults:
+    """The queue of faults."""
+
+    def __init__(self) -> None:
+        self._queue: dict[int, QueuedFault] = {}
+        self._ids = count(1)
+
+    def add(self, fault: Fault) -> int:
+        """Queue a fault and return its id."""
+        fault_id = next(self._ids)
+        self._queue[fault_id] = QueuedFault(fault)
+        return fault_id
+
+    def clear(self) -> None:
+        """Delete all faults."""
+        self._queue.clear()
+
+    def remove(self, fault_id: int) -> None:
+        """Delete one fault, if it is still there."""
+        self._queue.pop(fault_id, None)
+
+    def take(self, path: str, account: str | None, event_name: str | None = None) -> Fault | None:
+        """Return the fault to play on this request, if there is one."""
+        for fault_id, queued in self._queue.items():
+            if queued.fault.fits(path, account, event_name) and queued.strikes():
+                if queued.used_up:
+                    del self._queue[fault_id]
+                return queued.fault
+        return None

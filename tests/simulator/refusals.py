@@ -1,0 +1,123 @@
+"""How does Responsys refuse a request?
+
+Each function builds one refusal, worded and numbered as recorded or documented; `api` raises it, `gateway` writes it.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class RequestRefusedError(Exception):
+    """The request is answered with an error envelope, or with bare text when `text` is given."""
+
+    status: int
+    error_code: str
+    title: str
+    detail: str = ""
+    text: str | None = None
+
+    def envelope(self) -> dict[str, object]:
+        """Return the JSON body of the reply."""
+        return {
+            "type": "",
+            "title": self.title,
+            "errorCode": self.error_code,
+            "detail": self.detail,
+            "errorDetails": [],
+        }
+
+
+class ConnectionCutError(Exception):
+    """The connection is reset without a reply."""
+
+
+def invalid_credentials() -> RequestRefusedError:
+    return RequestRefusedError(400, "INVALID_USER_NAME_PASSWORD", "Invalid username or password")
+
+
+def password_locked() -> RequestRefusedError:
+    return RequestRefusedError(401, "PASSWORD_LOCKOUT", "Password locked")
+
+
+def invalid_token() -> RequestRefusedError:
+    return RequestRefusedError(401, "INVALID_TOKEN", "Not a valid token", "Not a valid authentication token")
+
+
+def token_expired() -> RequestRefusedError:
+    return RequestRefusedError(401, "TOKEN_EXPIRED", "Authentication token expired", "Token expired")
+
+
+def token_not_understood() -> RequestRefusedError:
+    return RequestRefusedError(500, "UNEXPECTED_EXCEPTION", "Unexpected exception", "Not a valid authentication token")
+
+
+def api_limit_exceeded(status: int, function_name: str, *, as_plain_text: bool) -> RequestRefusedError:
+    detail = (
+        f"You exceeded your allowable limit to call the {function_name} API function. Please try again in a minute."
+    )
+    return RequestRefusedError(
+        status,
+        "API_LIMIT_EXCEEDED",
+        "Request limit exceeded.",
+        detail,
+        text="Too Many Requests" if as_plain_text else None,
+    )
+
+
+def capacity_limit_exceeded(status: int) -> RequestRefusedError:
+    return RequestRefusedError(
+        status,
+        "INTERNAL_CAPACITY_LIMIT_EXCEEDED",
+        "Internal capacity limit exceeded",
+        "Internal capacity limit of the account exceeded",
+    )
+
+
+def recipient_limit_exceeded() -> RequestRefusedError:
+    return RequestRefusedError(
+        400,
+        "RECIPIENT_LIMIT_EXCEEDED",
+        "Recipient limit exceeded",
+        "Recipient limit exceeded, maximum of 200 recipients are allowed per each api call",
+    )
+
+
+def invalid_content(detail: str = "Request body is empty or invalid") -> RequestRefusedError:
+    return RequestRefusedError(400, "INVALID_REQUEST_CONTENT", "Invalid request content", detail)
+
+
+def invalid_parameter(detail: str) -> RequestRefusedError:
+    return RequestRefusedError(400, "INVALID_PARAMETER", "Invalid request parameters", detail)
+
+
+def invalid_authentication_option() -> RequestRefusedError:
+    return RequestRefusedError(400, "INVALID_AUTHENTICATION_OPTION", "Invalid authentication option")
+
+
+def duplicate_recipients() -> RequestRefusedError:
+    return RequestRefusedError(400, "MULTIPLE_RECIPIENTS_FOUND", "Multiple recipients found")
+
+
+def event_not_found(status: int, event_name: str) -> RequestRefusedError:
+    return RequestRefusedError(
+        status, "CUSTOM_EVENT_NOT_FOUND", "Custom event not found", f"Custom event {event_name} not found"
+    )
+
+
+def no_events(status: int, username: str) -> RequestRefusedError:
+    return RequestRefusedError(
+        status,
+        "CUSTOM_EVENT_NOT_FOUND",
+        "Custom event not found",
+        f"Account : {username} : does not have any custom events.",
+    )
+
+
+def list_not_found(list_name: str) -> RequestRefusedError:
+    return RequestRefusedError(404, "LIST_NOT_FOUND", "List not found", f"List {list_name} not found")
+
+
+def method_not_supported(method: str) -> RequestRefusedError:
+    return RequestRefusedError(
+        405, "METHOD_NOT_SUPPORTED", "Method not supported", f"Request method '{method}' not supported"
+    )

@@ -1,0 +1,103 @@
+"""What can be set about the simulated Responsys?
+
+Where Oracle contradicts itself or says nothing, there is a setting whose default is the stricter reading.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from tests.simulator.json_model import JsonModel
+
+MEGABYTE = 1_000_000
+
+
+class ProfileList(JsonModel):
+    """A profile list and the folder it lives in."""
+
+    name: str
+    folder: str = "!MasterData"
+
+
+class CustomEvent(JsonModel):
+    """A custom event as `GET /rest/api/v1.3/events` lists it."""
+
+    name: str
+    description: str = ""
+    event_type: str = "1"
+
+
+class IdentifierSet(JsonModel):
+    """Recipients chosen by identifier: those listed, and those that start with a prefix."""
+
+    identifiers: frozenset[str] = frozenset()
+    prefixes: tuple[str, ...] = ()
+
+    def holds(self, identifier: str) -> bool:
+        """Tell whether `identifier` is one of them."""
+        return identifier in self.identifiers or (bool(self.prefixes) and identifier.startswith(self.prefixes))
+
+
+class Recipients(JsonModel):
+    """Who is on the profile lists: everyone, but for these."""
+
+    unknown: IdentifierSet = IdentifierSet()
+    ambiguous: IdentifierSet = IdentifierSet()
+    undeliverable: IdentifierSet = IdentifierSet()
+    failing: IdentifierSet = IdentifierSet()
+    failure_text: str = "FAILURE: The event could not be processed for this recipient"
+
+
+class Limits(JsonModel):
+    """How much Responsys takes, and how it says no."""
+
+    requests_per_minute: int = Field(default=200, ge=0)
+    logins_per_minute: int = Field(default=10, ge=0)
+    list_requests_per_minute: int = Field(default=100, ge=0)
+    requests_per_ten_minutes: int | None = Field(default=None, ge=0)
+    refused_requests_count: bool = False
+    api_limit_status: Literal[400, 401, 403, 429] = 429
+    api_limit_as_plain_text: bool = False
+    capacity_limit_status: Literal[400, 401, 429, 503] = 400
+    wrong_passwords_before_lockout: int = Field(default=5, ge=1)
+    token_lifetime_seconds: float = Field(default=7200, gt=0)
+    maximum_request_bytes: int = Field(default=10 * MEGABYTE, ge=1)
+
+
+class Replies(JsonModel):
+    """How replies look where more than one form has been seen or may exist."""
+
+    end_point: str | None = None
+    """The `endPoint` a login returns; none: the simulator's own base URL."""
+    end_point_without_scheme: bool = False
+    event_not_found_status: Literal[400, 404] = 404
+    duplicate_refuses_request: bool = False
+    """A duplicate name or recipient refuses the whole request, in place of the recipients concerned."""
+    first_record_number: Literal[0, 1] = 0
+    invalid_record_is_named: bool = True
+    latency_ms: float = Field(default=0, ge=0)
+    latency_jitter_ms: float = Field(default=0, ge=0)
+
+
+class AccountSettings(JsonModel):
+    """One Responsys account."""
+
+    username: str = "api_user"
+    password: str = "correct-horse"
+    lists: tuple[ProfileList, ...] = (ProfileList(name="CONTACTS_LIST"),)
+    events: tuple[CustomEvent, ...] = (
+        CustomEvent(name="SEGMENT_CHANGED"),
+        CustomEvent(name="CART_ABANDONED"),
+    )
+    recipients: Recipients = Recipients()
+    limits: Limits = Limits()
+    replies: Replies = Replies()
+
+
+class SimulatorSettings(JsonModel):
+    """The whole simulator."""
+
+    time_scale: float = Field(default=1, gt=0)
+    bad_token_as_unexpected_exception: bool = False
+    """An unknown or expired token gives 500 UNEXPECTED_EXCEPTION in place of the 401."""
+    accounts: tuple[AccountSettings, ...] = (AccountSettings(),)
