@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools.utilities.parameters import SSMProvider
 
+from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.connector_settings import ConnectorSettings
 from responsys_activation.aws.credentials import SecretCredentials
 from responsys_activation.aws.faults import CLIENT_CONFIG
+from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue
+from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.token_store import ParameterTokenStore
 from responsys_activation.connector import Connector
 from responsys_activation.delivery import Delivery
@@ -21,6 +24,7 @@ from responsys_activation.observability import InvocationMetrics, logger
 from responsys_activation.reporting import Reporting
 from responsys_activation.responsys.http import open_http_session
 from responsys_activation.responsys.session import Session
+from responsys_activation.sending import RequestSender
 from responsys_activation.settings import Settings, read_settings
 from responsys_activation.settling import Settling
 
@@ -38,25 +42,39 @@ def compose(settings: Settings) -> Delivery:
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
     http = open_http_session()
     trusted = TrustedDomains(settings.trusted_endpoint_domains)
+    table = settings.delivery_table_name
+    resend_unknown = settings.unknown_outcome == "Resend"
+    ledger = Ledger(table, dynamodb, resend_unknown=resend_unknown, time_scale=settings.time_scale)
     reporting = Reporting(InvocationMetrics(), service="segment_events")
 
-    def open_session(name: str, connector: Connector) -> Session:
-        return Session(
+    def open_sender(name: str, connector: Connector) -> RequestSender:
+        session = Session(
             name,
             connector,
             http=http,
             trusted=trusted,
             token_store=ParameterTokenStore(f"{settings.token_parameter_prefix}{name}", connector, ssm),
             credentials=SecretCredentials(connector.credentials_secret_id, secrets_manager),
-            guard=TableLoginGuard(settings.delivery_table_name, name, dynamodb),
+            guard=TableLoginGuard(table, name, dynamodb),
             observe_login=reporting.login_ended,
             time_scale=settings.time_scale,
+        )
+        return RequestSender(
+            name,
+            connector,
+            http=http,
+            session=session,
+            budget=RequestBudget(
+                table, name, dynamodb, environments=settings.maximum_concurrency, time_scale=settings.time_scale
+            ),
+            account_limit=AccountLimit(table, name, dynamodb),
+            ledger=ledger,
+            resend_unknown=resend_unknown,
         )
 
     return Delivery(
         connector_settings=ConnectorSettings(settings.connector_parameter_prefix, SSMProvider(boto3_client=ssm)),
-        open_session=open_session,
-        http=http,
+        open_sender=open_sender,
         trusted=trusted,
         settling=Settling(
             source_queues=[

@@ -11,22 +11,19 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import requests
-
 from responsys_activation.aws.connector_settings import ConnectorSettings, UnknownConnectorError
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.connector import Connector, InvalidConnectorError
 from responsys_activation.custom_event import CustomEvent, UnmappableError, custom_event
 from responsys_activation.dispatch import Lane, dispatch
 from responsys_activation.endpoint import TrustedDomains, UntrustedEndpointError
+from responsys_activation.ledger_key import LedgerKey
 from responsys_activation.membership import InvalidMessageError, Membership, read_membership
 from responsys_activation.outcome import ErrorCode, Outcome, Rejected, Retried
 from responsys_activation.planning import Outgoing, PlannedRequest, plan_requests
 from responsys_activation.received import ReceivedMessage, read_record
 from responsys_activation.reporting import Reporting
-from responsys_activation.responsys.events import EventReply, trigger_custom_event
-from responsys_activation.responsys.login import Token
-from responsys_activation.responsys.session import Session
+from responsys_activation.sending import RequestSender
 from responsys_activation.settling import NOT_KNOWN, Ending, Settling
 
 __all__ = ["Delivery"]
@@ -44,8 +41,8 @@ class Delivery:
 
     Parameters
     ----------
-    open_session : callable
-        Gives a connector's session, from its name and settings; called once for each version of the settings.
+    open_sender : callable
+        Gives a connector's sender, from its name and settings; called once for each version of the settings.
     maximum_age : float
         Seconds after which a message that could not be sent is rejected.
     in_flight : int
@@ -56,8 +53,7 @@ class Delivery:
         self,
         *,
         connector_settings: ConnectorSettings,
-        open_session: Callable[[str, Connector], Session],
-        http: requests.Session,
+        open_sender: Callable[[str, Connector], RequestSender],
         trusted: TrustedDomains,
         settling: Settling,
         reporting: Reporting,
@@ -66,15 +62,14 @@ class Delivery:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._connector_settings = connector_settings
-        self._open_session = open_session
-        self._http = http
+        self._open_sender = open_sender
         self._trusted = trusted
         self._settling = settling
         self._reporting = reporting
         self._maximum_age = maximum_age
         self._in_flight = in_flight
         self._clock = clock
-        self._sessions: dict[str, tuple[Connector, Session]] = {}
+        self._senders: dict[str, tuple[Connector, RequestSender]] = {}
 
     def deliver(self, records: Sequence[Mapping[str, Any]], seconds_left: float) -> dict[str, Any]:
         """Deliver one batch.
@@ -140,7 +135,9 @@ class Delivery:
                 event = self._event(message, membership, connector, now)
                 if isinstance(event, CustomEvent):
                     happened_at = membership.occurred_at.timestamp() if membership.occurred_at else message.arrived_at
-                    outgoing.append(Outgoing(message, event, happened_at))
+                    message_id = membership.message_id or message.original_message_id
+                    key = LedgerKey(name, event.event_name, message_id)
+                    outgoing.append(Outgoing(message, event, happened_at, key))
                 else:
                     event_name = membership.event_name or connector.event_name_for(membership.segment.id)
                     endings.append(Ending(message, event, name, event_name or NOT_KNOWN))
@@ -174,25 +171,9 @@ class Delivery:
         return connector
 
     def _lane(self, name: str, connector: Connector, planned: Sequence[PlannedRequest]) -> Lane:
-        session = self._session(name, connector)
-
-        def send(request: PlannedRequest, deadline: float) -> EventReply:
-            def post(token: Token) -> EventReply:
-                return trigger_custom_event(
-                    self._http,
-                    token,
-                    request.event_name,
-                    [item.event.recipient_json for item in request.items],
-                    request_id=request.request_id,
-                    seconds_left=deadline - self._clock(),
-                )
-
-            return session.call(post, deadline=deadline)
-
-        return Lane(name, send, deque(planned))
-
-    def _session(self, name: str, connector: Connector) -> Session:
-        known = self._sessions.get(name)
+        known = self._senders.get(name)
         if known is None or known[0] != connector:
-            known = self._sessions[name] = (connector, self._open_session(name, connector))
-        return known[1]
+            known = self._senders[name] = (connector, self._open_sender(name, connector))
+        sender = known[1]
+        sender.begin_batch()
+        return Lane(name, sender.send, deque(planned))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from responsys_activation.custom_event import CustomEvent
+from responsys_activation.ledger_key import LedgerKey
 from responsys_activation.received import ReceivedMessage
 
 __all__ = ["MAXIMUM_RECIPIENTS", "MAXIMUM_REQUEST_BYTES", "Outgoing", "PlannedRequest", "plan_requests"]
@@ -34,6 +35,7 @@ class Outgoing:
     message: ReceivedMessage
     event: CustomEvent
     happened_at: float
+    ledger_key: LedgerKey
 
 
 @dataclass(slots=True)
@@ -72,11 +74,13 @@ def plan_requests(items: Sequence[Outgoing]) -> list[PlannedRequest]:
         By wave.
     """
     last_wave: defaultdict[str, int] = defaultdict(int)
+    last_wave_of_message: defaultdict[LedgerKey, int] = defaultdict(int)
     open_requests: defaultdict[str, list[PlannedRequest]] = defaultdict(list)
     planned: list[PlannedRequest] = []
     for item in sorted(items, key=lambda item: item.happened_at):  # stable: arrival decides between equals
         event, size = item.event, len(item.event.recipient_json) + 1
-        earliest = last_wave[event.recipient] + 1
+        # The same message twice is one send: the second meets the first's entry in the ledger, so it goes later.
+        earliest = max(last_wave[event.recipient], last_wave_of_message[item.ledger_key]) + 1
         candidates = open_requests[event.event_name]  # by wave
         allowed = islice(candidates, bisect_left(candidates, earliest, key=_wave), None)
         request = next((candidate for candidate in allowed if candidate.has_room_for(size)), None)
@@ -86,7 +90,7 @@ def plan_requests(items: Sequence[Outgoing]) -> list[PlannedRequest]:
             insort(candidates, request, key=_wave)
         request.items.append(item)
         request.size += size
-        last_wave[event.recipient] = request.wave
+        last_wave[event.recipient] = last_wave_of_message[item.ledger_key] = request.wave
         if len(request.items) == MAXIMUM_RECIPIENTS:
             candidates.remove(request)
     return sorted(planned, key=_wave)

@@ -10,10 +10,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 from responsys_activation.aws.faults import AwsUnavailableError
-from responsys_activation.dispatch import Answer
 from responsys_activation.observability import InvocationMetrics, logger
 from responsys_activation.outcome import Delivered, Duplicate, Outcome, Rejected, Retried, Throttled
-from responsys_activation.responsys.errors import OutcomeUnknownError, ResponsysError
+from responsys_activation.sending import Answer, Exchange
 from responsys_activation.settling import NOT_KNOWN, Ending
 
 __all__ = ["Reporting"]
@@ -59,49 +58,49 @@ class Reporting:
         self._metrics.count("VariablesOverridden", variables_overridden, connector=connector)
 
     def request_ended(self, answer: Answer) -> None:
-        """Tell of one request, if it was made."""
-        if not answer.sent:
-            return
-        connector, recipients = answer.connector, len(answer.request.items)
-        self._metrics.count("ApiRequests", connector=connector)
-        self._metrics.milliseconds("ApiLatency", answer.seconds, connector=connector)
-        self._metrics.sample("RecipientsPerRequest", recipients, connector=connector)
-        unknown = recipients if isinstance(answer.failure, OutcomeUnknownError) else 0
-        self._metrics.count("OutcomesUnknown", unknown, connector=connector)
-        delivered = [
-            item
+        """Tell of one planned request, and of each HTTP request that it took."""
+        connector = answer.connector
+        self._metrics.milliseconds("BudgetWait", answer.budget_wait, connector=connector)
+        self._metrics.count("OutcomesUnknown", len(answer.doubtful) + answer.abandoned, connector=connector)
+        self._metrics.count("SentWithoutLedger", answer.unrecorded, connector=connector)
+        self._metrics.count("BudgetUnavailable", int(answer.alone), connector=connector)
+        self._metrics.count("ApiRequests", len(answer.exchanges), connector=connector)
+        for exchange in answer.exchanges:
+            self._metrics.milliseconds("ApiLatency", exchange.seconds, connector=connector)
+            self._metrics.sample("RecipientsPerRequest", exchange.recipients, connector=connector)
+            self._log_exchange(answer, exchange)
+        if isinstance(answer.failure, AwsUnavailableError):
+            logger.warning("request not made", extra={"connector": connector, "fault": str(answer.failure)})
+        arrivals = [
+            item.message.arrived_at
             for item, outcome in zip(answer.request.items, answer.outcomes, strict=True)
             if isinstance(outcome, Delivered)
         ]
-        if delivered:
+        if arrivals:
             # One value a request, its oldest message's: as many values as messages would cost more than the sending.
-            lag = self._clock() - min(item.message.arrived_at for item in delivered)
-            self._metrics.milliseconds("DeliveryLag", lag, connector=connector)
+            self._metrics.milliseconds("DeliveryLag", self._clock() - min(arrivals), connector=connector)
+
+    def _log_exchange(self, answer: Answer, exchange: Exchange) -> None:
         fields = {
-            "connector": connector,
+            "connector": answer.connector,
             "eventName": answer.request.event_name,
-            "requestId": answer.request.request_id,
-            "recipients": recipients,
-            "delivered": len(delivered),
-            "milliseconds": round(answer.seconds * 1000),
+            "requestId": exchange.request_id,
+            "recipients": exchange.recipients,
+            "milliseconds": round(exchange.seconds * 1000),
         }
-        match answer.failure:
-            case None:
-                logger.info("request answered", extra=fields | _answered(answer))
-            case ResponsysError() as failure:
-                logger.warning(
-                    "request failed",
-                    extra=fields
-                    | {
-                        "status": failure.status,
-                        "correlationId": failure.correlation_id,
-                        "errorCode": failure.code,
-                        "errorTitle": failure.title,
-                        "errorType": type(failure).__name__,
-                    },
-                )
-            case AwsUnavailableError() as failure:
-                logger.warning("request not made", extra=fields | {"fault": str(failure)})
+        if exchange.reply:
+            codes = Counter(code or "delivered" for code in exchange.reply.error_codes)
+            reply = {"status": exchange.reply.status, "correlationId": exchange.reply.correlation_id, "results": codes}
+            logger.info("request answered", extra=fields | reply)
+        elif failure := exchange.failure:
+            error = {
+                "status": failure.status,
+                "correlationId": failure.correlation_id,
+                "errorCode": failure.code,
+                "errorTitle": failure.title,
+                "errorType": type(failure).__name__,
+            }
+            logger.warning("request failed", extra=fields | error)
 
     def batch_ended(self, received: int, endings: Sequence[Ending], seconds: float) -> None:
         """Tell what the batch came to, and write the metrics."""
@@ -153,14 +152,3 @@ def _error_code(ending: Ending) -> str | None:
             return error_code
         case _:
             return None
-
-
-def _answered(answer: Answer) -> dict[str, object]:
-    """Give what a log line says of a reply that has a result for each recipient."""
-    if answer.reply is None:
-        return {}
-    return {
-        "status": answer.reply.status,
-        "correlationId": answer.reply.correlation_id,
-        "errorCodes": dict(Counter(code for code in answer.reply.error_codes if code)),
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -27,6 +27,10 @@ class Settings(BaseModel):
     ----------
     requests_in_flight : int
         Most requests to Responsys at once in one invocation.
+    maximum_concurrency : int
+        Most environments at once, of both event sources together.
+    unknown_outcome : str
+        What becomes of a message whose request got no trustworthy reply.
     time_scale : float
         Divides every wait of ours: throttle delays, retry back-off, the memory of a refused login. The local stack
         alone sets it.
@@ -45,6 +49,8 @@ class Settings(BaseModel):
     ]
     maximum_event_age_hours: Annotated[float, Field(alias="MAXIMUM_EVENT_AGE_HOURS", gt=0)] = 24
     requests_in_flight: Annotated[int, Field(alias="REQUESTS_IN_FLIGHT", ge=1, le=50)] = 4
+    maximum_concurrency: Annotated[int, Field(alias="MAXIMUM_CONCURRENCY", ge=1)] = 4
+    unknown_outcome: Annotated[Literal["Resend", "Reject"], Field(alias="UNKNOWN_OUTCOME")] = "Resend"
     time_scale: Annotated[float, Field(alias="TIME_SCALE", gt=0)] = 1.0
 
 

@@ -28,6 +28,7 @@ class ErrorClass(StrEnum):
     CONFIGURATION = "wrong for the whole connector until a person changes something"
     EVENT = "wrong for this event name until a person changes something"
     REQUEST = "this request is wrong"
+    CONTENT = "this request is wrong because of some of its recipients"
     UNAVAILABLE = "not processed, try later"
     UNKNOWN = "perhaps processed"
 
@@ -79,17 +80,17 @@ _TABLE: Mapping[str, ErrorClass] = {
     "OPERATION_NOT_SUPPORTED": ErrorClass.CONFIGURATION,
     "RESOURCE_NOT_FOUND": ErrorClass.CONFIGURATION,
     "CUSTOM_EVENT_NOT_FOUND": ErrorClass.EVENT,
-    "RECIPIENT_LIMIT_EXCEEDED": ErrorClass.REQUEST,
-    "RECORD_LIMIT_EXCEEDED": ErrorClass.REQUEST,
-    "INVALID_REQUEST_CONTENT": ErrorClass.REQUEST,
-    "INVALID_PARAMETER": ErrorClass.REQUEST,
-    "INVALID_FIELD_NAME": ErrorClass.REQUEST,
-    "INVALID_OBJECT": ErrorClass.REQUEST,
-    "INVALID_NUMBER": ErrorClass.REQUEST,
-    "INVALID_DATE": ErrorClass.REQUEST,
-    "NO_RECIPIENT_FOUND": ErrorClass.REQUEST,
-    "MULTIPLE_RECIPIENTS_FOUND": ErrorClass.REQUEST,
-    "RECIPIENT_STATUS_UNDELIVERABLE": ErrorClass.REQUEST,
+    "RECIPIENT_LIMIT_EXCEEDED": ErrorClass.CONTENT,
+    "RECORD_LIMIT_EXCEEDED": ErrorClass.CONTENT,
+    "INVALID_REQUEST_CONTENT": ErrorClass.CONTENT,
+    "INVALID_PARAMETER": ErrorClass.CONTENT,
+    "INVALID_FIELD_NAME": ErrorClass.CONTENT,
+    "INVALID_OBJECT": ErrorClass.CONTENT,
+    "INVALID_NUMBER": ErrorClass.CONTENT,
+    "INVALID_DATE": ErrorClass.CONTENT,
+    "NO_RECIPIENT_FOUND": ErrorClass.CONTENT,
+    "MULTIPLE_RECIPIENTS_FOUND": ErrorClass.CONTENT,
+    "RECIPIENT_STATUS_UNDELIVERABLE": ErrorClass.CONTENT,
     # It may say that an identical request was taken: sending again blindly could double it, so a person decides.
     "DUPLICATE_API_REQUEST": ErrorClass.REQUEST,
 }
@@ -127,6 +128,8 @@ def classify(status: int, error: Mapping[str, Any]) -> ErrorClass:
             return ErrorClass.UNKNOWN
         case 401 | 403 | 404 | 405 if code == ErrorCode.OTHER_ERROR:
             return ErrorClass.EVENT  # not Responsys's own envelope: the address or what guards it
+        case 413:
+            return ErrorClass.CONTENT
         case _ if status >= 400:
             return ErrorClass.REQUEST
         case _ if status >= 300:

@@ -89,6 +89,7 @@ class TokenRefusedError(ResponsysError):
 class RefusalScope(StrEnum):
     """What else the refusal stops."""
 
+    RECIPIENTS = "some recipients of the request"
     REQUEST = "request"
     EVENT = "event"
     CONNECTOR = "connector"
@@ -100,7 +101,9 @@ class RequestRefusedError(ResponsysError):
     Attributes
     ----------
     scope : RefusalScope
-        Which other requests would meet the same refusal.
+        What is to blame, and so which other requests would meet the same refusal.
+    record : int or None
+        The position that Responsys names, counted from 0 or from 1.
     """
 
     def __init__(
@@ -108,12 +111,14 @@ class RequestRefusedError(ResponsysError):
         code: str,
         *,
         scope: RefusalScope,
+        record: int | None = None,
         title: str = "",
         status: int | None = None,
         correlation_id: str = "",
     ) -> None:
         super().__init__(code, title=title, status=status, correlation_id=correlation_id)
         self.scope = scope
+        self.record = record
 
 
 class UnavailableError(ResponsysError):

@@ -80,37 +80,28 @@ def post(
     Raises
     ------
     UnavailableError
-        No connection was made, so nothing was processed.
+        No connection was made, or no time was left for one, so nothing was processed.
     OutcomeUnknownError
         The connection broke or timed out after sending began.
     """
-    return _exchange(session, "POST", url, data, headers, seconds_left)
+    return _exchange(session, "POST", url, seconds_left, data=data, headers=headers)
 
 
 def get(session: requests.Session, url: str, *, headers: Mapping[str, str], seconds_left: float) -> Reply:
     """Get, with the limits and errors of :func:`post`."""
-    return _exchange(session, "GET", url, None, headers, seconds_left)
+    return _exchange(session, "GET", url, seconds_left, headers=headers)
 
 
-def _exchange(
-    session: requests.Session,
-    method: str,
-    url: str,
-    data: bytes | Mapping[str, str] | None,
-    headers: Mapping[str, str],
-    seconds_left: float,
-) -> Reply:
+def _exchange(session: requests.Session, method: str, url: str, seconds_left: float, **content: Any) -> Reply:
+    if seconds_left <= 0:
+        raise UnavailableError(ErrorCode.OUT_OF_TIME, title="no time left for a request")
     timeout = (min(CONNECT_SECONDS, seconds_left), min(REPLY_SECONDS, seconds_left))
     try:
-        response = session.request(
-            method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
-        )
+        response = session.request(method, url, timeout=timeout, allow_redirects=False, **content)
     except requests.ConnectTimeout as exc:
         raise UnavailableError(ErrorCode.TIMEOUT, title="no connection in time") from exc
     except requests.Timeout as exc:
         raise OutcomeUnknownError(ErrorCode.TIMEOUT, title="no reply in time") from exc
-    except (requests.exceptions.SSLError, requests.exceptions.ProxyError) as exc:
-        raise UnavailableError(ErrorCode.OTHER_ERROR, title="no secure connection") from exc
     except requests.RequestException as exc:
         if _never_connected(exc):
             raise UnavailableError(ErrorCode.OTHER_ERROR, title="no connection") from exc

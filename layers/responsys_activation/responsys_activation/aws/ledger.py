@@ -1,0 +1,251 @@
+"""Has a message been sent before? The delivery ledger, in the delivery table.
+
+A message is claimed before its request is sent, a hundred in one transaction, on the condition that nobody claimed it
+before. What became of the whole request is one more item. So a claim is read together with its request's answer:
+
+===========================  ==========================================================================
+claim, and its answer        means
+===========================  ==========================================================================
+no claim                     never sent
+answered, in no list         delivered
+answered, in ``undelivered`` free to be claimed anew: Responsys did not take it
+answered, in ``unknown``     sent, and no trustworthy reply came
+no answer, ``until`` ahead   another environment is sending it now
+no answer, ``until`` past    that environment was killed: perhaps sent
+===========================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore.exceptions import ClientError
+
+from responsys_activation.aws.faults import AwsUnavailableError, aws_call, error_code
+from responsys_activation.ledger_key import LedgerKey
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+__all__ = ["ClaimState", "Ledger"]
+
+Item = TypeVar("Item")
+
+KEPT_SECONDS = 14 * 86_400
+_TRANSACTION_ITEMS = 100
+_ROUNDS = 4  # each settles the claims that the one before found standing; more rounds mean a fight over the messages
+_CLOCK_SKEW = 300.0  # seconds that two environments' clocks may differ
+
+
+class ClaimState(Enum):
+    """What a claim came to."""
+
+    CLAIMED = auto()
+    FREE = auto()  # on the way to CLAIMED; never a result
+    DELIVERED = auto()
+    IN_FLIGHT = auto()
+    UNKNOWN = auto()  # told when it happened
+    ABANDONED = auto()  # its sender was killed; told nobody
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """A claim that another request holds."""
+
+    request_id: str
+    position: int
+    until: float
+
+
+class Ledger:
+    """Claims messages and remembers what became of their requests.
+
+    Parameters
+    ----------
+    resend_unknown : bool
+        Whether messages of unknown outcome may be claimed anew.
+    time_scale : float
+        Divides the time that a claim without an answer is waited for; 1 but on the local stack.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        client: DynamoDBClient,
+        *,
+        resend_unknown: bool,
+        time_scale: float = 1.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._table = table
+        self._client = client
+        unknown = {ClaimState.UNKNOWN, ClaimState.ABANDONED}
+        self._takeable = {ClaimState.FREE} | (unknown if resend_unknown else set())
+        self._patience = _CLOCK_SKEW / time_scale
+        self._clock = clock
+
+    def claim(self, keys: Sequence[LedgerKey], request_id: str, deadline: float) -> tuple[list[ClaimState], int]:
+        """Claim messages for a request.
+
+        Parameters
+        ----------
+        keys : sequence of LedgerKey
+            All different.
+        deadline : float
+            Epoch seconds by which the request has ended, if its sender lives.
+
+        Returns
+        -------
+        states : list of ClaimState
+            By position.
+        abandoned : int
+            How many are claimed (or would be) over the claim of a sender that was killed.
+
+        Raises
+        ------
+        AwsUnavailableError
+            DynamoDB did not answer; claims may have been written.
+        """
+        states = [ClaimState.IN_FLIGHT] * len(keys)
+        open_claims: dict[int, str | None] = dict.fromkeys(range(len(keys)))
+        abandoned: set[int] = set()
+        for _ in range(_ROUNDS):
+            standing: dict[int, _Standing] = {}
+            for positions in _chunks(list(open_claims), _TRANSACTION_ITEMS):
+                puts = [
+                    self._put(keys[position], position, request_id, deadline, over=open_claims[position])
+                    for position in positions
+                ]
+                for position, claim in zip(positions, self._transact(puts), strict=True):
+                    match claim:
+                        case ClaimState():
+                            states[position] = claim
+                            del open_claims[position]
+                        case _Standing():
+                            standing[position] = claim
+                        case None:
+                            pass  # held up by a neighbour in the transaction: goes into the next round
+            answers = self._answers({claim.request_id for claim in standing.values()})
+            for position, claim in standing.items():
+                state = self._state(claim, answers.get(claim.request_id))
+                if state is ClaimState.ABANDONED:
+                    abandoned.add(position)
+                if state in self._takeable:
+                    open_claims[position] = claim.request_id
+                else:
+                    states[position] = state
+                    del open_claims[position]
+            if not open_claims:
+                break
+        return states, len(abandoned)
+
+    def record(self, request_id: str, *, undelivered: Collection[int], unknown: Collection[int]) -> None:
+        """Remember what became of a request; what is in neither collection was delivered.
+
+        Parameters
+        ----------
+        undelivered : collection of int
+            Positions, as claimed, that Responsys did not take.
+        unknown : collection of int
+            Positions that were sent and got no trustworthy reply.
+
+        Raises
+        ------
+        AwsUnavailableError
+            DynamoDB did not answer: the claims stand as those of a killed sender.
+        """
+        item: dict[str, Any] = self._answer_key(request_id) | {
+            "expiresAt": {"N": str(int(self._clock()) + KEPT_SECONDS)},
+        }
+        for name, positions in (("undelivered", undelivered), ("unknown", unknown)):
+            if positions:  # a set in DynamoDB is never empty
+                item[name] = {"NS": [str(position) for position in positions]}
+        with aws_call("DynamoDB record answer"):
+            self._client.put_item(TableName=self._table, Item=item)
+
+    def _put(
+        self, key: LedgerKey, position: int, request_id: str, deadline: float, *, over: str | None
+    ) -> TransactWriteItemTypeDef:
+        put: dict[str, Any] = {
+            "TableName": self._table,
+            "Item": _item_key(key)
+            | {
+                "requestId": {"S": request_id},
+                "position": {"N": str(position)},
+                "until": {"N": f"{deadline + self._patience:.3f}"},
+                "expiresAt": {"N": str(int(self._clock()) + KEPT_SECONDS)},
+            },
+            "ConditionExpression": "attribute_not_exists(pk)" if over is None else "requestId = :over",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        if over is not None:
+            put["ExpressionAttributeValues"] = {":over": {"S": over}}
+        return {"Put": put}  # type: ignore[typeddict-item]
+
+    def _transact(self, puts: Sequence[TransactWriteItemTypeDef]) -> list[ClaimState | _Standing | None]:
+        with aws_call("DynamoDB claim messages"):
+            try:
+                self._client.transact_write_items(TransactItems=puts)
+            except ClientError as exc:
+                if error_code(exc) != "TransactionCanceledException":
+                    raise
+                reasons: Any = exc.response.get("CancellationReasons", [])
+                if len(reasons) != len(puts):
+                    raise
+                return [self._cancelled(reason) for reason in reasons]
+        return [ClaimState.CLAIMED] * len(puts)
+
+    def _cancelled(self, reason: dict[str, Any]) -> ClaimState | _Standing | None:
+        match reason.get("Code"):
+            case "ConditionalCheckFailed" if item := reason.get("Item"):
+                return _Standing(item["requestId"]["S"], int(item["position"]["N"]), float(item["until"]["N"]))
+            case "ConditionalCheckFailed" | "TransactionConflict":
+                return ClaimState.IN_FLIGHT  # another environment is at this very item
+            case "None" | None:
+                return None
+            case other:
+                raise AwsUnavailableError(f"DynamoDB claim messages: {other}")
+
+    def _answers(self, request_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        answers: dict[str, dict[str, Any]] = {}
+        for chunk in _chunks(sorted(request_ids), _TRANSACTION_ITEMS):
+            keys = [self._answer_key(request_id) for request_id in chunk]
+            while keys:
+                with aws_call("DynamoDB read answers"):
+                    reply = self._client.batch_get_item(
+                        RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}}
+                    )
+                for item in reply["Responses"].get(self._table, []):
+                    answers[item["pk"]["S"].removeprefix("request#")] = item
+                unprocessed: Any = reply.get("UnprocessedKeys", {})
+                keys = list(unprocessed.get(self._table, {}).get("Keys", []))
+        return answers
+
+    def _state(self, claim: _Standing, answer: dict[str, Any] | None) -> ClaimState:
+        if answer is None:
+            return ClaimState.IN_FLIGHT if self._clock() < claim.until else ClaimState.ABANDONED
+        position = str(claim.position)
+        if position in answer.get("undelivered", {}).get("NS", []):
+            return ClaimState.FREE
+        return ClaimState.UNKNOWN if position in answer.get("unknown", {}).get("NS", []) else ClaimState.DELIVERED
+
+    @staticmethod
+    def _answer_key(request_id: str) -> dict[str, Any]:
+        return {"pk": {"S": f"request#{request_id}"}, "sk": {"S": "answer"}}
+
+
+def _item_key(key: LedgerKey) -> dict[str, Any]:
+    """Give the table's key; the id is hashed because a producer may build it from personal data."""
+    digest = hashlib.blake2b(key.message_id.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return {"pk": {"S": digest}, "sk": {"S": f"{key.connector}#{key.event_name}"}}
+
+
+def _chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

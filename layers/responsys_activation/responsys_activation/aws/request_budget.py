@@ -1,0 +1,228 @@
+"""When may a connector's next request go? One item of the delivery table for all environments.
+
+Requests get slots, evenly spaced; a slot is reserved by moving ``nextSlot`` on. A throttle reply sets ``pausedUntil``;
+when it is past, the first environment to come becomes the probe and the others wait for what it learns.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from responsys_activation.aws.faults import AwsUnavailableError, aws_call, error_code
+from responsys_activation.observability import logger
+from responsys_activation.outcome import ErrorCode
+from responsys_activation.responsys.errors import ThrottledError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+__all__ = ["RequestBudget", "Slot"]
+
+_MINUTE = 60.0
+# Slots are even here but not when they arrive: this share of the limit is left for requests that are late.
+_USED_SHARE = 0.95
+_PROBE_SECONDS = 60.0  # longer than a request can take; a killed probe holds others up no longer than this
+_POLL_SECONDS = 0.5
+_FAULT_MEMORY = 30.0  # seconds to go on alone before the table is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The right to make one request at a time.
+
+    Attributes
+    ----------
+    at : float
+        Epoch seconds from which the request may go.
+    probe : float or None
+        The pause that this request, the first after a throttle, can lift.
+    shared : bool
+        False while the table is out of reach and this environment keeps a pace of its own.
+    """
+
+    at: float
+    probe: float | None = None
+    shared: bool = True
+
+
+class RequestBudget:
+    """One connector's budget.
+
+    Parameters
+    ----------
+    environments : int
+        Most environments at once: each takes this part of the limit while the table is out of reach.
+    time_scale : float
+        Divides every wait; 1 but on the local stack.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        connector_name: str,
+        client: DynamoDBClient,
+        *,
+        environments: int,
+        time_scale: float = 1.0,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._table = table
+        self._key: dict[str, Any] = {"pk": {"S": f"connector#{connector_name}"}, "sk": {"S": "budget"}}
+        self._client = client
+        self._environments = environments
+        self._time_scale = time_scale
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._alone_until = 0.0
+        self._own_next_slot = 0.0
+
+    def reserve(self, requests_per_minute: float, latest: float) -> Slot:
+        """Reserve the next slot.
+
+        Parameters
+        ----------
+        latest : float
+            Epoch seconds; a later slot is of no use.
+
+        Raises
+        ------
+        ThrottledError
+            The connector is paused, or the next slot is later than ``latest``. Its clock says how long.
+        """
+        spacing = _MINUTE / (requests_per_minute * _USED_SHARE) / self._time_scale
+        if self._clock() >= self._alone_until:
+            try:
+                return self._shared_slot(spacing, latest)
+            except AwsUnavailableError as exc:
+                logger.warning("request budget out of reach, keeping a pace alone", extra={"fault": str(exc)})
+                self._alone_until = self._clock() + _FAULT_MEMORY / self._time_scale
+        return self._own_slot(spacing * self._environments, latest)
+
+    def pause(self, code: str, clock: float) -> None:
+        """Hold up all environments after a throttle.
+
+        Parameters
+        ----------
+        clock : float
+            Seconds, unscaled.
+        """
+        self._tell(
+            "SET pausedUntil = :until, pauseCode = :code REMOVE probing",
+            "attribute_not_exists(pausedUntil) OR pausedUntil < :until OR probing = :true",
+            {
+                ":until": _number(self._clock() + clock / self._time_scale),
+                ":code": {"S": code},
+                ":true": {"BOOL": True},
+            },
+        )
+
+    def lift(self, probe: float) -> None:
+        """End the pause that a probe found over."""
+        self._tell("REMOVE pausedUntil, pauseCode, probing", "pausedUntil = :probe", {":probe": _number(probe)})
+
+    def _shared_slot(self, spacing: float, latest: float) -> Slot:
+        while (now := self._clock()) <= latest:
+            # Behind a backlog the slot only moves on: the one call of a busy connector.
+            moved, item = self._update(
+                "SET nextSlot = nextSlot + :spacing",
+                "attribute_not_exists(pausedUntil) AND nextSlot BETWEEN :now AND :latest",
+                {":spacing": _number(spacing), ":now": _number(now), ":latest": _number(latest)},
+            )
+            if moved:
+                return Slot(float(item["nextSlot"]["N"]))
+            if "pausedUntil" in item:
+                slot = self._after_pause(item, now, spacing)
+            elif "nextSlot" in item and float(item["nextSlot"]["N"]) > latest:
+                raise self._exhausted(float(item["nextSlot"]["N"]) - now)
+            else:
+                slot = self._first_slot(now, spacing)
+            if slot:
+                return slot
+        raise self._exhausted(0.0)
+
+    def _first_slot(self, now: float, spacing: float) -> Slot | None:
+        """Start anew after idleness, unless another environment just did."""
+        started, _ = self._update(
+            "SET nextSlot = :next",
+            "attribute_not_exists(pausedUntil) AND (attribute_not_exists(nextSlot) OR nextSlot < :now)",
+            {":next": _number(now + spacing), ":now": _number(now)},
+        )
+        return Slot(now) if started else None
+
+    def _after_pause(self, item: dict[str, Any], now: float, spacing: float) -> Slot | None:
+        """Become the probe, wait for another's, or learn that the pause goes on."""
+        paused_until = float(item["pausedUntil"]["N"])
+        if now < paused_until:
+            if "probing" not in item:
+                raise ThrottledError(item["pauseCode"]["S"], clock=(paused_until - now) * self._time_scale)
+            self._sleep(_POLL_SECONDS / self._time_scale)
+            return None
+        probe = round(now + _PROBE_SECONDS, 3)
+        became, _ = self._update(
+            "SET pausedUntil = :probe, probing = :true, nextSlot = :next",
+            "pausedUntil = :paused",
+            {
+                ":probe": _number(probe),
+                ":true": {"BOOL": True},
+                ":next": _number(now + spacing),
+                ":paused": item["pausedUntil"],
+            },
+        )
+        return Slot(now, probe=probe) if became else None
+
+    def _own_slot(self, spacing: float, latest: float) -> Slot:
+        with self._lock:
+            at = max(self._own_next_slot, self._clock())
+            if at > latest:
+                raise self._exhausted(at - self._clock())
+            self._own_next_slot = at + spacing
+        return Slot(at, shared=False)
+
+    def _exhausted(self, seconds: float) -> ThrottledError:
+        return ThrottledError(ErrorCode.BUDGET_EXHAUSTED, clock=max(0.0, seconds) * self._time_scale)
+
+    def _update(self, expression: str, condition: str, values: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+        """Update the item on a condition.
+
+        Returns
+        -------
+        updated : bool
+        item : dict
+            What the update replaced; the item as it stands where the condition failed.
+        """
+        with aws_call("DynamoDB request budget"):
+            try:
+                answer = self._client.update_item(
+                    TableName=self._table,
+                    Key=self._key,
+                    UpdateExpression=expression,
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues=values,
+                    ReturnValues="UPDATED_OLD",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except ClientError as exc:
+                if error_code(exc) != "ConditionalCheckFailedException":
+                    raise
+                item: Any = exc.response.get("Item", {})
+                return False, item
+        return True, dict(answer.get("Attributes", {}))
+
+    def _tell(self, expression: str, condition: str, values: dict[str, Any]) -> None:
+        """Tell the other environments, or leave it: they would learn the same from Responsys."""
+        try:
+            self._update(expression, condition, values)
+        except AwsUnavailableError as exc:
+            logger.warning("pause not shared", extra={"fault": str(exc)})
+
+
+def _number(value: float) -> dict[str, str]:
+    return {"N": f"{value:.3f}"}
