@@ -1,0 +1,90 @@
+"""`make local`: keep the whole stack running until SIGINT or SIGTERM, for playing by hand."""
+
+import json
+import os
+import shlex
+import sys
+import threading
+
+from tests.local_stack.environments import LOCAL_DIRECTORY, REPOSITORY
+from tests.local_stack.processes import LocalStackError, ending_on_signals
+from tests.local_stack.settings import read_settings
+from tests.local_stack.stack import LocalStack
+
+_OUTPUTS = LOCAL_DIRECTORY / "outputs.json"
+
+
+def main() -> int:
+    """Run until a signal; return the exit status."""
+    _OUTPUTS.unlink(missing_ok=True)
+    try:
+        with ending_on_signals():
+            _run()
+    except LocalStackError as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.")
+    finally:
+        _OUTPUTS.unlink(missing_ok=True)
+    return 0
+
+
+def _run() -> None:
+    settings = read_settings(os.environ)
+    stack = LocalStack(settings.parameters, time_scale=settings.time_scale, aws_port=settings.aws_port)
+    print("Starting (the first build takes a few seconds longer) ...")
+    with stack:
+        try:
+            _write_outputs(stack)
+            _print_directions(stack)
+            threading.Event().wait()
+        finally:
+            # Whoever waits for the file must not find it while the stack comes down.
+            _OUTPUTS.unlink(missing_ok=True)
+
+
+def _write_outputs(stack: LocalStack) -> None:
+    outputs = {
+        **stack.outputs,
+        "awsEndpointUrl": stack.endpoint.url,
+        "region": stack.endpoint.region,
+        "lambdaControlUrl": stack.lambda_control_url,
+    }
+    if stack.simulator is not None:
+        outputs["simulatorUrl"] = stack.simulator.url
+    _OUTPUTS.parent.mkdir(exist_ok=True)
+    partial = _OUTPUTS.with_suffix(".partial")
+    partial.write_text(json.dumps(outputs, indent=2) + "\n")
+    partial.replace(_OUTPUTS)
+
+
+def _print_directions(stack: LocalStack) -> None:
+    queue_url = stack.outputs["SegmentEventsQueueUrl"]
+    message = json.dumps(
+        {
+            "profileId": "profile-1",
+            "callType": "ADD",
+            "segment": {"type": "AUDIENCE", "id": "aud-1"},
+            "identifiers": {"27": "364470825"},
+            "variables": {"firstName": "Ada"},
+        }
+    )
+    credentials = " ".join(f"{name}={value}" for name, value in stack.endpoint.environment.items())
+    send = f"aws sqs send-message --queue-url {queue_url} --message-body {shlex.quote(message)}"
+    statement = f"import boto3; boto3.client('sqs').send_message(QueueUrl={queue_url!r}, MessageBody='''{message}''')"
+    print(f"AWS:        {stack.endpoint.url} ({stack.endpoint.region})")
+    if stack.simulator is not None:
+        print(f"Responsys:  {stack.simulator.url} (simulated; inbox at /_simulator/inbox)")
+    else:
+        print(f"Responsys:  {stack.parameters['ResponsysAuthEndpoint']}")
+    print(f"Outputs:    {_OUTPUTS.relative_to(REPOSITORY)}")
+    print("\nSend a message:")
+    print(f"  {credentials} \\\n    {send}")
+    print("or, without the AWS CLI:")
+    print(f"  {credentials} \\\n    .venv/bin/python -c {shlex.quote(statement)}")
+    print("\nCtrl-C stops everything.", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""How do the emulator, the lambda host, the event sources and the queue metrics become one local AWS?"""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import requests
+
+from tests.local_stack.aws_endpoint import AwsEndpoint
+from tests.local_stack.deploy import deploy
+from tests.local_stack.event_source import EventSource, deployed_mappings
+from tests.local_stack.lambda_host import LambdaHost
+from tests.local_stack.ministack import ministack
+from tests.local_stack.queue_metrics import QueueMetrics
+
+_SECONDS_TO_ANSWER = 10.0
+
+
+class LocalAws:
+    """A SAM template, deployed and alive on loopback for as long as the context lasts.
+
+    Parameters
+    ----------
+    template_path
+        The SAM template.
+    parameters
+        A value for each of its parameters.
+    stack_name
+        Name of the stack.
+    port
+        Port of the emulated AWS; a free one when absent.
+    function_environment
+        Variables for every function beside its own, such as TIME_SCALE.
+    say
+        Told what is left out locally.
+
+    Attributes
+    ----------
+    outputs
+        The outputs of the stack.
+    endpoint
+        The emulated AWS.
+
+    Examples
+    --------
+    >>> with LocalAws(Path("template.yaml"), {}) as aws:
+    ...     aws.endpoint.sqs.send_message(QueueUrl=aws.outputs["QueueUrl"], MessageBody="hello")
+    """
+
+    def __init__(
+        self,
+        template_path: Path,
+        parameters: Mapping[str, str],
+        *,
+        stack_name: str = "local",
+        port: int | None = None,
+        function_environment: Mapping[str, str] | None = None,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self._template_path = template_path
+        self._parameters = parameters
+        self._stack_name = stack_name
+        self._port = port
+        self._function_environment = function_environment or {}
+        self._say = say
+        self._resources = contextlib.ExitStack()
+        self._event_sources: list[EventSource] = []
+        self.endpoint: AwsEndpoint
+        self.outputs: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as resources:
+            temporary = tempfile.TemporaryDirectory(prefix="responsys-local-", ignore_cleanup_errors=True)
+            directory = Path(resources.enter_context(temporary))
+            self.endpoint = resources.enter_context(ministack(directory / "ministack", self._port))
+            self._host = LambdaHost(self.endpoint, directory / "functions", self._function_environment)
+            self._host.start()
+            resources.callback(self._host.stop)
+            self.outputs = deploy(
+                self.endpoint,
+                self._template_path,
+                stack_name=self._stack_name,
+                parameters=self._parameters,
+                hook_url=self._host.url,
+                say=self._say,
+            )
+            self._start_event_sources(resources)
+            self._resources = resources.pop_all()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        for source in self._event_sources:
+            source.begin_to_stop()
+        self._host.kill_everything()
+        self._resources.close()
+
+    def _start_event_sources(self, resources: contextlib.ExitStack) -> None:
+        for mapping in deployed_mappings(self.endpoint):
+            source = EventSource(self.endpoint, mapping)
+            source.start()
+            resources.callback(source.stop)
+            self._event_sources.append(source)
+        metrics = QueueMetrics(self.endpoint, {source.mapping.queue_arn: source for source in self._event_sources})
+        metrics.start()
+        resources.callback(metrics.stop)
+
+    @contextlib.contextmanager
+    def paused_event_sources(self) -> Iterator[None]:
+        """Give the functions no messages for as long as the context lasts."""
+        for source in self._event_sources:
+            source.pause()
+        try:
+            yield
+        finally:
+            for source in self._event_sources:
+                source.resume()
+
+    @property
+    def lambda_control_url(self) -> str:
+        """Where faults are injected over HTTP; `lambda_host` tells how."""
+        return f"{self._host.url}/control"
+
+    def kill_running_workers(self, function_name: str) -> int:
+        """Kill the workers that run an invocation of a function, and return how many they were."""
+        killed: int = self._control("POST", f"{function_name}/kill")["killed"]
+        return killed
+
+    def set_function_environment(self, function_name: str, environment: Mapping[str, str]) -> None:
+        """Set variables of a function beside its own, in place of those set before."""
+        self._control("PUT", f"{function_name}/environment", dict(environment))
+
+    def worker_counts(self, function_name: str) -> dict[str, int]:
+        """Return `invocations`, `coldStarts`, `running` and `warm` of a function."""
+        counts: dict[str, int] = self._control("GET", function_name)
+        return counts
+
+    def _control(self, method: str, path: str, body: Mapping[str, str] | None = None) -> Any:
+        response = requests.request(
+            method, f"{self.lambda_control_url}/functions/{path}", json=body, timeout=_SECONDS_TO_ANSWER
+        )
+        response.raise_for_status()
+        return response.json()

@@ -1,0 +1,120 @@
+"""How must the template be adjusted so that the emulator deploys it, and what is left out?
+
+Each adjustment works around a fault or a gap of the pinned emulator, or hands Lambda's part over to the
+lambda host and the event sources of this package. The template itself never bends to the emulator.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
+from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
+
+from tests.local_stack.build import SOURCE_PROPERTIES
+
+HOOK_VARIABLE = "MINISTACK_LAMBDA_PROXY_URL"
+
+_REFUSED_TYPES = {
+    "AWS::CloudWatch::CompositeAlarm": "composite alarms are not emulated",
+    "AWS::Logs::QueryDefinition": "query definitions are not emulated",
+    "AWS::CodeDeploy::Application": "CodeDeploy is not emulated",
+    "AWS::CodeDeploy::DeploymentGroup": "CodeDeploy is not emulated",
+}
+
+
+@dataclass(frozen=True)
+class LocalTemplate:
+    """A plain CloudFormation template for the emulator.
+
+    Parameters
+    ----------
+    body
+        The template, without SAM resources.
+    left_out
+        What was left out, by logical id, and why.
+    """
+
+    body: dict[str, Any]
+    left_out: Mapping[str, str]
+
+
+def local_template(
+    template: Mapping[str, Any],
+    parameters: Mapping[str, str],
+    code_uris: Mapping[str, str],
+    region: str,
+    hook_url: str,
+) -> LocalTemplate:
+    """Adjust a built SAM template for the emulator.
+
+    Parameters
+    ----------
+    template
+        The built SAM template.
+    parameters
+        The value of each of its parameters.
+    code_uris
+        S3 address of each function's and layer's archive, by logical id.
+    region
+        Region deployed to.
+    hook_url
+        Where the emulator sends invocations: the lambda host.
+    """
+    literals = {
+        name: int(parameters[name])
+        for name, declaration in template.get("Parameters", {}).items()
+        if declaration["Type"] == "Number"
+    }
+    resources = _with_literals(template["Resources"], literals)
+    for logical_id, uri in code_uris.items():
+        resource = resources[logical_id]
+        resource["Properties"][SOURCE_PROPERTIES[resource["Type"]]] = uri
+        resource.pop("Metadata", None)
+    body = _translated({**template, "Resources": resources}, parameters, region)
+    left_out = {
+        logical_id: reason
+        for logical_id, resource in body["Resources"].items()
+        if (reason := _refusal(resource)) is not None
+    }
+    for logical_id in left_out:
+        del body["Resources"][logical_id]
+    for resource in body["Resources"].values():
+        _adjust(resource, hook_url)
+    return LocalTemplate(body, left_out)
+
+
+def _with_literals(node: Any, literals: Mapping[str, int]) -> Any:
+    # The emulator stops all polling over a MaximumConcurrency that came through a parameter: it keeps numbers of
+    # parameters as text.
+    if isinstance(node, list):
+        return [_with_literals(item, literals) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if set(node) == {"Ref"} and node["Ref"] in literals:
+        return literals[node["Ref"]]
+    return {key: _with_literals(value, literals) for key, value in node.items()}
+
+
+def _translated(template: dict[str, Any], parameters: Mapping[str, str], region: str) -> dict[str, Any]:
+    session = boto3.session.Session(region_name=region)
+    translator = Translator({}, Parser(), boto_session=session)
+    body: dict[str, Any] = translator.translate(template, {**parameters, "AWS::Region": region})
+    return body
+
+
+def _refusal(resource: Mapping[str, Any]) -> str | None:
+    if resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]:
+        return "alarms with metric math are not emulated"
+    return _REFUSED_TYPES.get(resource["Type"])
+
+
+def _adjust(resource: dict[str, Any], hook_url: str) -> None:
+    match resource["Type"]:
+        case "AWS::Lambda::EventSourceMapping":
+            # The emulator would hand over 10 messages at most and knows no window; event_source.py polls instead.
+            resource["Properties"]["Enabled"] = False
+        case "AWS::Lambda::Function":
+            environment = resource["Properties"].setdefault("Environment", {})
+            environment.setdefault("Variables", {})[HOOK_VARIABLE] = hook_url

@@ -1,0 +1,71 @@
+"""What does Lambda make of an SQS message in the event that it gives to a function?"""
+
+import base64
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueOutputTypeDef, MessageTypeDef
+
+
+@dataclass(frozen=True)
+class ReceivedMessage:
+    """A message as it was received from a queue."""
+
+    message: "MessageTypeDef"
+    queue_arn: str
+    region: str
+
+    @property
+    def message_id(self) -> str:
+        """The SQS message id."""
+        return self.message["MessageId"]
+
+    @property
+    def receipt_handle(self) -> str:
+        """What deletes it."""
+        return self.message["ReceiptHandle"]
+
+    @property
+    def sent_timestamp_ms(self) -> int:
+        """When it was sent to the queue, in milliseconds since 1970."""
+        return int(self.message["Attributes"]["SentTimestamp"])
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The message as a record of a Lambda event."""
+        attributes = self.message.get("MessageAttributes", {})
+        record: dict[str, Any] = {
+            "messageId": self.message_id,
+            "receiptHandle": self.receipt_handle,
+            "body": self.message["Body"],
+            "attributes": dict(self.message["Attributes"]),
+            "messageAttributes": {name: _attribute(value) for name, value in attributes.items()},
+            "md5OfBody": self.message["MD5OfBody"],
+            "eventSource": "aws:sqs",
+            "eventSourceARN": self.queue_arn,
+            "awsRegion": self.region,
+        }
+        if attributes:
+            record["md5OfMessageAttributes"] = self.message["MD5OfMessageAttributes"]
+        return record
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes that the record takes in the event."""
+        return len(json.dumps(self.record, ensure_ascii=False).encode()) + len(", ")
+
+
+def _attribute(value: "MessageAttributeValueOutputTypeDef") -> dict[str, Any]:
+    attribute: dict[str, Any] = {
+        "stringListValues": [],
+        "binaryListValues": [],
+        "dataType": value["DataType"],
+    }
+    if "StringValue" in value:
+        attribute["stringValue"] = value["StringValue"]
+    if "BinaryValue" in value:
+        attribute["binaryValue"] = base64.b64encode(value["BinaryValue"]).decode()
+    return attribute
