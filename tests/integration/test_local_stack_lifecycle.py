@@ -1,0 +1,164 @@
+"""Does `make local` say when it is ready, refuse what is wrong in one line, and leave nothing behind?"""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.local_stack.environments import LOCAL_DIRECTORY, REPOSITORY
+from tests.local_stack.processes import LOOPBACK, LocalStackError, free_port
+from tests.local_stack.settings import read_settings
+from tests.local_stack.stack import LocalStack
+
+OUTPUTS = LOCAL_DIRECTORY / "outputs.json"
+SECONDS_TO_BE_READY = 60
+
+
+class LocalStackProcess:
+    """`make local` without make, its temporary files in a place of its own."""
+
+    def __init__(self, temporary: Path, **environment: str) -> None:
+        self._temporary = temporary
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "tests.local_stack"],
+            cwd=REPOSITORY,
+            env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TMPDIR": str(temporary), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_until_ready(self) -> dict[str, str]:
+        deadline = time.monotonic() + SECONDS_TO_BE_READY
+        while not OUTPUTS.exists():
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        outputs: dict[str, str] = json.loads(OUTPUTS.read_text())
+        return outputs
+
+    def processes_left(self) -> list[str]:
+        """Return the command lines of all processes that it started, itself included."""
+        marker = f"TMPDIR={self._temporary}"
+        left = []
+        for directory in Path("/proc").glob("[0-9]*"):
+            try:
+                if marker in (directory / "environ").read_text(errors="replace"):
+                    left.append((directory / "cmdline").read_text().replace("\0", " "))
+            except OSError:
+                continue
+        return left
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Path:
+    if OUTPUTS.exists():
+        pytest.skip("a local stack runs already: its outputs must not be overwritten")
+    return tmp_path
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_it_tells_its_outputs_while_it_runs_and_leaves_nothing_behind(temporary: Path, stop: signal.Signals) -> None:
+    # Given a local stack that is ready
+    port = free_port()
+    local = LocalStackProcess(temporary, AWS_PORT=str(port))
+    outputs = local.wait_until_ready()
+    contract = {
+        *("SegmentEventsQueueUrl", "SegmentEventsQueueArn", "ThrottledDeadLetterQueueUrl"),
+        *("RejectedDeadLetterQueueUrl", "SegmentEventsFunctionName", "ConnectorParameterPrefix"),
+        *("AlarmTopicArn", "DashboardName", "awsEndpointUrl", "region", "simulatorUrl"),
+    }
+    assert contract <= set(outputs)
+    assert outputs["awsEndpointUrl"] == f"http://{LOOPBACK}:{port}"
+    assert len(local.processes_left()) >= 2
+
+    # When it is told to stop
+    local.process.send_signal(stop)
+    _, errors = local.process.communicate(timeout=20)
+
+    # Then it ends well, with all its processes and files
+    assert (local.process.returncode, errors) == (0, "")
+    assert not OUTPUTS.exists()
+    assert local.processes_left() == []
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("seconds", [0.8, 1.6, 2.4])
+def test_a_signal_during_the_start_leaves_nothing_behind_either(temporary: Path, seconds: float) -> None:
+    local = LocalStackProcess(temporary, AWS_PORT=str(free_port()))
+    time.sleep(seconds)
+
+    local.process.terminate()
+    local.process.communicate(timeout=20)
+
+    assert not OUTPUTS.exists()
+    assert local.processes_left() == []
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_port_in_use_is_told_in_one_line(temporary: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        local = LocalStackProcess(temporary, AWS_PORT=str(port))
+        _, errors = local.process.communicate(timeout=20)
+
+    assert local.process.returncode != 0
+    assert re.fullmatch(rf"error: Port {port} is in use.*AWS_PORT.*\n", errors)
+    assert local.processes_left() == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "parameter"),
+    [
+        ({"RESPONSYS_AUTH_ENDPOINT": "http://login5.responsys.net"}, "ResponsysAuthEndpoint"),
+        ({"RESPONSYS_AUTH_ENDPOINT": "https://login5.example.com"}, "ResponsysAuthEndpoint"),
+        ({"RESPONSYS_AUTH_ENDPOINT": "https://notresponsys.net"}, "ResponsysAuthEndpoint"),
+        ({"RESPONSYS_AUTH_ENDPOINT": "https://login5.responsys.net", "PROFILE_LIST_NAME": ""}, "ProfileListName"),
+        ({"PROFILE_LIST_NAME": ""}, "ProfileListName"),
+        ({"IDENTIFIER_TYPE": "SHOE_SIZE"}, "IdentifierType"),
+        ({"REQUESTS_PER_MINUTE": "many"}, "RequestsPerMinute"),
+        ({"BATCHING_WINDOW_SECONDS": "301"}, "BatchingWindowSeconds"),
+        ({"BATCHING_WINDOW_SECONDS": "2.5"}, "BatchingWindowSeconds"),
+        ({"TIME_SCALE": "0"}, "TIME_SCALE"),
+        ({"AWS_PORT": "http"}, "AWS_PORT"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(environment: dict[str, str], parameter: str) -> None:
+    # Given settings of which one is wrong
+    complete = {"RESPONSYS_USERNAME": "user", "RESPONSYS_PASSWORD": "secret-word", "PROFILE_LIST_NAME": "LIST"}
+
+    # When the stack is made, before anything starts
+    with pytest.raises(LocalStackError) as refusal:
+        LocalStack(read_settings({**complete, **environment}).parameters)
+
+    # Then one line begins with its name, and tells no secret
+    assert str(refusal.value).startswith(parameter)
+    assert "\n" not in str(refusal.value)
+    assert "secret-word" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "parameter"),
+    [
+        ({"RESPONSYS_AUTH_ENDPOINT": "https://login5.responsys.net"}, "ProfileListName"),
+        # What no single parameter can say is found by the template's Rules.
+        ({"RESPONSYS_PASSWORD": ""}, "ResponsysPassword"),
+    ],
+)
+def test_a_refusal_is_one_line_on_the_terminal(temporary: Path, environment: dict[str, str], parameter: str) -> None:
+    local = LocalStackProcess(temporary, AWS_PORT=str(free_port()), **environment)
+
+    _, errors = local.process.communicate(timeout=30)
+
+    assert local.process.returncode != 0
+    assert re.fullmatch(rf"error: .*{parameter}.*\n", errors)
+    assert local.processes_left() == []
