@@ -1,0 +1,89 @@
+# Everything a person runs, in one place. `make` alone tells what there is.
+#
+# Each tool has an environment of its own, because each pins packages that the others must not share. They are
+# made once, from hashed requirements, and again when these change.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+REQUIREMENTS := tests/requirements
+ENVIRONMENTS := .venv .venv-lambda .venv-ministack .venv-sam
+STAMPS := $(ENVIRONMENTS:%=%/.complete)
+PYTHON := .venv/bin/python
+
+# The first interpreter that really runs; the shims of version managers may exist and fail.
+FIND_PYTHON = for candidate in python3.13 python3.12 python3.11 python3; do \
+	  if "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; \
+	  then echo "$$candidate"; exit; fi; \
+	done; \
+	echo "error: no Python from 3.11 to 3.13 runs: install one of them, and put it on PATH." >&2; exit 1
+
+.PHONY: help setup build demo local test format lint types unit integration template end_to_end clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z_]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- environments and build ------------------------------------------------------------------------------
+
+setup:  ## Make the tools' environments (once, and again when requirements change)
+	@$(MAKE) -j 2 $(STAMPS)
+
+.venv/.complete: $(REQUIREMENTS)/development.txt
+.venv-lambda/.complete: $(REQUIREMENTS)/lambda_runtime.txt
+.venv-ministack/.complete: $(REQUIREMENTS)/ministack.txt
+.venv-sam/.complete: $(REQUIREMENTS)/sam.txt
+
+# The lists are complete, so that pip need not resolve; --no-deps also keeps older pips from refusing pins with extras.
+$(STAMPS): %/.complete:
+	@python=$$($(FIND_PYTHON)); \
+	echo "Installing $* (once) ..."; \
+	rm -rf $*; \
+	"$$python" -m venv $* >/dev/null || { \
+	  echo "error: $$python cannot make virtual environments: install its venv module (Debian: apt install python3-venv)." >&2; \
+	  exit 1; }; \
+	$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $< || { \
+	  echo "error: the packages of $< could not be installed: see above, and whether the package index can be reached." >&2; \
+	  exit 1; }; \
+	touch $@
+
+build: setup  ## Build the functions and layers for this machine
+	@$(PYTHON) -m tests.local_stack.build
+
+# ---- running ---------------------------------------------------------------------------------------------
+
+demo: setup  ## Everything from an SQS message to a Responsys event, with a report
+	@exec $(PYTHON) -u -m tests.local_stack.demo
+
+local: setup  ## The same stack, kept running for playing by hand
+	@exec $(PYTHON) -u -m tests.local_stack
+
+# ---- what a change must pass ------------------------------------------------------------------------------
+
+test: format lint types unit integration template end_to_end  ## All of the checks below
+
+format: setup  ## Is the code formatted?
+	$(PYTHON) -m ruff format --check .
+
+lint: setup  ## Does ruff find fault?
+	$(PYTHON) -m ruff check .
+
+types: setup  ## Do the types agree (mypy, strict)?
+	$(PYTHON) -m mypy
+
+unit: setup  ## Tests without AWS or HTTP
+	$(PYTHON) -m pytest tests/unit
+
+integration: setup  ## Tests with an emulated AWS or Responsys
+	$(PYTHON) -m pytest tests/integration
+
+template: setup  ## Tests of the template, and sam validate --lint
+	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --template template.yaml
+	$(PYTHON) -m pytest tests/template
+
+end_to_end: setup  ## Tests of the deployed stack
+	$(PYTHON) -m pytest tests/end_to_end
+
+clean:  ## Remove builds and environments
+	rm -rf .aws-sam .local $(ENVIRONMENTS)
