@@ -65,7 +65,11 @@ def compose(settings: Settings) -> Delivery:
             http=http,
             session=session,
             budget=RequestBudget(
-                table, name, dynamodb, environments=settings.maximum_concurrency, time_scale=settings.time_scale
+                table,
+                name,
+                dynamodb,
+                environments=settings.maximum_concurrency + settings.replay_maximum_concurrency,
+                time_scale=settings.time_scale,
             ),
             account_limit=AccountLimit(table, name, dynamodb),
             ledger=ledger,

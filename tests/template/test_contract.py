@@ -24,7 +24,7 @@ PARAMETERS_OF_THE_CONTRACT = {
     "LogLevel",
     "LogRetentionDays",
 }
-FURTHER_PARAMETERS = {"Architecture", "RequestsInFlight"}
+FURTHER_PARAMETERS = {"Architecture", "RequestsInFlight", "UnknownOutcome"}
 
 
 def test_parameters_are_those_of_the_contract(source: dict[str, Any]) -> None:

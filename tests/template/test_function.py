@@ -33,7 +33,12 @@ MAY = {
     ARN.format("ssm", "parameter/crm/connectors/*"): {"ssm:GetParameter"},
     ARN.format("ssm", "parameter/crm/tokens/*"): {"ssm:GetParameter", "ssm:PutParameter"},
     ARN.format("secretsmanager", "secret:crm/*"): {"secretsmanager:GetSecretValue"},
-    ARN.format("dynamodb", "table/DeliveryTable"): {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+    ARN.format("dynamodb", "table/DeliveryTable"): {
+        "dynamodb:BatchGetItem",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+    },
     ARN.format("logs", "log-group:/aws/lambda/crm-segment-events:log-stream:*"): {
         "logs:CreateLogStream",
         "logs:PutLogEvents",
@@ -83,6 +88,7 @@ def test_role_allows_every_call_of_the_code_and_no_other(stack: Stack) -> None:
     names = {action.partition(":")[2].lower(): action for action in allowed}
     names |= {f"{name}batch": action for name, action in names.items() if action.startswith("sqs:")}
     # Then each call has its action
+    names |= {"transactwriteitems": "dynamodb:PutItem"}  # the code's transactions hold puts alone
     assert {call for name, call in operations.items() if name not in names} == set()
     # And each action has a call, here or by Lambda itself
     assert allowed - {names[name] for name in operations} == {
@@ -181,6 +187,9 @@ def test_function_is_told_where_everything_is(stack_with: Callable[..., Stack]) 
         "TRUSTED_ENDPOINT_DOMAINS": "responsys.net,127.0.0.1",
         "MAXIMUM_EVENT_AGE_HOURS": "48",
         "REQUESTS_IN_FLIGHT": "6",
+        "UNKNOWN_OUTCOME": "Resend",
+        "MAXIMUM_CONCURRENCY": "2",
+        "REPLAY_MAXIMUM_CONCURRENCY": "2",
     }
 
 

@@ -44,6 +44,7 @@ ACCEPTED = [
     ("LogRetentionDays", "365"),
     ("Architecture", "x86_64"),
     ("RequestsInFlight", "1"),
+    ("UnknownOutcome", "Reject"),
 ]
 
 REFUSED = [
@@ -106,6 +107,7 @@ REFUSED = [
     ("LogRetentionDays", "31"),
     ("Architecture", "arm"),
     ("RequestsInFlight", "0"),
+    ("UnknownOutcome", "resend"),
 ]
 
 

@@ -129,10 +129,13 @@ def custom_event(membership: Membership, connector: Connector) -> CustomEvent:
         "recipient": {identifier.field: int(value) if is_riid else value, "listName": list_name},
         "optionalData": properties,
     }
+    recipient_json = _encode(recipient)
+    if r"\ud" in recipient_json and not _is_unicode(recipient_json):
+        raise UnmappableError(ErrorCode.INVALID_MESSAGE, "variables: a text has half of a surrogate pair")
     return CustomEvent(
         event_name=event_name,
         recipient=value if identifier.case_sensitive else value.lower(),
-        recipient_json=_encode(recipient),
+        recipient_json=recipient_json,
         variables_overridden=overridden,
     )
 
@@ -140,6 +143,15 @@ def custom_event(membership: Membership, connector: Connector) -> CustomEvent:
 def request_body(recipients_json: Iterable[str]) -> bytes:
     """Write the body of one request; at most 200 recipients is the caller's care."""
     return f'{_NO_MAPPINGS}"recipientData":[{",".join(recipients_json)}]}}'.encode("ascii")
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether JSON stays within Unicode; Responsys refuses the whole request where it does not."""
+    try:
+        json.dumps(json.loads(text), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _identifier_value(membership: Membership, kind: IdentifierType, identifier: _Identifier) -> str:

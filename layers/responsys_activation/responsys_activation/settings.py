@@ -27,8 +27,8 @@ class Settings(BaseModel):
     ----------
     requests_in_flight : int
         Most requests to Responsys at once in one invocation.
-    maximum_concurrency : int
-        Most environments at once, of both event sources together.
+    maximum_concurrency, replay_maximum_concurrency : int
+        Most environments at once for each event source.
     unknown_outcome : str
         What becomes of a message whose request got no trustworthy reply.
     time_scale : float
@@ -49,7 +49,8 @@ class Settings(BaseModel):
     ]
     maximum_event_age_hours: Annotated[float, Field(alias="MAXIMUM_EVENT_AGE_HOURS", gt=0)] = 24
     requests_in_flight: Annotated[int, Field(alias="REQUESTS_IN_FLIGHT", ge=1, le=50)] = 4
-    maximum_concurrency: Annotated[int, Field(alias="MAXIMUM_CONCURRENCY", ge=1)] = 4
+    maximum_concurrency: Annotated[int, Field(alias="MAXIMUM_CONCURRENCY", ge=1)] = 2
+    replay_maximum_concurrency: Annotated[int, Field(alias="REPLAY_MAXIMUM_CONCURRENCY", ge=1)] = 2
     unknown_outcome: Annotated[Literal["Resend", "Reject"], Field(alias="UNKNOWN_OUTCOME")] = "Resend"
     time_scale: Annotated[float, Field(alias="TIME_SCALE", gt=0)] = 1.0
 
