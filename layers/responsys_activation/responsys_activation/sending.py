@@ -158,6 +158,8 @@ class RequestSender:
         if claimed:
             self._post_and_mend(answer, claimed, slot, deadline)
             self._record(answer, claimed)
+        if slot.probe and not answer.exchanges:
+            self._budget.hand_back(slot.probe)
         return answer
 
     def _reserve(self, answer: Answer, deadline: float) -> Slot:
@@ -185,12 +187,11 @@ class RequestSender:
         list of int
             Positions to send.
         """
-        items = answer.request.items
+        keys = [item.ledger_key for item in answer.request.items]
         try:
-            states, abandoned = self._ledger.claim(
-                [item.ledger_key for item in items], answer.request.request_id, deadline
-            )
+            states, abandoned = self._ledger.claim(keys, answer.request.request_id, deadline)
         except AwsUnavailableError as exc:
+            logger.warning("ledger out of reach", extra={"connector": self._name, "fault": str(exc)})
             return self._without_ledger(answer, exc)
         answer.abandoned = abandoned
         for position, state in enumerate(states):
@@ -207,12 +208,13 @@ class RequestSender:
 
     def _without_ledger(self, answer: Answer, fault: AwsUnavailableError) -> list[int]:
         """Go on with what cannot have been sent before, if the owner would rather send twice than not at all."""
-        logger.warning("ledger out of reach", extra={"connector": self._name, "fault": str(fault)})
-        _fail(answer, range(len(answer.request.items)), fault)
+        positions = range(len(answer.request.items))
         if not self._resend_unknown:
+            _fail(answer, positions, fault)
             return []
-        new = [position for position, item in enumerate(answer.request.items) if item.message.attempts == 1]
-        answer.unrecorded += len(new)
+        _end(answer, positions, outcome_of_error(fault))
+        new = [position for position in positions if answer.request.items[position].message.attempts == 1]
+        answer.unrecorded = len(new)
         return new
 
     def _post_and_mend(self, answer: Answer, positions: Sequence[int], slot: Slot, deadline: float) -> None:
@@ -288,7 +290,7 @@ class RequestSender:
             if isinstance(exc, ThrottledError):
                 self._throttled = exc
                 self._budget.pause(exc.code, exc.clock)
-            elif slot.probe and not isinstance(exc, UnavailableError):
+            elif slot.probe:
                 self._budget.lift(slot.probe)
             raise
         answer.exchanges.append(Exchange(request_id, len(recipients), self._clock() - started, reply=reply))

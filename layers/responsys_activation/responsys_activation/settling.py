@@ -24,7 +24,10 @@ LAST_RECEIVE = 4
 OUTAGE_DELAY = 300.0  # seconds
 FIRST_BACK_OFF = 30.0  # seconds, doubled at each receive
 _LONGEST_DELAY = 900  # seconds; SQS's limit
-_JITTER = 0.1  # at most this share is added, so that what failed together does not come back together
+# At most this much is added, so that what failed together does not come back all at once; not more, or what was put
+# off first would not come back first.
+_DELAY_JITTER = 5.0  # seconds
+_BACK_OFF_JITTER = 0.1  # of the back-off
 
 NOT_KNOWN = "-"  # SQS takes no empty attribute
 
@@ -107,7 +110,11 @@ class Settling:
         }
         match outcome:
             case Throttled(error_code, delay):
-                return DeadLetter(message.body, attributes | {"errorCode": error_code}, self._seconds(delay))
+                return DeadLetter(
+                    message.body,
+                    attributes | {"errorCode": error_code},
+                    self._seconds(delay + _DELAY_JITTER * self._jitter()),
+                )
             case Rejected(error_code, _, last_error_code):
                 last = {"lastErrorCode": last_error_code} if last_error_code else {}
                 return DeadLetter(message.body, attributes | {"errorCode": error_code} | last)
@@ -117,13 +124,13 @@ class Settling:
     def _put_off(self, messages: Iterable[ReceivedMessage]) -> None:
         delays: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
         for message in messages:
-            back_off = FIRST_BACK_OFF * 2 ** (message.receive_count - 1)
+            back_off = FIRST_BACK_OFF * 2 ** (message.receive_count - 1) * (1 + _BACK_OFF_JITTER * self._jitter())
             delays[message.queue_name].append((message.receipt_handle, self._seconds(back_off)))
         for name, of_queue in delays.items():
             self._source_queues[name].put_off(of_queue)
 
-    def _seconds(self, delay: float) -> int:
-        return min(_LONGEST_DELAY, math.ceil(delay * (1 + _JITTER * self._jitter()) / self._time_scale))
+    def _seconds(self, seconds: float) -> int:
+        return min(_LONGEST_DELAY, math.ceil(seconds / self._time_scale))
 
 
 def _not_for_ever(ending: Ending) -> Ending:

@@ -28,6 +28,9 @@ _MINUTE = 60.0
 # Slots are even here but not when they arrive: this share of the limit is left for requests that are late.
 _USED_SHARE = 0.95
 _PROBE_SECONDS = 60.0  # longer than a request can take; a killed probe holds others up no longer than this
+_SHORTEST_PROBE = 2.0  # seconds, unscaled: a real request takes real time
+# Of the time that a pause has lasted, this share is added to the wait: what came first comes back first.
+_AGE_SHARE = 0.1
 _POLL_SECONDS = 0.5
 _FAULT_MEMORY = 30.0  # seconds to go on alone before the table is tried again
 
@@ -114,11 +117,13 @@ class RequestBudget:
         clock : float
             Seconds, unscaled.
         """
+        now = self._clock()
         self._tell(
-            "SET pausedUntil = :until, pauseCode = :code REMOVE probing",
+            "SET pausedUntil = :until, pausedAt = :now, pauseCode = :code REMOVE probing",
             "attribute_not_exists(pausedUntil) OR pausedUntil < :until OR probing = :true",
             {
-                ":until": _number(self._clock() + clock / self._time_scale),
+                ":now": _number(now),
+                ":until": _number(now + clock / self._time_scale),
                 ":code": {"S": code},
                 ":true": {"BOOL": True},
             },
@@ -126,7 +131,17 @@ class RequestBudget:
 
     def lift(self, probe: float) -> None:
         """End the pause that a probe found over."""
-        self._tell("REMOVE pausedUntil, pauseCode, probing", "pausedUntil = :probe", {":probe": _number(probe)})
+        self._tell(
+            "REMOVE pausedUntil, pausedAt, pauseCode, probing", "pausedUntil = :probe", {":probe": _number(probe)}
+        )
+
+    def hand_back(self, probe: float) -> None:
+        """Leave it to another environment to be the probe, because this one could not send."""
+        self._tell(
+            "SET pausedUntil = :now REMOVE probing",
+            "pausedUntil = :probe",
+            {":now": _number(self._clock()), ":probe": _number(probe)},
+        )
 
     def _shared_slot(self, spacing: float, latest: float) -> Slot:
         while (now := self._clock()) <= latest:
@@ -162,10 +177,12 @@ class RequestBudget:
         paused_until = float(item["pausedUntil"]["N"])
         if now < paused_until:
             if "probing" not in item:
-                raise ThrottledError(item["pauseCode"]["S"], clock=(paused_until - now) * self._time_scale)
+                so_far = max(0.0, now - float(item["pausedAt"]["N"]))
+                wait = paused_until - now + _AGE_SHARE * so_far
+                raise ThrottledError(item["pauseCode"]["S"], clock=wait * self._time_scale)
             self._sleep(_POLL_SECONDS / self._time_scale)
             return None
-        probe = round(now + _PROBE_SECONDS, 3)
+        probe = round(now + max(_SHORTEST_PROBE, _PROBE_SECONDS / self._time_scale), 3)
         became, _ = self._update(
             "SET pausedUntil = :probe, probing = :true, nextSlot = :next",
             "pausedUntil = :paused",
