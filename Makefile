@@ -28,7 +28,7 @@ help:  ## Show this list
 # ---- environments and build ------------------------------------------------------------------------------
 
 setup:  ## Make the tools' environments (once, and again when requirements change)
-	@$(MAKE) -j 2 $(STAMPS)
+	@$(MAKE) -s -j 2 $(STAMPS)
 
 .venv/.complete: $(REQUIREMENTS)/development.txt
 .venv-lambda/.complete: $(REQUIREMENTS)/lambda_runtime.txt
@@ -43,7 +43,7 @@ $(STAMPS): %/.complete:
 	"$$python" -m venv $* >/dev/null || { \
 	  echo "error: $$python cannot make virtual environments: install its venv module (Debian: apt install python3-venv)." >&2; \
 	  exit 1; }; \
-	$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $< || { \
+	$*/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes -r $< || { \
 	  echo "error: the packages of $< could not be installed: see above, and whether the package index can be reached." >&2; \
 	  exit 1; }; \
 	touch $@

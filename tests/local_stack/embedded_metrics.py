@@ -21,10 +21,13 @@ def metrics_in(line: str) -> "dict[str, list[MetricDatumTypeDef]]":
         document = json.loads(line)
     except json.JSONDecodeError:
         return {}
+    match document:
+        case {"_aws": {"Timestamp": int(milliseconds), "CloudWatchMetrics": list(directives)}}:
+            timestamp = datetime.fromtimestamp(milliseconds / 1000, UTC)
+        case _:
+            return {}
     published: dict[str, list[MetricDatumTypeDef]] = defaultdict(list)
-    metadata = document.get("_aws", {})
-    timestamp = datetime.fromtimestamp(metadata.get("Timestamp", 0) / 1000, UTC)
-    for directive in metadata.get("CloudWatchMetrics", []):
+    for directive in directives:
         published[directive["Namespace"]].extend(_datums(directive, document, timestamp))
     return dict(published)
 
@@ -33,6 +36,8 @@ def _datums(
     directive: Mapping[str, Any], document: Mapping[str, Any], timestamp: datetime
 ) -> "Iterator[MetricDatumTypeDef]":
     for dimension_set in directive.get("Dimensions") or [[]]:
+        if not all(name in document for name in dimension_set):
+            continue
         for metric in directive["Metrics"]:
             value = document.get(metric["Name"])
             if value is None:

@@ -1,17 +1,14 @@
 """How do the lines that functions write reach CloudWatch Logs, and their metrics CloudWatch?
 
-As on AWS, a little later than the function wrote them, and without holding it up.
+As on AWS, a little later than the function wrote them, and without holding it up: `write_waiting` is for a
+thread that repeats it.
 """
 
 import contextlib
-import logging
 import queue
-import threading
 import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.local_stack.aws_endpoint import AwsEndpoint
 from tests.local_stack.deployed_function import DeployedFunction
@@ -21,45 +18,24 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
     from mypy_boto3_logs.type_defs import InputLogEventTypeDef
 
-_logger = logging.getLogger(__name__)
-_SECONDS_BETWEEN_WRITES = 0.25
 _MOST_METRICS_A_CALL = 500
 _MOST_EVENTS_A_CALL = 1_000
 
 
 class FunctionLogs:
-    """Writes log lines in the background, from `start` until `stop` has written the last."""
+    """The lines on their way, from the worker that reads them to the API."""
 
     def __init__(self, endpoint: AwsEndpoint) -> None:
         self._endpoint = endpoint
         self._lines: queue.SimpleQueue[tuple[str, str, int, str]] = queue.SimpleQueue()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="function-logs")
         self._streams: set[tuple[str, str]] = set()
-
-    def start(self) -> None:
-        """Begin to write."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Write what is left, and end."""
-        self._stopping.set()
-        self._thread.join()
 
     def write(self, function: DeployedFunction, stream: str, line: str) -> None:
         """Take one line of a function's output."""
         self._lines.put((function.log_group, stream, int(time.time() * 1000), line))
 
-    def _run(self) -> None:
-        last = False
-        while not last:
-            last = self._stopping.wait(_SECONDS_BETWEEN_WRITES)
-            try:
-                self._write_waiting()
-            except (BotoCoreError, ClientError):
-                _logger.exception("log lines or metrics were lost")
-
-    def _write_waiting(self) -> None:
+    def write_waiting(self) -> None:
+        """Write what functions wrote since the last time."""
         events: dict[tuple[str, str], list[InputLogEventTypeDef]] = defaultdict(list)
         metrics: dict[str, list[MetricDatumTypeDef]] = defaultdict(list)
         with contextlib.suppress(queue.Empty):

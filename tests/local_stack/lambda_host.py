@@ -44,15 +44,19 @@ class LambdaHost:
         Where deployed archives are unpacked.
     environment
         Variables for every function beside its own, such as TIME_SCALE.
+    logs
+        Takes what the functions write.
     """
 
-    def __init__(self, endpoint: AwsEndpoint, directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, endpoint: AwsEndpoint, directory: Path, environment: Mapping[str, str], logs: FunctionLogs
+    ) -> None:
         self._functions = DeployedFunctions(endpoint, directory)
         self._interpreter = program(".venv-lambda", "python")
         self._endpoint = endpoint
         self._environment = {**environment, "TMPDIR": str(directory)}
         self._function_environments: dict[str, dict[str, str]] = defaultdict(dict)
-        self._logs = FunctionLogs(endpoint)
+        self._logs = logs
         self._workers: list[RuntimeWorker] = []
         self._invocations: dict[str, int] = defaultdict(int)
         self._cold_starts: dict[str, int] = defaultdict(int)
@@ -65,7 +69,6 @@ class LambdaHost:
 
     def start(self) -> None:
         """Begin to serve; `url` is set."""
-        self._logs.start()
         self._thread.start()
         self._await(self._serve())
 
@@ -79,7 +82,6 @@ class LambdaHost:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        self._logs.stop()
 
     def _await(self, coroutine: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

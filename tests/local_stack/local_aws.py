@@ -8,13 +8,18 @@ from typing import Any, Self
 
 import requests
 
+from tests.local_stack.alarm_states import AlarmStates
 from tests.local_stack.aws_endpoint import AwsEndpoint
 from tests.local_stack.deploy import deploy
 from tests.local_stack.event_source import EventSource, deployed_mappings
+from tests.local_stack.function_logs import FunctionLogs
 from tests.local_stack.lambda_host import LambdaHost
 from tests.local_stack.ministack import ministack
 from tests.local_stack.queue_metrics import QueueMetrics
+from tests.local_stack.repeating import repeating
 
+_SECONDS_BETWEEN_LOGS = 0.25
+_SECONDS_BETWEEN_METRICS = 2.0
 _SECONDS_TO_ANSWER = 10.0
 
 
@@ -75,7 +80,9 @@ class LocalAws:
             temporary = tempfile.TemporaryDirectory(prefix="responsys-local-", ignore_cleanup_errors=True)
             directory = Path(resources.enter_context(temporary))
             self.endpoint = resources.enter_context(ministack(directory / "ministack", self._port))
-            self._host = LambdaHost(self.endpoint, directory / "functions", self._function_environment)
+            logs = FunctionLogs(self.endpoint)
+            resources.enter_context(repeating("function-logs", _SECONDS_BETWEEN_LOGS, logs.write_waiting))
+            self._host = LambdaHost(self.endpoint, directory / "functions", self._function_environment, logs)
             self._host.start()
             resources.callback(self._host.stop)
             self.outputs = deploy(
@@ -103,8 +110,9 @@ class LocalAws:
             resources.callback(source.stop)
             self._event_sources.append(source)
         metrics = QueueMetrics(self.endpoint, {source.mapping.queue_arn: source for source in self._event_sources})
-        metrics.start()
-        resources.callback(metrics.stop)
+        alarms = AlarmStates(self.endpoint)
+        resources.enter_context(repeating("queue-metrics", _SECONDS_BETWEEN_METRICS, metrics.publish))
+        resources.enter_context(repeating("alarm-states", _SECONDS_BETWEEN_METRICS, alarms.update))
 
     @contextlib.contextmanager
     def paused_event_sources(self) -> Iterator[None]:

@@ -12,7 +12,9 @@ import boto3
 from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
 from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
 
+from tests.local_stack.alarm_states import locally_evaluated
 from tests.local_stack.build import SOURCE_PROPERTIES
+from tests.local_stack.metric_math import UnsupportedExpressionError
 
 HOOK_VARIABLE = "MINISTACK_LAMBDA_PROXY_URL"
 
@@ -22,6 +24,10 @@ _REFUSED_TYPES = {
     "AWS::CodeDeploy::Application": "CodeDeploy is not emulated",
     "AWS::CodeDeploy::DeploymentGroup": "CodeDeploy is not emulated",
 }
+
+
+class _NotEmulatedError(Exception):
+    """A resource cannot be deployed to the emulator."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +79,13 @@ def local_template(
         resource["Properties"][SOURCE_PROPERTIES[resource["Type"]]] = uri
         resource.pop("Metadata", None)
     body = _translated({**template, "Resources": resources}, parameters, region)
-    left_out = {
-        logical_id: reason
-        for logical_id, resource in body["Resources"].items()
-        if (reason := _refusal(resource)) is not None
-    }
-    for logical_id in left_out:
-        del body["Resources"][logical_id]
-    for resource in body["Resources"].values():
-        _adjust(resource, hook_url)
+    left_out = {}
+    for logical_id, resource in list(body["Resources"].items()):
+        try:
+            _adjust(resource, hook_url)
+        except (UnsupportedExpressionError, _NotEmulatedError) as exc:
+            left_out[logical_id] = str(exc)
+            del body["Resources"][logical_id]
     return LocalTemplate(body, left_out)
 
 
@@ -104,13 +108,9 @@ def _translated(template: dict[str, Any], parameters: Mapping[str, str], region:
     return body
 
 
-def _refusal(resource: Mapping[str, Any]) -> str | None:
-    if resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]:
-        return "alarms with metric math are not emulated"
-    return _REFUSED_TYPES.get(resource["Type"])
-
-
 def _adjust(resource: dict[str, Any], hook_url: str) -> None:
+    if (reason := _REFUSED_TYPES.get(resource["Type"])) is not None:
+        raise _NotEmulatedError(reason)
     match resource["Type"]:
         case "AWS::Lambda::EventSourceMapping":
             # The emulator would hand over 10 messages at most and knows no window; event_source.py polls instead.
@@ -118,3 +118,5 @@ def _adjust(resource: dict[str, Any], hook_url: str) -> None:
         case "AWS::Lambda::Function":
             environment = resource["Properties"].setdefault("Environment", {})
             environment.setdefault("Variables", {})[HOOK_VARIABLE] = hook_url
+        case "AWS::CloudWatch::Alarm":
+            resource["Properties"] = locally_evaluated(resource["Properties"])

@@ -1,16 +1,11 @@
 """How do the metrics that SQS publishes on AWS come about locally?
 
-The emulator has none. They are published every few seconds, zeros as well, because the emulator evaluates an
-alarm only when a metric is put, never because time passes.
+The emulator has none.
 """
 
-import logging
-import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.local_stack.aws_endpoint import AwsEndpoint
 from tests.local_stack.event_source import EventSource
@@ -20,8 +15,6 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
-_logger = logging.getLogger(__name__)
-_SECONDS_BETWEEN = 2.0
 _METRICS: "Mapping[str, QueueAttributeNameType]" = {
     "ApproximateNumberOfMessagesVisible": "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible": "ApproximateNumberOfMessagesNotVisible",
@@ -30,7 +23,7 @@ _METRICS: "Mapping[str, QueueAttributeNameType]" = {
 
 
 class QueueMetrics:
-    """Publishes in a thread of its own, from `start` until `stop`.
+    """The depths and ages of all queues, as metrics.
 
     Parameters
     ----------
@@ -44,25 +37,6 @@ class QueueMetrics:
     def __init__(self, endpoint: AwsEndpoint, event_sources: Mapping[str, EventSource]) -> None:
         self._endpoint = endpoint
         self._event_sources = event_sources
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="queue-metrics")
-
-    def start(self) -> None:
-        """Begin to publish."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.publish()
-            except (BotoCoreError, ClientError):
-                _logger.exception("queue metrics were not published")
-            self._stopping.wait(_SECONDS_BETWEEN)
 
     def publish(self) -> None:
         """Publish the metrics of every queue once."""
