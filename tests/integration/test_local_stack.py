@@ -325,3 +325,24 @@ def test_queue_depths_are_published_and_lambda_counts_our_invocations(aws: Local
     queue = {"QueueName": aws.outputs["LargeBatchesUrl"].rpartition("/")[2]}
     assert eventually(lambda: statistic(aws, "AWS/SQS", "ApproximateNumberOfMessagesNotVisible", queue, "Maximum"))
     assert eventually(lambda: (statistic(aws, "AWS/Lambda", "Invocations", function, "Sum") or 0) > before)
+
+
+# ---- alarms ----------------------------------------------------------------------------------------------
+
+
+def alarm_state(aws: LocalAws, alarm: str) -> str:
+    answer = aws.endpoint.cloudwatch.describe_alarms(AlarmNames=[aws.outputs[alarm]])
+    return answer["MetricAlarms"][0]["StateValue"]
+
+
+def test_an_alarm_looks_at_its_own_queue_alone(aws: LocalAws) -> None:
+    # Given two alarms on one metric: of a queue that stays empty for now, and of one that fills, with metric math
+    with aws.paused_event_sources():
+        # When the other queue fills
+        send(aws, "LargeBatchesUrl", ["succeed"] * 3)
+        assert eventually(lambda: alarm_state(aws, "BacklogAlarm") == "ALARM")
+
+        # Then the alarm of the empty queue is unmoved, until that queue has a message
+        assert alarm_state(aws, "UnusedAlarm") == "OK"
+    send(aws, "UnusedUrl", ["lost"])
+    assert eventually(lambda: alarm_state(aws, "UnusedAlarm") == "ALARM")
