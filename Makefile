@@ -31,9 +31,12 @@ setup:  ## Make the tools' environments (once, and again when requirements chang
 	@$(MAKE) -s -j 2 $(STAMPS)
 
 .venv/.complete: $(REQUIREMENTS)/development.txt
-.venv-lambda/.complete: $(REQUIREMENTS)/lambda_runtime.txt
+.venv-lambda/.complete: $(REQUIREMENTS)/lambda_runtime.txt .venv/.complete
 .venv-ministack/.complete: $(REQUIREMENTS)/ministack.txt
 .venv-sam/.complete: $(REQUIREMENTS)/sam.txt
+
+# Functions are built for the project's interpreter, so they must run on the same.
+.venv-lambda/.complete: FIND_PYTHON = echo .venv/bin/python
 
 # The lists are complete, so that pip need not resolve; --no-deps also keeps older pips from refusing pins with extras.
 $(STAMPS): %/.complete:
