@@ -1,0 +1,61 @@
+"""What does every test start from? No real AWS account, no proxy, no network beyond loopback, no cached parameter."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+from aws_lambda_powertools.utilities import parameters
+
+_TESTS = Path(__file__).parent
+_LOOPBACK = ["127.0.0.1", "::1", "localhost"]
+
+_CLEARED_PREFIXES = ("AWS_", "POWERTOOLS_")
+_CLEARED_SUFFIXES = ("_CA_BUNDLE", "_PROXY")
+_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_SESSION_TOKEN": "testing",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_REGION": "eu-west-1",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "POWERTOOLS_SERVICE_NAME": "segment_events",
+    "POWERTOOLS_METRICS_NAMESPACE": "ResponsysActivation",
+    "POWERTOOLS_LOG_LEVEL": "INFO",
+}
+
+hypothesis.settings.register_profile("local", deadline=None, max_examples=60)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=60, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Replace the environment before any module under test is imported."""
+    environment = pytest.MonkeyPatch()
+    for name in list(os.environ):
+        if name.upper().startswith(_CLEARED_PREFIXES) or name.upper().endswith(_CLEARED_SUFFIXES):
+            environment.delenv(name)
+    for name, value in _ENVIRONMENT.items():
+        environment.setenv(name, value)
+    config.add_cleanup(environment.undo)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Unit tests open no socket at all; the others reach loopback only."""
+    for item in items:
+        if item.path.is_relative_to(_TESTS / "unit"):
+            item.add_marker(pytest.mark.disable_socket)
+        else:
+            item.add_marker(pytest.mark.allow_hosts(_LOOPBACK))
+
+
+@pytest.fixture(autouse=True)
+def _fresh_parameter_cache() -> Iterator[None]:
+    parameters.clear_caches()  # type: ignore[no-untyped-call]
+    yield
+    parameters.clear_caches()  # type: ignore[no-untyped-call]

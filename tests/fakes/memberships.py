@@ -1,0 +1,44 @@
+"""What does upstream send, and what does an operator configure? The least that is valid, with changes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from responsys_activation.connector import Connector
+from responsys_activation.membership import Membership, read_membership
+
+ABSENT = object()
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """Give a membership message as JSON object; ``ABSENT`` takes a field away."""
+    fields = {
+        "profileId": "profile-1",
+        "callType": "ADD",
+        "segment": {"type": "AUDIENCE", "id": "aud-42"},
+        "identifiers": {"27": "364470825"},
+    } | changes
+    return {name: value for name, value in fields.items() if value is not ABSENT}
+
+
+def membership(**changes: Any) -> Membership:
+    """Read such a message."""
+    return read_membership(json.dumps(document(**changes)))
+
+
+def connector(**changes: Any) -> Connector:
+    """Give a connector's settings."""
+    return Connector.model_validate(connector_document(**changes))
+
+
+def connector_document(**changes: Any) -> dict[str, Any]:
+    """Give a connector's settings as JSON object; ``ABSENT`` takes a field away."""
+    fields = {
+        "authEndpoint": "https://login5.responsys.net",
+        "credentialsSecretId": "stack/default",
+        "profileList": {"name": "CONTACTS_LIST", "folder": "!MasterData"},
+        "identifierType": "RIID",
+        "defaultEventName": "SEGMENT_CHANGED",
+    } | changes
+    return {name: value for name, value in fields.items() if value is not ABSENT}
