@@ -1,0 +1,121 @@
+"""Is a connector's JSON read as section 2.2 says, and does a refusal name the field?"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from responsys_activation.connector import IdentifierType, InvalidConnectorError, ProfileList, read_connector
+from tests.fakes.memberships import ABSENT, connector, connector_document
+
+SECRET = "do-not-quote-me-4711"
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(InvalidConnectorError) as refused:
+        read_connector(text)
+    assert refused.value.__cause__ is None
+    return str(refused.value)
+
+
+def test_every_documented_field_is_read() -> None:
+    read = read_connector(
+        json.dumps(
+            {
+                "authEndpoint": "https://login5.responsys.net",
+                "credentialsSecretId": "stack/default",
+                "profileList": {"name": "CONTACTS_LIST", "folder": "!MasterData"},
+                "identifierType": "HASHED_EMAIL",
+                "defaultEventName": "SEGMENT_CHANGED",
+                "eventNames": {"aud-42": "CART_ABANDONED"},
+                "requestsPerMinute": 200,
+            }
+        )
+    )
+
+    assert read.auth_endpoint == "https://login5.responsys.net"
+    assert read.credentials_secret_id == "stack/default"
+    assert read.profile_list == ProfileList(name="CONTACTS_LIST", folder="!MasterData")
+    assert read.identifier_type is IdentifierType.HASHED_EMAIL
+    assert read.default_event_name == "SEGMENT_CHANGED"
+    assert read.event_names == {"aud-42": "CART_ABANDONED"}
+    assert read.requests_per_minute == 200
+
+
+def test_optional_fields_may_be_left_out() -> None:
+    read = read_connector(json.dumps(connector_document(defaultEventName=ABSENT, profileList={"name": "L"})))
+
+    assert read.profile_list.folder is None
+    assert read.default_event_name is None
+    assert read.event_names == {}
+    assert read.requests_per_minute is None
+
+
+@pytest.mark.parametrize("identifier_type", ["RIID", "HASHED_EMAIL", "CRM_ID", "EMAIL", "EMAIL_MD5", "MOBILE_NUMBER"])
+def test_every_documented_identifier_type_is_taken(identifier_type: str) -> None:
+    read = read_connector(json.dumps(connector_document(identifierType=identifier_type)))
+
+    assert read.identifier_type == identifier_type
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("authEndpoint", {"authEndpoint": ABSENT}),
+        ("authEndpoint", {"authEndpoint": " "}),
+        ("credentialsSecretId", {"credentialsSecretId": ABSENT}),
+        ("credentialsSecretId", {"credentialsSecretId": ""}),
+        ("profileList", {"profileList": ABSENT}),
+        ("profileList", {"profileList": SECRET}),
+        ("profileList.name", {"profileList": {}}),
+        ("profileList.name", {"profileList": {"name": ""}}),
+        ("profileList.folder", {"profileList": {"name": "L", "folder": ""}}),
+        ("profileList.colour", {"profileList": {"name": "L", "colour": SECRET}}),
+        ("identifierType", {"identifierType": ABSENT}),
+        ("identifierType", {"identifierType": "riid"}),
+        ("identifierType", {"identifierType": SECRET}),
+        ("defaultEventName", {"defaultEventName": ""}),
+        ("defaultEventName", {"defaultEventName": f"a/{SECRET}"}),
+        ("eventNames", {"eventNames": ["A"]}),
+        ("eventNames.aud-42", {"eventNames": {"aud-42": ""}}),
+        ("requestsPerMinute", {"requestsPerMinute": 0}),
+        ("requestsPerMinute", {"requestsPerMinute": "many"}),
+        ("requestPerMinute", {"requestPerMinute": 5}),
+        ("auth_endpoint", {"auth_endpoint": SECRET}),
+    ],
+)
+def test_a_wrong_or_unknown_field_is_named_and_its_value_is_not_quoted(field: str, changes: dict[str, Any]) -> None:
+    reason = refusal(json.dumps(connector_document(**changes)))
+
+    assert reason.startswith(f"{field}: ")
+    assert SECRET not in reason
+
+
+def test_every_wrong_field_is_named_at_once() -> None:
+    reason = refusal("{}")
+
+    for field in ("authEndpoint", "credentialsSecretId", "profileList", "identifierType"):
+        assert f"{field}: " in reason
+
+
+@pytest.mark.parametrize("text", ["", "not json", "[]", '"x"', "null", "{", "[" * 100_000])
+def test_a_text_that_is_no_json_object_is_refused(text: str) -> None:
+    assert refusal(text).startswith("settings: ")
+
+
+@pytest.mark.parametrize(
+    ("segment_id", "changes", "event_name"),
+    [
+        ("aud-42", {"eventNames": {"aud-42": "CART"}}, "CART"),
+        ("aud-43", {"eventNames": {"aud-42": "CART"}}, "SEGMENT_CHANGED"),
+        ("aud-42", {"eventNames": {"aud-42": "CART"}, "defaultEventName": ABSENT}, "CART"),
+        ("aud-43", {"eventNames": {"aud-42": "CART"}, "defaultEventName": ABSENT}, None),
+        ("AUD-42", {"eventNames": {"aud-42": "CART"}, "defaultEventName": ABSENT}, None),
+    ],
+)
+def test_a_segments_event_comes_before_the_default_event(
+    segment_id: str, changes: dict[str, Any], event_name: str | None
+) -> None:
+    assert connector(**changes).event_name_for(segment_id) == event_name

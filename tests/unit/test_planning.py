@@ -1,0 +1,161 @@
+"""Do requests fill up without a recipient twice in one of them, or out of order?"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from responsys_activation.custom_event import CustomEvent, request_body
+from responsys_activation.ledger_key import LedgerKey
+from responsys_activation.planning import (
+    MAXIMUM_RECIPIENTS,
+    MAXIMUM_REQUEST_BYTES,
+    Outgoing,
+    PlannedRequest,
+    plan_requests,
+)
+from responsys_activation.received import ReceivedMessage
+from tests.fakes.clock import NOW
+
+
+def outgoing(
+    arrival: int, recipient: str, *, event_name: str = "E", happened_at: float = NOW, size: int = 2, same_as: int = -1
+) -> Outgoing:
+    message_id = f"m-{arrival if same_as < 0 else same_as}"
+    message = ReceivedMessage(
+        message_id=f"sqs-{arrival}",
+        original_message_id=f"sqs-{arrival}",
+        receipt_handle="h",
+        body="{}",
+        queue_name="q",
+        receive_count=1,
+        attempts=1,
+        sent_at=NOW + arrival,
+        first_received_at=NOW + arrival,
+        last_error_code="",
+    )
+    event = CustomEvent(event_name, recipient, "x" * size, 0)
+    return Outgoing(message, event, happened_at, LedgerKey("default", event_name, message_id))
+
+
+def check(items: Sequence[Outgoing], planned: Sequence[PlannedRequest]) -> None:
+    """Whatever the plan, these hold."""
+    of_requests = [item for request in planned for item in request.items]
+    assert sorted(map(id, of_requests)) == sorted(map(id, items)), "every item in exactly one request"
+    assert [request.wave for request in planned] == sorted(request.wave for request in planned)
+    assert len({request.request_id for request in planned}) == len(planned)
+    places: defaultdict[str, list[tuple[int, Outgoing]]] = defaultdict(list)
+    waves: defaultdict[int, list[str]] = defaultdict(list)
+    for request in planned:
+        assert 1 <= len(request.items) <= MAXIMUM_RECIPIENTS
+        assert {item.event.event_name for item in request.items} == {request.event_name}
+        body = request_body(item.event.recipient_json for item in request.items)
+        assert len(request.items) == 1 or len(body) < 10_000_000
+        for item in request.items:
+            places[item.event.recipient].append((request.wave, item))
+            waves[request.wave].append(item.event.recipient)
+    for recipients in waves.values():
+        assert len(set(recipients)) == len(recipients), "a recipient twice among requests that fly together"
+    for of_recipient in places.values():
+        moments = [(item.happened_at, item.message.sent_at) for _, item in sorted(of_recipient, key=lambda p: p[0])]
+        assert moments == sorted(moments), "a recipient's messages out of order"
+
+
+ITEMS = st.lists(
+    st.tuples(st.integers(0, 8), st.sampled_from(["A", "B", "C"]), st.integers(0, 3), st.integers(1, 4_000_000)),
+    max_size=60,
+).map(
+    lambda rows: [
+        outgoing(arrival, f"r{recipient}", event_name=event_name, happened_at=NOW + moment, size=size)
+        for arrival, (recipient, event_name, moment, size) in enumerate(rows)
+    ]
+)
+
+
+@given(ITEMS)
+def test_any_batch_is_planned_whole_in_order_and_within_the_limits(items: list[Outgoing]) -> None:
+    check(items, plan_requests(items))
+
+
+@given(st.permutations(range(30)))
+def test_the_time_of_the_change_decides_the_order_not_the_arrival(moments: list[int]) -> None:
+    items = [outgoing(arrival, "r", happened_at=NOW + moment) for arrival, moment in enumerate(moments)]
+
+    planned = plan_requests(items)
+
+    assert [request.items[0].happened_at for request in planned] == [NOW + moment for moment in range(30)]
+
+
+def test_arrival_decides_between_changes_of_the_same_time() -> None:
+    items = [outgoing(arrival, "r") for arrival in range(5)]
+
+    planned = plan_requests(items)
+
+    assert [request.items[0].message.message_id for request in planned] == [f"sqs-{n}" for n in range(5)]
+
+
+@pytest.mark.parametrize("count", [1, 199, 200, 201, 400, 1999, 2000, 2001, 10_000])
+def test_unique_recipients_take_the_least_possible_number_of_requests_in_one_wave(count: int) -> None:
+    items = [outgoing(arrival, f"r{arrival}") for arrival in range(count)]
+
+    planned = plan_requests(items)
+
+    assert len(planned) == math.ceil(count / MAXIMUM_RECIPIENTS)
+    assert {request.wave for request in planned} == {1}
+    check(items, planned)
+
+
+@given(st.lists(st.integers(0, 700), min_size=1, max_size=4))
+def test_unique_recipients_take_the_least_possible_number_of_requests_for_each_event(counts: list[int]) -> None:
+    items = [
+        outgoing(1000 * event + number, f"r{event}-{number}", event_name=f"E{event}")
+        for event, count in enumerate(counts)
+        for number in range(count)
+    ]
+
+    planned = plan_requests(items)
+
+    assert len(planned) == sum(math.ceil(count / MAXIMUM_RECIPIENTS) for count in counts)
+
+
+def test_a_recipient_of_two_events_is_never_in_two_requests_of_one_wave() -> None:
+    items = [outgoing(0, "r", event_name="A"), outgoing(1, "r", event_name="B")]
+
+    planned = plan_requests(items)
+
+    assert [(request.wave, request.event_name) for request in planned] == [(1, "A"), (2, "B")]
+
+
+def test_later_waves_fill_up_with_recipients_who_come_once() -> None:
+    twice = [outgoing(n, "hot") for n in range(2)]
+    once = [outgoing(2 + n, f"r{n}") for n in range(398)]
+
+    planned = plan_requests([*twice, *once])
+
+    assert [len(request.items) for request in planned] == [200, 200]
+    check([*twice, *once], planned)
+
+
+def test_a_request_is_closed_before_it_reaches_ten_megabytes() -> None:
+    size = MAXIMUM_REQUEST_BYTES // 3
+    items = [outgoing(n, f"r{n}", size=size) for n in range(5)]
+
+    planned = plan_requests(items)
+
+    assert [len(request.items) for request in planned] == [2, 2, 1]
+    check(items, planned)
+
+
+def test_the_same_message_twice_goes_in_two_waves_even_for_two_recipients() -> None:
+    items = [outgoing(0, "r1"), outgoing(1, "r2", same_as=0)]
+
+    assert [request.wave for request in plan_requests(items)] == [1, 2]
+
+
+def test_nothing_to_send_is_no_request() -> None:
+    assert plan_requests([]) == []

@@ -1,0 +1,235 @@
+"""Is it always known whether Responsys can have processed a request, and does nothing leak or follow on the way?"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from http.client import RemoteDisconnected
+from typing import Any
+
+import pytest
+import requests
+import urllib3.exceptions as urllib3_errors
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool
+
+from responsys_activation.outcome import ErrorCode
+from responsys_activation.responsys.errors import (
+    LoginRefusedError,
+    OutcomeUnknownError,
+    RefusalScope,
+    RequestRefusedError,
+    ResponsysError,
+    ThrottledError,
+    TokenRefusedError,
+    UnavailableError,
+)
+from responsys_activation.responsys.http import Reply, open_http_session, post, raise_error
+from tests.fakes.responsys_transport import Answer, ResponsysTransport, refusing, replying
+
+URL = "https://api5-009.responsys.net/rest/api/v1.3/events/E"
+POOL = HTTPConnectionPool("api5-009.responsys.net")
+CONNECTION = HTTPConnection("api5-009.responsys.net")
+
+
+def retried(reason: Exception) -> urllib3_errors.MaxRetryError:
+    return urllib3_errors.MaxRetryError(POOL, URL, reason)
+
+
+def exchange(transport: ResponsysTransport, *, seconds_left: float = 60.0) -> Reply:
+    return post(transport.session(), URL, data=b"{}", headers={"Authorization": "token"}, seconds_left=seconds_left)
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        pytest.param(requests.ConnectTimeout(), ErrorCode.TIMEOUT, id="connect timeout"),
+        pytest.param(
+            requests.ConnectionError(retried(urllib3_errors.NewConnectionError(CONNECTION, "refused"))),
+            ErrorCode.OTHER_ERROR,
+            id="connection refused",
+        ),
+        pytest.param(
+            requests.ConnectionError(
+                retried(urllib3_errors.NameResolutionError("api5", CONNECTION, socket.gaierror("unknown")))
+            ),
+            ErrorCode.OTHER_ERROR,
+            id="host name not found",
+        ),
+        pytest.param(
+            requests.exceptions.SSLError(retried(urllib3_errors.SSLError(ssl.SSLCertVerificationError("expired")))),
+            ErrorCode.OTHER_ERROR,
+            id="certificate not trusted",
+        ),
+    ],
+)
+def test_without_a_connection_nothing_was_processed(failure: Exception, code: ErrorCode) -> None:
+    with pytest.raises(UnavailableError) as raised:
+        exchange(ResponsysTransport(failure))
+
+    assert not isinstance(raised.value, OutcomeUnknownError)
+    assert raised.value.code == code
+    assert raised.value.status is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        pytest.param(requests.ReadTimeout(), ErrorCode.TIMEOUT, id="read timeout"),
+        pytest.param(
+            requests.ConnectionError(
+                urllib3_errors.ProtocolError("Connection aborted.", RemoteDisconnected("closed without a reply"))
+            ),
+            ErrorCode.OTHER_ERROR,
+            id="closed without a reply",
+        ),
+        pytest.param(
+            requests.ConnectionError(urllib3_errors.ProtocolError("Connection aborted.", ConnectionResetError(104))),
+            ErrorCode.OTHER_ERROR,
+            id="reset, as beyond 10 MB",
+        ),
+        pytest.param(
+            requests.exceptions.ChunkedEncodingError(urllib3_errors.IncompleteRead(10, 90)),
+            ErrorCode.OTHER_ERROR,
+            id="reply cut off",
+        ),
+        pytest.param(
+            requests.exceptions.ContentDecodingError(urllib3_errors.DecodeError("not gzip")),
+            ErrorCode.OTHER_ERROR,
+            id="reply not decodable",
+        ),
+        pytest.param(
+            requests.exceptions.SSLError(urllib3_errors.SSLError(ssl.SSLError("record layer failure"))),
+            ErrorCode.OTHER_ERROR,
+            id="TLS broke while the reply was read",
+        ),
+        pytest.param(
+            requests.ConnectionError(urllib3_errors.ReadTimeoutError(POOL, URL, "timed out")),
+            ErrorCode.OTHER_ERROR,
+            id="timeout while the reply was read",
+        ),
+    ],
+)
+def test_a_connection_that_breaks_leaves_the_outcome_unknown(failure: Exception, code: ErrorCode) -> None:
+    with pytest.raises(OutcomeUnknownError) as raised:
+        exchange(ResponsysTransport(failure))
+
+    assert raised.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("seconds_left", "connect", "read"), [(600.0, 5.0, 45.0), (20.0, 5.0, 20.0), (3.0, 3.0, 3.0), (0.01, 0.01, 0.01)]
+)
+def test_no_limit_is_longer_than_the_time_left(seconds_left: float, connect: float, read: float) -> None:
+    transport = ResponsysTransport(replying([]))
+
+    exchange(transport, seconds_left=seconds_left)
+
+    assert transport.timeouts == [(connect, read)]
+
+
+@pytest.mark.parametrize("seconds_left", [0.0, -3.0])
+def test_without_time_left_nothing_is_sent(seconds_left: float) -> None:
+    transport = ResponsysTransport(replying([]))
+
+    with pytest.raises(UnavailableError) as raised:
+        exchange(transport, seconds_left=seconds_left)
+
+    assert raised.value.code == ErrorCode.OUT_OF_TIME
+    assert not isinstance(raised.value, OutcomeUnknownError)
+    assert transport.requests == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_because_it_could_carry_the_token_elsewhere(status: int) -> None:
+    transport = ResponsysTransport(Answer(status, b"", {"Location": "https://evil.com/"}), replying([]))
+
+    reply = exchange(transport)
+
+    assert reply.status == status
+    assert len(transport.requests) == 1
+    with pytest.raises(RequestRefusedError) as refused:
+        raise_error(reply)
+    assert refused.value.scope is RefusalScope.CONNECTOR
+
+
+def test_proxies_and_netrc_of_the_environment_get_no_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine api5-009.responsys.net login a password b")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    transport = ResponsysTransport(replying([]))
+
+    exchange(transport)
+
+    assert transport.requests[0].headers["Authorization"] == "token"
+    assert open_http_session().trust_env is False
+
+
+@pytest.mark.parametrize(
+    ("content", "document"),
+    [
+        (b"[]", []),
+        (b'{"a": 1}', {"a": 1}),
+        (b"null", None),
+        (b"", None),
+        (b"<html>502</html>", None),
+        (b'[{"success": tru', None),
+        (b"\xff\xfe\x00", None),
+        (b"[" * 200_000, None),
+    ],
+)
+def test_a_reply_is_its_json_or_none(content: bytes, document: object) -> None:
+    reply = exchange(ResponsysTransport(Answer(200, content, {"X-CorrelationID": "Id-1 0"})))
+
+    assert reply == Reply(200, document, "Id-1 0")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "attributes"),
+    [
+        (refusing(401, "TOKEN_EXPIRED"), TokenRefusedError, {}),
+        (refusing(401, "API_LIMIT_EXCEEDED"), ThrottledError, {"clock": 60.0}),
+        (Answer(429, b"Too many requests"), ThrottledError, {"clock": 60.0, "code": ErrorCode.OTHER_ERROR}),
+        (refusing(400, "INTERNAL_CAPACITY_LIMIT_EXCEEDED"), ThrottledError, {"clock": 600.0}),
+        (refusing(401, "PASSWORD_LOCKOUT"), LoginRefusedError, {"clock": 600.0}),
+        (refusing(400, "API_BLOCKED"), RequestRefusedError, {"scope": RefusalScope.CONNECTOR}),
+        (refusing(404, "CUSTOM_EVENT_NOT_FOUND"), RequestRefusedError, {"scope": RefusalScope.EVENT}),
+        (refusing(400, "DUPLICATE_API_REQUEST"), RequestRefusedError, {"scope": RefusalScope.REQUEST}),
+        (refusing(400, "INVALID_PARAMETER"), RequestRefusedError, {"scope": RefusalScope.RECIPIENTS}),
+        (Answer(404, b"<html>Not found</html>"), RequestRefusedError, {"scope": RefusalScope.EVENT}),
+        (refusing(503, "SERVICE_UNAVAILABLE"), UnavailableError, {}),
+        (Answer(503, b"Service Unavailable"), UnavailableError, {"code": ErrorCode.OTHER_ERROR}),
+        (refusing(500, "UNEXPECTED_EXCEPTION"), OutcomeUnknownError, {}),
+        (Answer(502, b"<html>Bad gateway</html>"), OutcomeUnknownError, {}),
+        (Answer(504, b""), OutcomeUnknownError, {}),
+    ],
+)
+def test_an_error_reply_raises_what_the_caller_does_next(
+    answer: Answer, kind: type[ResponsysError], attributes: dict[str, Any]
+) -> None:
+    with pytest.raises(ResponsysError) as raised:
+        raise_error(exchange(ResponsysTransport(answer)))
+
+    assert type(raised.value) is kind
+    assert raised.value.status == answer.status
+    for name, value in attributes.items():
+        assert getattr(raised.value, name) == value
+
+
+def test_an_error_carries_the_title_and_the_correlation_id_but_never_the_detail() -> None:
+    answer = refusing(
+        400,
+        "INVALID_PARAMETER",
+        title="Invalid request parameters",
+        detail="ann@example.com",
+        **{"X-CorrelationID": "Id-5c 0"},
+    )
+
+    with pytest.raises(ResponsysError) as raised:
+        raise_error(exchange(ResponsysTransport(answer)))
+
+    assert raised.value.code == "INVALID_PARAMETER"
+    assert raised.value.title == "Invalid request parameters"
+    assert raised.value.correlation_id == "Id-5c 0"
+    assert "ann@example.com" not in repr(raised.value) + str(raised.value) + str(vars(raised.value))
