@@ -1,0 +1,91 @@
+"""`python -m tests.reliability`: bring about each fault on the deployed local stack, and write the table.
+
+With names of faults it runs those alone and writes nothing.
+"""
+
+import argparse
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.local_stack.environments import REPOSITORY
+from tests.local_stack.processes import ending_on_signals
+from tests.local_stack.stack import LocalStack
+from tests.reliability.aws_faults import AwsFaultProxy
+from tests.reliability.faults import FAULTS, Setting
+from tests.reliability.trial import Result, Trial
+
+TIME_SCALE = 60.0
+# A killed function's messages come back after this; deployed it is 1,020 s.
+_VISIBILITY_SECONDS = 20
+_DOCUMENT = REPOSITORY / "docs" / "reliability.md"
+_BEGIN, _END = "<!-- table of faults: make reliability -->", "<!-- end of the table of faults -->"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the suite; the exit status is 1 where a message was lost or doubled without being counted."""
+    parser = argparse.ArgumentParser(prog="python -m tests.reliability", description=__doc__)
+    parser.add_argument("faults", nargs="*", metavar="fault", help=f"any of: {', '.join(FAULTS)}")
+    chosen: list[str] = parser.parse_args(arguments).faults
+    if unknown := set(chosen) - FAULTS.keys():
+        parser.error(f"no such fault: {', '.join(sorted(unknown))}")
+    with ending_on_signals():
+        results = run(chosen or list(FAULTS))
+    if not chosen:
+        write(results)
+    return 0 if all(result.holds for result in results) else 1
+
+
+def run(faults: list[str]) -> list[Result]:
+    """Run faults one after the other on one stack."""
+    console = Console(width=100, highlight=False)
+    results = []
+    parameters = {"BatchingWindowSeconds": "1"}
+    with LocalStack(parameters, time_scale=TIME_SCALE, say=lambda _: None) as stack:
+        for output in ("SegmentEventsQueueUrl", "ThrottledDeadLetterQueueUrl"):
+            stack.endpoint.client("sqs").set_queue_attributes(
+                QueueUrl=stack.outputs[output], Attributes={"VisibilityTimeout": str(_VISIBILITY_SECONDS)}
+            )
+        with AwsFaultProxy(stack.endpoint.url) as aws:
+            stack.set_function_environment(aws.environment)
+            for fault in faults:
+                trial = Trial(stack, fault)
+                FAULTS[fault](trial, Setting(aws, TIME_SCALE))
+                result = trial.result()
+                results.append(result)
+                console.print(f"{'holds' if result.holds else 'FAILS'}  {result}", soft_wrap=True)
+    console.print(_table(results))
+    return results
+
+
+def write(results: list[Result]) -> None:
+    """Put the table into docs/reliability.md."""
+    rows = [
+        (r.fault, f"{r.messages:,}", r.lost, r.duplicates, r.counted_unknown, r.extra_requests, r.rejected)
+        for r in results
+    ]
+    lines = [
+        "| fault | messages | lost | duplicates | of unknown outcome | extra requests | rejected |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+        *(f"| {' | '.join(map(str, row))} |" for row in rows),
+    ]
+    text = _DOCUMENT.read_text()
+    before, _, rest = text.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    _DOCUMENT.write_text("\n".join([f"{before}{_BEGIN}", *lines, f"{_END}{after}"]))
+
+
+def _table(results: list[Result]) -> Table:
+    table = Table(title="Faults", caption="each duplicate must be of a message counted as of unknown outcome")
+    table.add_column("fault", no_wrap=True, min_width=38)
+    for name in ("messages", "lost", "duplicates", "unknown", "extra", "s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for r in results:
+        counts = (r.messages, r.lost, r.duplicates, r.counted_unknown, r.extra_requests)
+        table.add_row(r.fault, *map(str, counts), f"{r.seconds:.0f}", style="" if r.holds else "red")
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""`python -m tests.reliability.kills`: kill the function again and again while messages flow.
+
+With `UnknownOutcome=Reject`: nothing may be lost, nothing may arrive twice.
+"""
+
+import argparse
+import json
+import random
+import sys
+import threading
+import time
+from dataclasses import asdict
+
+from tests.local_stack.processes import ending_on_signals
+from tests.local_stack.stack import LocalStack
+from tests.reliability.trial import Result, Trial
+
+# A killed function's messages come back after this; deployed it is 1,020 s.
+_VISIBILITY_SECONDS = 8
+_TIME_SCALE = 60.0
+
+
+def measure(messages: int, kills: int) -> tuple[Result, int]:
+    """Send messages while killing workers that run; return what became of them and the kills made."""
+    parameters = {"UnknownOutcome": "Reject", "BatchingWindowSeconds": "1", "BatchSize": "500"}
+    with LocalStack(parameters, time_scale=_TIME_SCALE, say=lambda _: None) as stack:
+        for output in ("SegmentEventsQueueUrl", "ThrottledDeadLetterQueueUrl"):
+            stack.endpoint.client("sqs").set_queue_attributes(
+                QueueUrl=stack.outputs[output], Attributes={"VisibilityTimeout": str(_VISIBILITY_SECONDS)}
+            )
+        trial = Trial(stack, f"{kills} kills")
+        sender = threading.Thread(target=_send_slowly, args=(trial, messages, kills))
+        sender.start()
+        made = 0
+        chance = random.Random(1)  # noqa: S311 - repeatable, not secret
+        while made < kills and (sender.is_alive() or trial.on_their_way()):
+            time.sleep(chance.uniform(0.05, 0.8))
+            made += stack.kill_running_workers()
+        sender.join()
+        trial.wait_settled(300)
+        return trial.result(), made
+
+
+def _send_slowly(trial: Trial, messages: int, kills: int) -> None:
+    """Keep messages coming for as long as the kills will take."""
+    for _ in range(kills):
+        trial.send(trial.bodies(messages // kills))
+        time.sleep(0.4)
+
+
+def main() -> int:
+    """Run the loop; the exit status is 1 where a message was lost or came twice."""
+    parser = argparse.ArgumentParser(prog="python -m tests.reliability.kills", description=__doc__)
+    parser.add_argument("--messages", type=int, default=20_000)
+    parser.add_argument("--kills", type=int, default=200)
+    chosen = parser.parse_args()
+    with ending_on_signals():
+        result, made = measure(chosen.messages, chosen.kills)
+    holds = result.lost == 0 and result.duplicates == 0
+    print(json.dumps({**asdict(result), "kills": made, "holds": holds}))
+    return 0 if holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

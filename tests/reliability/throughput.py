@@ -1,0 +1,94 @@
+"""`python -m tests.reliability.throughput`: is the account's limit kept, and used?
+
+Puts a backlog of messages for two connectors on the queue, lets the deployed function at it, and reads from the
+simulator's request log how fast requests came. The simulator throttles by the strictest reading: no 60 s may hold more
+than the limit.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+
+from tests.local_stack.processes import ending_on_signals
+from tests.local_stack.stack import LocalStack
+from tests.reliability.trial import Trial
+
+REQUESTS_PER_MINUTE = 200
+RECIPIENTS = 200
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How one connector's backlog went.
+
+    Attributes
+    ----------
+    budget_use
+        Requests a minute between the first and the last, over the limit.
+    """
+
+    concurrency: int
+    messages: int
+    accepted: int
+    duplicates: int
+    requests: int
+    throttled: int
+    budget_use: float
+
+    @property
+    def holds(self) -> bool:
+        """Everything accepted once, no throttle met, at least 90 % of the budget used."""
+        whole = self.accepted == self.messages and self.duplicates == 0
+        return whole and self.throttled == 0 and self.budget_use >= 0.9
+
+
+def measure(messages: int, concurrency: int, time_scale: float) -> list[Pace]:
+    """Work off a backlog of `messages`, half for each of two connectors."""
+    parameters = {"MaximumConcurrency": str(concurrency), "BatchingWindowSeconds": "1"}
+    with LocalStack(parameters, time_scale=time_scale, say=lambda _: None) as stack:
+        trials = [Trial(stack, "backlog", requests_per_minute=REQUESTS_PER_MINUTE) for _ in range(2)]
+        with stack.paused_event_sources():
+            for trial in trials:
+                trial.send(trial.bodies(messages // 2))
+        limit = 60 / time_scale * messages / (RECIPIENTS * REQUESTS_PER_MINUTE) * 3 + 120
+        trials[0].wait_settled(limit)
+        time.sleep(2)
+        return [_pace(trial, concurrency, time_scale) for trial in trials]
+
+
+def _pace(trial: Trial, concurrency: int, time_scale: float) -> Pace:
+    result = trial.result()
+    # The log keeps real time; the limit is of the simulator's own, faster minutes.
+    times = [request.received_at_ms / 1000 for request in trial.simulator.requests(trial.name, "event")]
+    minutes = (max(times) - min(times)) / 60 * time_scale
+    return Pace(
+        concurrency=concurrency,
+        messages=result.messages,
+        accepted=result.accepted,
+        duplicates=result.duplicates,
+        requests=len(times),
+        throttled=result.throttled_requests,
+        budget_use=round((len(times) - 1) / minutes / REQUESTS_PER_MINUTE, 3),
+    )
+
+
+def main() -> int:
+    """Measure at each concurrency; the exit status is 1 where the promise does not hold."""
+    parser = argparse.ArgumentParser(prog="python -m tests.reliability.throughput", description=__doc__)
+    parser.add_argument("--messages", type=int, default=50_000)
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[2, 10])
+    parser.add_argument("--time-scale", type=float, default=1.0)
+    chosen = parser.parse_args()
+    paces = []
+    with ending_on_signals():
+        for concurrency in chosen.concurrency:
+            for pace in measure(chosen.messages, concurrency, chosen.time_scale):
+                print(json.dumps({**asdict(pace), "holds": pace.holds}), flush=True)
+                paces.append(pace)
+    return 0 if all(pace.holds for pace in paces) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""What became of the messages of a scenario? Sends them, waits until they have settled, and counts."""
+
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.local_stack.stack import ConnectorSettings, LocalStack
+from tests.simulator.client import SimulatorClient
+from tests.simulator.settings import AccountSettings, CustomEvent, ProfileList
+
+LIST = ProfileList(name="CONTACTS_LIST", folder="!MasterData")
+EVENT = "SEGMENT_CHANGED"
+_POLL_SECONDS = 0.5
+_QUIET_POLLS = 4
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a scenario's messages.
+
+    Attributes
+    ----------
+    lost
+        Neither accepted by Responsys nor on RejectedDLQ when everything had settled.
+    duplicates
+        Acceptances beyond the first of a message.
+    counted_unknown
+        Messages counted in `OutcomesUnknown`.
+    extra_requests
+        Event requests beyond the least that could carry the messages.
+    seconds
+        From the first message sent until everything had settled.
+    """
+
+    fault: str
+    messages: int
+    accepted: int
+    rejected: int
+    lost: int
+    duplicates: int
+    counted_unknown: int
+    extra_requests: int
+    throttled_requests: int
+    seconds: float
+
+    @property
+    def holds(self) -> bool:
+        """Nothing lost, and no duplicate that was not counted."""
+        return self.lost == 0 and self.duplicates <= self.counted_unknown
+
+
+class Trial:
+    """A connector and an account of its own for one scenario, so that scenarios cannot disturb each other."""
+
+    def __init__(self, stack: LocalStack, fault: str, *, requests_per_minute: int = 600) -> None:
+        assert stack.simulator is not None
+        self.stack = stack
+        self.simulator: SimulatorClient = stack.simulator
+        self.fault = fault
+        self.name = f"r-{uuid.uuid4().hex[:8]}"
+        self.password = "correct-horse"
+        self._sent: list[str] = []
+        self._started = time.monotonic()
+        self._began = datetime.now(UTC) - timedelta(minutes=1)
+        self.simulator.put_account(
+            AccountSettings(
+                username=self.name, password=self.password, lists=(LIST,), events=(CustomEvent(name=EVENT),)
+            )
+        )
+        self.simulator.patch_account(self.name, {"limits": {"requestsPerMinute": requests_per_minute}})
+        self.requests_per_minute = requests_per_minute
+        self.put_connector()
+
+    def put_connector(self) -> None:
+        """Write the connector's parameter and secret, the latter with `password`."""
+        self.stack.add_connector(
+            self.name,
+            ConnectorSettings(
+                username=self.name,
+                password=self.password,
+                profile_list={"name": LIST.name, "folder": LIST.folder},
+                optional={"defaultEventName": EVENT, "requestsPerMinute": self.requests_per_minute},
+            ),
+        )
+
+    def bodies(self, count: int) -> list[str]:
+        """Make membership messages, each with an id of its own as `messageId` and as a variable."""
+        made = []
+        for _ in range(count):
+            message_id = f"{self.name}-{len(self._sent)}"
+            self._sent.append(message_id)
+            made.append(
+                json.dumps(
+                    {
+                        "messageId": message_id,
+                        "profileId": message_id,
+                        "callType": "ADD",
+                        "connector": self.name,
+                        "segment": {"type": "AUDIENCE", "id": "aud-1"},
+                        "identifiers": {"27": str(10_000_000 + len(self._sent))},
+                        "variables": {"MESSAGE_ID": message_id},
+                    }
+                )
+            )
+        return made
+
+    def send(self, bodies: Iterable[str]) -> None:
+        """Put messages on SegmentEventsQueue."""
+        bodies = list(bodies)
+        url = self.stack.outputs["SegmentEventsQueueUrl"]
+
+        def send_ten(start: int) -> None:
+            entries = [{"Id": str(n), "MessageBody": body} for n, body in enumerate(bodies[start : start + 10])]
+            answer = self.stack.endpoint.client("sqs").send_message_batch(QueueUrl=url, Entries=entries)
+            assert not answer.get("Failed"), answer
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(send_ten, range(0, len(bodies), 10)))
+
+    def accepted(self) -> Counter[str]:
+        """Count the acceptances of each message."""
+        return Counter(event.value("MESSAGE_ID") or "" for event in self.simulator.inbox(self.name))
+
+    def wait_settled(self, timeout: float, progress: Callable[[], None] = lambda: None) -> None:
+        """Wait until no message is on its way: all accepted or rejected, or the queues have stayed empty."""
+        deadline = time.monotonic() + timeout
+        quiet = 0
+        while time.monotonic() < deadline:
+            progress()
+            waiting = self.on_their_way()
+            quiet = quiet + 1 if waiting == 0 else 0
+            if quiet >= _QUIET_POLLS:
+                return
+            time.sleep(_POLL_SECONDS)
+
+    def result(self) -> Result:
+        """Count what became of the messages; takes this scenario's from RejectedDLQ."""
+        seconds = time.monotonic() - self._started
+        accepted = self.accepted()
+        rejected = self._take_rejected()
+        summary = self.simulator.summary(self.name)
+        sent = set(self._sent)
+        return Result(
+            fault=self.fault,
+            messages=len(sent),
+            accepted=len(accepted),
+            rejected=len(rejected),
+            lost=len(sent - accepted.keys() - rejected),
+            duplicates=sum(accepted.values()) - len(accepted),
+            counted_unknown=self._counted_unknown(),
+            extra_requests=summary.event_requests - -(-len(sent) // 200),
+            throttled_requests=summary.throttled_requests,
+            seconds=seconds,
+        )
+
+    def on_their_way(self) -> int:
+        """Count the messages on SegmentEventsQueue and ThrottledDLQ, waiting, delayed or in flight."""
+        names: list[Any] = [f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible", "Delayed")]
+        total = 0
+        for output in ("SegmentEventsQueueUrl", "ThrottledDeadLetterQueueUrl"):
+            attributes = self.stack.endpoint.client("sqs").get_queue_attributes(
+                QueueUrl=self.stack.outputs[output], AttributeNames=names
+            )["Attributes"]
+            total += sum(int(attributes[name]) for name in names)
+        return total
+
+    def _take_rejected(self) -> set[str]:
+        sqs = self.stack.endpoint.client("sqs")
+        url = self.stack.outputs["RejectedDeadLetterQueueUrl"]
+        ids: set[str] = set()
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            ids.update(json.loads(message["Body"])["messageId"] for message in messages)
+            entries = [{"Id": m["MessageId"], "ReceiptHandle": m["ReceiptHandle"]} for m in messages]
+            sqs.delete_message_batch(QueueUrl=url, Entries=entries)
+        return ids
+
+    def _counted_unknown(self) -> int:
+        time.sleep(1.0)  # metrics follow the logs
+        points = self.stack.endpoint.client("cloudwatch").get_metric_statistics(
+            Namespace="ResponsysActivation",
+            MetricName="OutcomesUnknown",
+            Dimensions=[{"Name": "connector", "Value": self.name}],
+            StartTime=self._began,
+            EndTime=datetime.now(UTC) + timedelta(minutes=1),
+            Period=86_400,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        total: int = round(sum(point["Sum"] for point in points))
+        return total
