@@ -229,10 +229,11 @@ class RequestSender:
             try:
                 codes = self._post(answer, group, first, deadline)
             except RequestRefusedError as exc:
-                if exc.scope is not RefusalScope.RECIPIENTS:
+                if exc.scope in {RefusalScope.EVENT, RefusalScope.CONNECTOR}:
                     self._give_up(answer, group, [*chain(*groups)], exc)
                     return
-                if len(group) > 1 and len(answer.exchanges) <= _MOST_EXTRA_REQUESTS:
+                mendable = exc.scope is RefusalScope.RECIPIENTS and len(group) > 1
+                if mendable and len(answer.exchanges) <= _MOST_EXTRA_REQUESTS:
                     groups.extendleft(reversed(_parts(group, exc.record)))
                 else:
                     _end(answer, group, outcome_of_error(exc))
