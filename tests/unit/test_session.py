@@ -36,13 +36,15 @@ WRONG_PASSWORD = refusing(400, "INVALID_USER_NAME_PASSWORD")
 
 
 class CountingLogins:
-    """Every login gives another token."""
+    """Every login gives another token, after a while."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 0.0) -> None:
         self.count = 0
+        self._seconds = seconds
         self._lock = threading.Lock()
 
     def __call__(self, _request: requests.PreparedRequest) -> Answer:
+        time.sleep(self._seconds)
         with self._lock:
             self.count += 1
             return replying({"authToken": f"token-{self.count}", "issuedAt": 1, "endPoint": END_POINT})
@@ -260,7 +262,7 @@ def test_a_token_that_another_environment_renewed_meanwhile_is_taken_instead_of_
 
 
 def test_threads_whose_requests_met_the_same_expired_token_share_one_login() -> None:
-    environment = Environment(ResponsysTransport(CountingLogins()), store=stored(called="old"))
+    environment = Environment(ResponsysTransport(CountingLogins(seconds=0.05)), store=stored(called="old"))
     all_refused = threading.Barrier(4)
 
     def request(token: Token) -> str:
@@ -421,6 +423,31 @@ def test_who_gets_the_lease_after_another_login_takes_its_token() -> None:
     assert environment.token() == "just stored"
     assert environment.logins == 0
     assert environment.state.holder is None
+
+
+def test_who_gets_the_lease_after_a_refused_login_does_not_try_the_same_secret() -> None:
+    class RefusedWhileAcquiring(SharedGuard):
+        def acquire(self) -> bool:
+            self.state.refused = RefusedLogin("PASSWORD_LOCKOUT", "v1", NOW + 600)
+            return super().acquire()
+
+    environment = Environment(ResponsysTransport(CountingLogins()))
+    environment.session._guard = RefusedWhileAcquiring(environment.state)
+
+    with pytest.raises(LoginRefusedError):
+        environment.token()
+    assert environment.logins == 0
+    assert environment.state.holder is None
+
+
+def test_a_remembered_refusal_is_told_at_once_even_while_another_environment_has_the_lease() -> None:
+    environment = Environment(ResponsysTransport(CountingLogins()))
+    environment.state.refused = RefusedLogin("PASSWORD_LOCKOUT", "v1", NOW + 600)
+    environment.state.holder = "another environment"
+
+    with pytest.raises(LoginRefusedError):
+        environment.token()
+    assert environment.clock.now == NOW
 
 
 def test_waiting_for_the_lease_ends_at_the_deadline() -> None:

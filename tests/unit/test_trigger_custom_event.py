@@ -59,6 +59,7 @@ def test_the_request_carries_the_bare_token_our_id_and_the_recipients_in_order()
         ("a?b#c&d=e", "a%3Fb%23c%26d%3De"),
         ("Café", "Caf%C3%A9"),
         ("a+b", "a%2Bb"),
+        ("a/b", "a%2Fb"),
         ("...", "..."),
     ],
 )
