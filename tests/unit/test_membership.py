@@ -302,7 +302,7 @@ def test_a_broken_envelope_is_refused_by_the_name_of_its_content(body: str, reas
     [
         ("", "body: not valid JSON at character 0"),
         ("not json", "body: not valid JSON at character 0"),
-        ('{"profileId": "p",}', "body: not valid JSON at character 18"),
+        ('{"profileId": p}', "body: not valid JSON at character 14"),
         ("[]", "body: must be a JSON object"),
         ('"text"', "body: must be a JSON object"),
         ("null", "body: must be a JSON object"),
