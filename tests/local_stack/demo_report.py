@@ -1,0 +1,197 @@
+"""How is the demo told to somebody who sends marketing messages for a living?"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from tests.local_stack.demo_memberships import (
+    SECOND_CONNECTOR,
+    Arrival,
+    PublishedMembership,
+    Rejection,
+    Repetition,
+    least_requests,
+)
+from tests.local_stack.demo_results import SERVICE, Results
+from tests.local_stack.published_metrics import PublishedMetrics
+from tests.local_stack.stack import LocalStack
+from tests.simulator.inbox import InboxEvent
+
+_FIRST_EVENTS = 8
+_IDENTIFIER_NAMES = {"recipientId": "RIID", "emailSHA256Hash": "hashed e-mail", "customerId": "CRM id"}
+_MEANINGS = {
+    "INVALID_MESSAGE": "not JSON, or a field missing or wrong",
+    "NO_IDENTIFIER": "lacks the connector's identifier",
+    "NO_EVENT_NAME": "nobody names an event",
+    "UNKNOWN_CONNECTOR": "there is no such connector",
+    "NO_RECIPIENT_FOUND": "not a member of the profile list",
+    "RECIPIENT_STATUS_UNDELIVERABLE": "Responsys cannot reach them",
+    "INTERNAL_CAPACITY_LIMIT_EXCEEDED": "throttled, and came back",
+}
+
+
+def print_report(console: Console, stack: LocalStack, memberships: list[PublishedMembership], results: Results) -> None:
+    """Print what became of the memberships, and where to see it."""
+    for table in (
+        _outcomes(memberships, results),
+        _requests(stack, memberships, results),
+        _first_events(results.inbox),
+        _dead_letters(results),
+        _metrics(PublishedMetrics(stack.endpoint.cloudwatch)),
+        _alarms(results),
+    ):
+        console.print(table)
+    _print_directions(console, stack)
+
+
+def _table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
+    table = Table(
+        title=f"\n{title}",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    right = set(numbers)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="ellipsis", no_wrap=True)
+    return table
+
+
+def _captioned(table: Table, caption: str) -> Group:
+    # Not the table's own caption, which wraps where the table ends.
+    return Group(table, Text(caption, style="italic"))
+
+
+def _outcomes(memberships: list[PublishedMembership], results: Results) -> Group:
+    table = _table(
+        "What became of the memberships", "outcome", "messages", "should be", "", numbers=("messages", "should be")
+    )
+    fates = Counter(type(membership.fate) for membership in memberships)
+    found = results.outcomes
+    for metric, fate, meaning in (
+        ("EventsDelivered", Arrival, "Responsys took the event"),
+        ("EventsDuplicate", Repetition, "delivered before under the same messageId: not sent again"),
+        ("EventsRejected", Rejection, "can never be sent as they are: they wait on RejectedDLQ"),
+    ):
+        table.add_row(metric.removeprefix("Events").lower(), f"{found[metric]:,}", f"{fates[fate]:,}", meaning)
+    ended = found["EventsDelivered"] + found["EventsDuplicate"] + found["EventsRejected"]
+    table.add_section()
+    table.add_row("published", f"{ended:,}", f"{len(memberships):,}", "each ended in exactly one of these")
+    return _captioned(
+        table,
+        f"received {found['MessagesReceived']:,} = delivered {found['EventsDelivered']:,}"
+        f" + duplicate {found['EventsDuplicate']:,} + throttled {found['EventsThrottled']:,}"
+        f" + rejected {found['EventsRejected']:,} + retried {found['EventsRetried']:,}"
+        "\n(a throttled message is received again when it comes back)",
+    )
+
+
+def _requests(stack: LocalStack, memberships: list[PublishedMembership], results: Results) -> Group:
+    least, sent, recipients = least_requests(memberships), Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for record in results.event_requests:
+        is_default = record.account == stack.parameters["ResponsysUsername"]
+        group = ("default" if is_default else SECOND_CONNECTOR, record.event_name or "")
+        sent[group] += 1
+        recipients[group] += record.recipients
+    table = _table(
+        "Requests to Responsys",
+        *("connector", "event", "recipients", "least requests", "sent", "recipients each"),
+        numbers=("recipients", "least requests", "sent", "recipients each"),
+    )
+    for group in sorted(least | sent):
+        each = recipients[group] / max(1, sent[group])
+        table.add_row(*group, f"{recipients[group]:,}", str(least[group]), str(sent[group]), f"{each:.0f}")
+    table.add_section()
+    each = recipients.total() / max(1, sent.total())
+    table.add_row("all", "", f"{recipients.total():,}", str(least.total()), str(sent.total()), f"{each:.0f}")
+    throttled = Counter(record.kind for record in results.throttled_requests)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in throttled.items())
+    return _captioned(
+        table,
+        f"{sent.total() / least.total():.2f} times the least possible number; {results.logins} logins;"
+        f" {throttled.total()} requests met the throttle" + (f" ({kinds})" if kinds else ""),
+    )
+
+
+def _first_events(inbox: list[InboxEvent]) -> Table:
+    table = _table(
+        f"The first of {len(inbox):,} events in Responsys' inbox",
+        *("event", "recipient", "profileId", "callType", "CITY", "AMOUNT"),
+        numbers=("AMOUNT",),
+    )
+    for event in _some_of_each(inbox):
+        kind = _IDENTIFIER_NAMES.get(event.identifier_kind, event.identifier_kind)
+        names = ("profileId", "callType", "CITY", "AMOUNT")
+        table.add_row(
+            event.event_name,
+            f"{kind} {_shortened(event.identifier)}",
+            *(event.value(name) or "" for name in names),
+        )
+    return table
+
+
+def _some_of_each(inbox: list[InboxEvent]) -> list[InboxEvent]:
+    """Return the first events of each account and event name, in the order of arrival."""
+    groups: defaultdict[tuple[str, str], list[InboxEvent]] = defaultdict(list)
+    for event in inbox:
+        groups[event.account, event.event_name].append(event)
+    shown = [event for group in groups.values() for event in group[: -(-_FIRST_EVENTS // len(groups))]]
+    return sorted(shown, key=lambda event: event.sequence_number)
+
+
+def _shortened(identifier: str) -> str:
+    return identifier if len(identifier) <= 12 else f"{identifier[:8]}…"
+
+
+def _dead_letters(results: Results) -> Table:
+    table = _table("Dead-letter queues", "queue", "errorCode", "messages", "", numbers=("messages",))
+    for error_code, messages in sorted(Counter(code for _, code in results.rejected).items()):
+        table.add_row("RejectedDLQ", error_code, str(messages), _MEANINGS.get(error_code, ""))
+    table.add_section()
+    rejected_codes = {code for _, code in results.rejected}
+    for (_, error_code), messages in sorted(results.errors.items()):
+        if error_code not in rejected_codes:
+            table.add_row("ThrottledDLQ", error_code, f"{messages:,}", _MEANINGS.get(error_code, "came back"))
+    table.add_row("ThrottledDLQ", "", str(results.left_over.waiting), "wait there now")
+    return table
+
+
+def _metrics(metrics: PublishedMetrics) -> Table:
+    table = _table("Metrics (CloudWatch, namespace ResponsysActivation)", "metric", "of", "value", numbers=("value",))
+    for (connector, event_name), delivered in sorted(
+        metrics.totals("EventsDelivered", ("connector", "eventName")).items()
+    ):
+        table.add_row("EventsDelivered", f"{connector}, {event_name}", f"{delivered:,}")
+    for (connector,) in sorted(metrics.totals("ApiRequests", ("connector",))):
+        by = {"connector": connector}
+        table.add_row("ApiLatency, mean", connector, f"{metrics.average('ApiLatency', **by):,.0f} ms")
+        table.add_row("RecipientsPerRequest, mean", connector, f"{metrics.average('RecipientsPerRequest', **by):,.0f}")
+        table.add_row("DeliveryLag, mean", connector, f"{metrics.average('DeliveryLag', **by) / 1000:,.1f} s")
+        table.add_row("OutcomesUnknown", connector, f"{metrics.total('OutcomesUnknown', **by):,.0f}")
+    table.add_row("TokenLoginFailures", SERVICE, f"{metrics.total('TokenLoginFailures', service=SERVICE):,.0f}")
+    return table
+
+
+def _alarms(results: Results) -> Table:
+    table = _table("Alarms", "alarm", "state", "")
+    for name, state in sorted(results.alarms.items()):
+        reason = "as it should be: messages wait on RejectedDLQ" if name.endswith("rejected-messages") else ""
+        table.add_row(name, state, reason if state == "ALARM" else "")
+    return table
+
+
+def _print_directions(console: Console, stack: LocalStack) -> None:
+    console.print("\nWhere to see this", style="bold")
+    console.print("  here     `make local` keeps the same stack running and tells how to send a message")
+    console.print(f"  on AWS   log group /aws/lambda/{stack.function_name}")
+    console.print(f"           dashboard {stack.outputs['DashboardName']}, alarms by topic {_name(stack)}")
+    console.print("  on call  docs/runbook.md; what each error code means: docs/reference.md\n")
+
+
+def _name(stack: LocalStack) -> str:
+    return stack.outputs["AlarmTopicArn"].rpartition(":")[2]
