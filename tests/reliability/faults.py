@@ -104,7 +104,7 @@ def killed(trial: Trial, _: Setting) -> None:
 def poison(trial: Trial, _: Setting) -> None:
     """Whoever receives the batch is killed, each time, until SQS takes the messages away."""
     trial.send(trial.bodies(20))
-    for _number in range(600):
+    for _number in range(2_000):
         trial.stack.kill_running_workers()
         if not trial.accepted() and trial.on_their_way() == 0:
             break

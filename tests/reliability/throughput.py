@@ -50,8 +50,8 @@ def measure(messages: int, concurrency: int, time_scale: float) -> list[Pace]:
     with LocalStack(parameters, time_scale=time_scale, say=lambda _: None) as stack:
         trials = [Trial(stack, "backlog", requests_per_minute=REQUESTS_PER_MINUTE) for _ in range(2)]
         with stack.paused_event_sources():
-            for trial in trials:
-                trial.send(trial.bodies(messages // 2))
+            bodies = [trial.bodies(messages // 2) for trial in trials]
+            trials[0].send(body for pair in zip(*bodies, strict=True) for body in pair)
         limit = 60 / time_scale * messages / (RECIPIENTS * REQUESTS_PER_MINUTE) * 3 + 120
         trials[0].wait_settled(limit)
         time.sleep(2)

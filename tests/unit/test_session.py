@@ -352,14 +352,16 @@ def test_after_ten_minutes_divided_by_the_time_scale_the_same_secret_is_tried_on
     assert environment.logins == 2
 
 
-def test_a_login_that_responsys_throttled_is_no_refusal() -> None:
+def test_a_throttled_login_is_not_tried_again_before_the_minute_is_over_and_counts_as_no_failure() -> None:
     environment = Environment(ResponsysTransport(refusing(401, "API_LIMIT_EXCEEDED"), CountingLogins()))
 
-    with pytest.raises(ThrottledError):
-        environment.token()
-
-    assert environment.state.refused is None
+    for _ in range(3):
+        with pytest.raises(ThrottledError):
+            environment.token()
+    assert environment.seen.logins == []
     assert environment.state.holder is None
+
+    environment.clock.now += 61
     assert environment.token() == "token-1"
 
 

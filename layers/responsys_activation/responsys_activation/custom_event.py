@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,13 +62,16 @@ class CustomEvent:
 
 @dataclass(frozen=True, slots=True)
 class _Identifier:
-    """How one identifier type is written in a message and in a request."""
+    """How one identifier type is written in a message and in a request.
+
+    ``same`` gives equal texts for values that reach the same recipient.
+    """
 
     partner: str | None
     field: str
     form: re.Pattern[str]
     expected: str
-    case_sensitive: bool = True
+    same: Callable[[str], str] = str
 
 
 # Field names and column sizes: Responsys REST API v1.3, trigger custom event, and the profile list's system fields.
@@ -79,7 +82,7 @@ _IDENTIFIERS = {
         "emailSHA256Hash",
         re.compile(r"[0-9A-Fa-f]{64}"),
         "a SHA-256 of 64 hex digits",
-        case_sensitive=False,
+        same=str.lower,
     ),
     IdentifierType.CRM_ID: _Identifier(
         "2001", "customerId", re.compile(r"(?=.*\S).{1,255}", re.S), "1 to 255 characters"
@@ -89,16 +92,17 @@ _IDENTIFIERS = {
         "emailAddress",
         re.compile(r"(?=.{3,500}$)[^\s@]+@[^\s@]+"),
         "an e-mail address",
-        case_sensitive=False,
+        same=str.lower,
     ),
     IdentifierType.EMAIL_MD5: _Identifier(
-        None, "emailMD5Hash", re.compile(r"[0-9A-Fa-f]{32}"), "an MD5 of 32 hex digits", case_sensitive=False
+        None, "emailMD5Hash", re.compile(r"[0-9A-Fa-f]{32}"), "an MD5 of 32 hex digits", same=str.lower
     ),
     IdentifierType.MOBILE_NUMBER: _Identifier(
         None,
         "mobileNumber",
         re.compile(r"\+?[0-9][0-9 ().-]{1,48}"),
         "a mobile number of up to 50 characters",
+        same=lambda number: re.sub(r"\D", "", number),
     ),
 }
 
@@ -134,7 +138,7 @@ def custom_event(membership: Membership, connector: Connector) -> CustomEvent:
         raise UnmappableError(ErrorCode.INVALID_MESSAGE, "variables: a text has half of a surrogate pair")
     return CustomEvent(
         event_name=event_name,
-        recipient=value if identifier.case_sensitive else value.lower(),
+        recipient=identifier.same(value),
         recipient_json=recipient_json,
         variables_overridden=overridden,
     )

@@ -15,10 +15,10 @@ from responsys_activation.outcome import ErrorCode, Outcome, Retried
 from responsys_activation.planning import PlannedRequest
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
-    OutcomeUnknownError,
     RefusalScope,
     RequestRefusedError,
     ThrottledError,
+    UnavailableError,
 )
 from responsys_activation.sending import SHORTEST_REQUEST, Answer, outcome_of_error
 
@@ -123,9 +123,6 @@ def _startable(lanes: Sequence[Lane], places: int) -> Iterator[tuple[Lane, Plann
 
 
 def _late(lane: Lane, request: PlannedRequest) -> Answer:
-    """Give up on a reply; its claims in the ledger decide later whether the messages were taken."""
-    failure = OutcomeUnknownError(ErrorCode.TIMEOUT, title="no reply before the invocation's end")
-    places = range(len(request.items))
-    return Answer(
-        lane.connector, request, [outcome_of_error(failure) for _ in places], failure=failure, doubtful=[*places]
-    )
+    """Give up on a reply; whether the messages were taken, and whether that is in doubt, the ledger will know."""
+    failure = UnavailableError(ErrorCode.TIMEOUT, title="no reply before the invocation's end")
+    return Answer(lane.connector, request, [outcome_of_error(failure)] * len(request.items), failure=failure)

@@ -47,7 +47,7 @@ class PlannedRequest:
     wave : int
         All requests of a wave may be in flight together; a wave starts when the one before it has ended.
     request_id : str
-        Sent as ``X-Request-Id`` and logged, also when the same request is made once more.
+        Sent as ``X-Request-Id`` and logged; a further HTTP request for the same messages has a number behind it.
     """
 
     event_name: str
@@ -77,7 +77,7 @@ def plan_requests(items: Sequence[Outgoing]) -> list[PlannedRequest]:
     last_wave_of_message: defaultdict[LedgerKey, int] = defaultdict(int)
     open_requests: defaultdict[str, list[PlannedRequest]] = defaultdict(list)
     planned: list[PlannedRequest] = []
-    for item in sorted(items, key=lambda item: item.happened_at):  # stable: arrival decides between equals
+    for item in sorted(items, key=lambda item: (item.happened_at, item.message.arrived_at)):
         event, size = item.event, len(item.event.recipient_json) + 1
         # The same message twice is one send: the second meets the first's entry in the ledger, so it goes later.
         earliest = max(last_wave[event.recipient], last_wave_of_message[item.ledger_key]) + 1

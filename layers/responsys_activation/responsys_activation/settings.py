@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-__all__ = ["InvalidSettingsError", "Settings", "read_settings"]
+__all__ = ["ConnectionSettings", "InvalidSettingsError", "Settings", "read_connection_settings", "read_settings"]
+
+
+AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
 
 class InvalidSettingsError(ValueError):
@@ -20,17 +23,11 @@ def _domains(value: object) -> object:
     return value
 
 
-class Settings(BaseModel):
-    """The function's settings, each from the environment variable of its alias.
+class ConnectionSettings(BaseModel):
+    """What every function needs that logs in to Responsys, each from the environment variable of its alias.
 
     Attributes
     ----------
-    requests_in_flight : int
-        Most requests to Responsys at once in one invocation.
-    maximum_concurrency, replay_maximum_concurrency : int
-        Most environments at once for each event source.
-    unknown_outcome : str
-        What becomes of a message whose request got no trustworthy reply.
     time_scale : float
         Divides every wait of ours: throttle delays, retry back-off, the memory of a refused login. The local stack
         alone sets it.
@@ -40,31 +37,61 @@ class Settings(BaseModel):
 
     connector_parameter_prefix: Annotated[str, Field(alias="CONNECTOR_PARAMETER_PREFIX", pattern="^/.+/$")]
     token_parameter_prefix: Annotated[str, Field(alias="TOKEN_PARAMETER_PREFIX", pattern="^/.+/$")]
-    segment_events_queue_url: Annotated[str, Field(alias="SEGMENT_EVENTS_QUEUE_URL", min_length=1)]
-    throttled_dead_letter_queue_url: Annotated[str, Field(alias="THROTTLED_DEAD_LETTER_QUEUE_URL", min_length=1)]
-    rejected_dead_letter_queue_url: Annotated[str, Field(alias="REJECTED_DEAD_LETTER_QUEUE_URL", min_length=1)]
     delivery_table_name: Annotated[str, Field(alias="DELIVERY_TABLE_NAME", min_length=1)]
     trusted_endpoint_domains: Annotated[
         tuple[str, ...], BeforeValidator(_domains), Field(alias="TRUSTED_ENDPOINT_DOMAINS", min_length=1)
     ]
+    time_scale: Annotated[float, Field(alias="TIME_SCALE", gt=0)] = 1.0
+
+
+class Settings(ConnectionSettings):
+    """The settings of the function that delivers.
+
+    Attributes
+    ----------
+    requests_in_flight : int
+        Most requests to Responsys at once in one invocation.
+    maximum_concurrency, replay_maximum_concurrency : int
+        Most environments at once for each event source.
+    unknown_outcome : str
+        What becomes of a message whose request got no trustworthy reply.
+    """
+
+    segment_events_queue_url: Annotated[str, Field(alias="SEGMENT_EVENTS_QUEUE_URL", min_length=1)]
+    throttled_dead_letter_queue_url: Annotated[str, Field(alias="THROTTLED_DEAD_LETTER_QUEUE_URL", min_length=1)]
+    rejected_dead_letter_queue_url: Annotated[str, Field(alias="REJECTED_DEAD_LETTER_QUEUE_URL", min_length=1)]
     maximum_event_age_hours: Annotated[float, Field(alias="MAXIMUM_EVENT_AGE_HOURS", gt=0)] = 24
     requests_in_flight: Annotated[int, Field(alias="REQUESTS_IN_FLIGHT", ge=1, le=50)] = 4
     maximum_concurrency: Annotated[int, Field(alias="MAXIMUM_CONCURRENCY", ge=1)] = 2
     replay_maximum_concurrency: Annotated[int, Field(alias="REPLAY_MAXIMUM_CONCURRENCY", ge=1)] = 2
     unknown_outcome: Annotated[Literal["Resend", "Reject"], Field(alias="UNKNOWN_OUTCOME")] = "Resend"
-    time_scale: Annotated[float, Field(alias="TIME_SCALE", gt=0)] = 1.0
 
 
 def read_settings(environment: Mapping[str, Any]) -> Settings:
-    """Read the settings.
+    """Read the settings of the function that delivers.
 
     Raises
     ------
     InvalidSettingsError
         Names every variable that is missing or wrong.
     """
+    return _read(Settings, environment)
+
+
+def read_connection_settings(environment: Mapping[str, Any]) -> ConnectionSettings:
+    """Read the settings of a function that only logs in and reads.
+
+    Raises
+    ------
+    InvalidSettingsError
+        Names every variable that is missing or wrong.
+    """
+    return _read(ConnectionSettings, environment)
+
+
+def _read(model: type[AnySettings], environment: Mapping[str, Any]) -> AnySettings:
     try:
-        return Settings.model_validate(environment)
+        return model.model_validate(environment)
     except ValidationError as exc:
         errors = exc.errors(include_url=False, include_input=False, include_context=False)
         reasons = "; ".join(f"{error['loc'][0]}: {error['msg']}" for error in errors)

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from responsys_activation.aws.faults import AwsUnavailableError, aws_call, error_code
 from responsys_activation.observability import logger
 from responsys_activation.responsys.errors import RequestRefusedError, ThrottledError, UnavailableError
+from responsys_activation.responsys.rate_limit import own_requests_per_minute
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["AccountLimit"]
 
 _MAXIMUM_AGE = 3600.0
-_SHARE = 0.9  # the rest is for the account's other users
-# Where the account names no limit. Oracle's published default for high-volume functions is 200; half of it is safe.
-_DEFAULT = 100.0
+_DEFAULT = own_requests_per_minute(None)
 
 
 class AccountLimit:
@@ -64,7 +63,7 @@ class AccountLimit:
             except (ThrottledError, UnavailableError, RequestRefusedError) as exc:
                 logger.warning("account limit not read", extra={"errorCode": exc.code})
                 return known
-            ours = limit * _SHARE if limit else _DEFAULT
+            ours = own_requests_per_minute(limit)
             self._client.update_item(
                 TableName=self._table,
                 Key=self._key,

@@ -38,6 +38,8 @@ __all__ = ["ClaimState", "Ledger"]
 Item = TypeVar("Item")
 
 KEPT_SECONDS = 14 * 86_400
+# DynamoDB deletes expired items within days, in no order: a claim that outlived its answer would look abandoned.
+_ANSWER_KEPT_SECONDS = KEPT_SECONDS + 7 * 86_400
 _TRANSACTION_ITEMS = 100
 _ROUNDS = 4  # each settles the claims that the one before found standing; more rounds mean a fight over the messages
 _CLOCK_SKEW = 300.0  # seconds that two environments' clocks may differ
@@ -52,6 +54,7 @@ class ClaimState(Enum):
     IN_FLIGHT = auto()
     UNKNOWN = auto()  # told when it happened
     ABANDONED = auto()  # its sender was killed; told nobody
+    OUT_OF_REACH = auto()  # DynamoDB did not answer, so the claim may have been written; nobody else's was seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,43 +109,22 @@ class Ledger:
             By position.
         abandoned : int
             How many are claimed (or would be) over the claim of a sender that was killed.
-
-        Raises
-        ------
-        AwsUnavailableError
-            DynamoDB did not answer; claims may have been written.
         """
-        states = [ClaimState.IN_FLIGHT] * len(keys)
+        states = [ClaimState.OUT_OF_REACH] * len(keys)
         open_claims: dict[int, str | None] = dict.fromkeys(range(len(keys)))
         abandoned: set[int] = set()
-        for _ in range(_ROUNDS):
-            standing: dict[int, _Standing] = {}
-            for positions in _chunks(list(open_claims), _TRANSACTION_ITEMS):
-                puts = [
-                    self._put(keys[position], position, request_id, deadline, over=open_claims[position])
-                    for position in positions
-                ]
-                for position, claim in zip(positions, self._transact(puts), strict=True):
-                    match claim:
-                        case ClaimState():
-                            states[position] = claim
-                            del open_claims[position]
-                        case _Standing():
-                            standing[position] = claim
-                        case None:
-                            pass  # held up by a neighbour in the transaction: goes into the next round
-            answers = self._answers({claim.request_id for claim in standing.values()})
-            for position, claim in standing.items():
-                state = self._state(claim, answers.get(claim.request_id))
-                if state is ClaimState.ABANDONED:
-                    abandoned.add(position)
-                if state in self._takeable:
-                    open_claims[position] = claim.request_id
-                else:
+        try:
+            for _ in range(_ROUNDS):
+                if not open_claims:
+                    break
+                for position, state in self._round(keys, open_claims, request_id, deadline):
+                    if state is ClaimState.ABANDONED:
+                        abandoned.add(position)
                     states[position] = state
-                    del open_claims[position]
-            if not open_claims:
-                break
+            for position in open_claims:
+                states[position] = ClaimState.IN_FLIGHT
+        except AwsUnavailableError as exc:
+            logger.warning("ledger out of reach", extra={"fault": str(exc)})
         return states, len(abandoned)
 
     def record(self, request_id: str, *, undelivered: Collection[int], unknown: Collection[int]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -28,7 +28,7 @@ class TableLoginGuard:
     Without the table there is no login: never locking the account comes before going on.
 
     Attributes of the item: ``leaseOwner``, ``leaseUntil``, ``refusedCode``, ``refusedSecretVersion``,
-    ``refusedUntil`` (epoch seconds), ``expiresAt``.
+    ``refusedUntil`` (epoch seconds), ``refusedByThrottle``, ``expiresAt``.
     """
 
     def __init__(
@@ -58,7 +58,10 @@ class TableLoginGuard:
         if "refusedUntil" not in item:
             return None
         return RefusedLogin(
-            item["refusedCode"]["S"], item["refusedSecretVersion"]["S"], float(item["refusedUntil"]["N"])
+            item["refusedCode"]["S"],
+            item["refusedSecretVersion"]["S"],
+            float(item["refusedUntil"]["N"]),
+            item["refusedByThrottle"]["BOOL"],
         )
 
     def acquire(self) -> bool:
@@ -92,13 +95,18 @@ class TableLoginGuard:
 
     def release(self, refused: RefusedLogin | None = None) -> None:
         """Give the lease back, and remember a refusal. If that fails, the lease itself holds others off."""
-        expression, values = "REMOVE leaseUntil", {":owner": {"S": self._owner}}
+        expression = "REMOVE leaseUntil"
+        values: dict[str, Any] = {":owner": {"S": self._owner}}
         if refused:
-            expression += " SET refusedCode = :code, refusedSecretVersion = :version, refusedUntil = :refusedUntil"
+            expression += (
+                " SET refusedCode = :code, refusedSecretVersion = :version, refusedUntil = :refusedUntil,"
+                " refusedByThrottle = :throttled"
+            )
             values |= {
                 ":code": {"S": refused.code},
                 ":version": {"S": refused.secret_version},
                 ":refusedUntil": {"N": f"{refused.until:.3f}"},
+                ":throttled": {"BOOL": refused.throttled},
             }
         try:
             with aws_call("DynamoDB release login lease"):

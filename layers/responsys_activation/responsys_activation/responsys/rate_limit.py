@@ -7,12 +7,20 @@ from typing import Any
 
 import requests
 
-from responsys_activation.responsys.http import get, raise_error
 from responsys_activation.responsys.login import Token
+from responsys_activation.responsys.reading import read_document
 
-__all__ = ["read_event_limit"]
+__all__ = ["own_requests_per_minute", "read_event_limit"]
 
 _PATH = "/rest/api/ratelimit"  # without v1.3, unlike all others
+_OWN_SHARE = 0.9  # the rest is for the account's other users
+# Where the account names no limit. Oracle's published default for high-volume functions is 200; half of it is safe.
+_WITHOUT_LIMIT = 100.0
+
+
+def own_requests_per_minute(limit: int | None) -> float:
+    """Give the share of the account's limit that is ours, and a safe number where it names none."""
+    return limit * _OWN_SHARE if limit else _WITHOUT_LIMIT
 
 
 def read_event_limit(http: requests.Session, token: Token, *, seconds_left: float) -> int | None:
@@ -29,13 +37,9 @@ def read_event_limit(http: requests.Session, token: Token, *, seconds_left: floa
     ResponsysError
         The call failed.
     """
-    headers = {"Authorization": token.auth_token, "Accept": "application/json"}
-    reply = get(http, f"{token.end_point}{_PATH}", headers=headers, seconds_left=seconds_left)
-    if reply.status != requests.codes.ok or (isinstance(reply.document, dict) and "errorCode" in reply.document):
-        raise_error(reply)
     limits = [
         int(entry["limit"])
-        for entry in _entries(reply.document)
+        for entry in _entries(read_document(http, token, _PATH, seconds_left=seconds_left))
         if str(entry.get("resource_path", "")).rstrip("/").endswith("/events/{eventName}")
         and "async" not in str(entry.get("api", "")).lower()
         and str(entry.get("verb", "POST")).upper() == "POST"

@@ -19,7 +19,7 @@ import requests
 from responsys_activation.connector import Connector
 from responsys_activation.endpoint import TrustedDomains
 from responsys_activation.outcome import ErrorCode
-from responsys_activation.responsys.errors import LoginRefusedError, TokenRefusedError, UnavailableError
+from responsys_activation.responsys.errors import LoginRefusedError, ThrottledError, TokenRefusedError, UnavailableError
 from responsys_activation.responsys.login import Credentials, Token, log_in
 
 __all__ = ["CredentialsSource", "LoginGuard", "LoginObserver", "RefusedLogin", "Session", "TokenStore"]
@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class RefusedLogin:
-    """A login that Responsys refused.
+    """A login that Responsys refused, for what it was or for now.
 
     Attributes
     ----------
@@ -41,11 +41,14 @@ class RefusedLogin:
         The version of the secret that failed: another version may be tried at once.
     until : float
         Epoch seconds; after it the same version may be tried again.
+    throttled : bool
+        There were too many logins; nothing is wrong with the credentials.
     """
 
     code: str
     secret_version: str
     until: float
+    throttled: bool = False
 
 
 class TokenStore(Protocol):
@@ -178,8 +181,9 @@ class Session:
     def _heed_refusal(self, credentials: Credentials) -> None:
         before = self._guard.refused()
         if before and before.secret_version == credentials.version and (wait := before.until - self._clock()) > 0:
-            title = "refused before; no login until the secret changes"
-            raise LoginRefusedError(before.code, clock=wait * self._time_scale, title=title)
+            title = "refused before; no login yet"
+            kind = ThrottledError if before.throttled else LoginRefusedError
+            raise kind(before.code, clock=wait * self._time_scale, title=title)
 
     def _log_in(self, credentials: Credentials, deadline: float, refused: Token | None) -> Token:
         """Log in under the lease, unless whoever held it before has left a token or a refusal."""
@@ -197,9 +201,12 @@ class Session:
                     clock=self._clock,
                     seconds_left=max(_SHORTEST_LOGIN, deadline - self._clock()),
                 )
-            except LoginRefusedError as exc:
-                refusal = RefusedLogin(exc.code, credentials.version, self._clock() + exc.clock / self._time_scale)
-                self._observe_login(self._name, refused_code=exc.code)
+            except (LoginRefusedError, ThrottledError) as exc:
+                until = self._clock() + exc.clock / self._time_scale
+                throttled = isinstance(exc, ThrottledError)
+                refusal = RefusedLogin(exc.code, credentials.version, until, throttled)
+                if not throttled:
+                    self._observe_login(self._name, refused_code=exc.code)
                 raise
             self._observe_login(self._name, refused_code=None)
             self._token_store.write(token)  # before the lease ends, so that who waits finds it
