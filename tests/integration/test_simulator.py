@@ -542,6 +542,21 @@ class TestTriggerCustomEvent:
         assert reply.json()["detail"].startswith("Record 2 = ")
         assert simulator.inbox_count() == 0
 
+    def test_a_recipient_set_as_invalid_refuses_the_request_whenever_it_is_in_one(
+        self, simulator: SimulatorClient, caller: Caller, token: str
+    ) -> None:
+        # Given a recipient that Responsys takes no request with
+        simulator.patch_account("api_user", {"recipients": {"invalid": {"identifiers": ["2"]}}})
+
+        # When it comes with others, and the others come without it
+        refused = [caller.trigger(token, [record(1), record(2)]) for _ in range(2)]
+        taken = caller.trigger(token, [record(1)])
+
+        # Then its record is named, each time
+        assert {(reply.status_code, reply.json()["errorCode"]) for reply in refused} == {(400, "INVALID_PARAMETER")}
+        assert refused[0].json()["detail"].startswith("Record 1 = ")
+        assert (taken.status_code, simulator.inbox_count()) == (200, 1)
+
     @pytest.mark.parametrize(
         ("replies", "start"),
         [

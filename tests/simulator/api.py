@@ -14,7 +14,7 @@ from aiohttp import web
 
 from tests.simulator import recipient_results, refusals
 from tests.simulator.accounts import Account
-from tests.simulator.event_request import parse_event_request
+from tests.simulator.event_request import invalid_record, parse_event_request
 from tests.simulator.functions import ApiFunction
 from tests.simulator.gateway import NOTES
 from tests.simulator.in_flight import RequestInFlight
@@ -215,6 +215,9 @@ class ResponsysApi:
         notes.warnings = judgement.warnings
         if all(event.name != event_name for event in account.events):
             raise refusals.event_not_found(account.replies.event_not_found_status, event_name)
+        for position, result in enumerate(judgement.results):
+            if account.recipients.invalid.holds(result.identifier.value):
+                raise invalid_record(position, "recipient: value is not valid", account.replies)
         if account.replies.duplicate_refuses_request and judgement.has_duplicates:
             raise refusals.duplicate_recipients()
         notes.result_codes.update(result.code for result in judgement.results if result.error_message)

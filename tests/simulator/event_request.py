@@ -141,11 +141,13 @@ def _parse_records(content: dict[str, Any], replies: Replies) -> list[RecipientD
     try:
         return RECORDS.validate_python(records)
     except ValidationError as exc:
-        detail = _explain(exc)
-        if replies.invalid_record_is_named:
-            number = int(exc.errors()[0]["loc"][0]) + replies.first_record_number
-            detail = f"Record {number} = {detail}"
-        raise refusals.invalid_parameter(detail) from exc
+        raise invalid_record(int(exc.errors()[0]["loc"][0]), _explain(exc), replies) from exc
+
+
+def invalid_record(position: int, explanation: str, replies: Replies) -> refusals.RequestRefusedError:
+    """Return the refusal of a whole request for one of its records."""
+    named = f"Record {position + replies.first_record_number} = " if replies.invalid_record_is_named else ""
+    return refusals.invalid_parameter(f"{named}{explanation}")
 
 
 def _explain(exc: ValidationError) -> str:

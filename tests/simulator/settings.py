@@ -45,6 +45,8 @@ class Recipients(JsonModel):
     ambiguous: IdentifierSet = IdentifierSet()
     undeliverable: IdentifierSet = IdentifierSet()
     failing: IdentifierSet = IdentifierSet()
+    invalid: IdentifierSet = IdentifierSet()
+    """Each refuses the whole request that names it, with INVALID_PARAMETER."""
     failure_text: str = "FAILURE: The event could not be processed for this recipient"
 
 
