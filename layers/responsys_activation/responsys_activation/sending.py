@@ -154,10 +154,11 @@ class RequestSender:
         except (ResponsysError, AwsUnavailableError) as exc:
             _fail(answer, range(len(request.items)), exc)
             return answer
-        claimed = self._claim(answer, deadline)
-        if claimed:
-            self._post_and_mend(answer, claimed, slot, deadline)
-            self._record(answer, claimed)
+        positions = self._claim(answer, deadline)
+        if positions:
+            self._post_and_mend(answer, positions, slot, deadline)
+        if positions or answer.failure:
+            self._record(answer)
         if slot.probe and not answer.exchanges:
             self._budget.hand_back(slot.probe)
         return answer
@@ -188,12 +189,8 @@ class RequestSender:
             Positions to send.
         """
         keys = [item.ledger_key for item in answer.request.items]
-        try:
-            states, abandoned = self._ledger.claim(keys, answer.request.request_id, deadline)
-        except AwsUnavailableError as exc:
-            logger.warning("ledger out of reach", extra={"connector": self._name, "fault": str(exc)})
-            return self._without_ledger(answer, exc)
-        answer.abandoned = abandoned
+        states, answer.abandoned = self._ledger.claim(keys, answer.request.request_id, deadline)
+        out_of_reach: list[int] = []
         for position, state in enumerate(states):
             match state:
                 case ClaimState.DELIVERED:
@@ -202,17 +199,22 @@ class RequestSender:
                     answer.outcomes[position] = Retried(ErrorCode.IN_FLIGHT)
                 case ClaimState.UNKNOWN | ClaimState.ABANDONED:
                     answer.outcomes[position] = Rejected(ErrorCode.OUTCOME_UNKNOWN, "sent before, and no reply came")
+                case ClaimState.OUT_OF_REACH:
+                    answer.outcomes[position] = Retried(ErrorCode.AWS_UNAVAILABLE)
+                    out_of_reach.append(position)
                 case _:
                     pass
-        return [position for position, state in enumerate(states) if state is ClaimState.CLAIMED]
+        positions = [position for position, state in enumerate(states) if state is ClaimState.CLAIMED]
+        if out_of_reach:
+            positions += self._new(answer, out_of_reach)
+            if not positions:
+                answer.failure = AwsUnavailableError("delivery ledger out of reach")
+        return positions
 
-    def _without_ledger(self, answer: Answer, fault: AwsUnavailableError) -> list[int]:
-        """Go on with what cannot have been sent before, if the owner would rather send twice than not at all."""
-        positions = range(len(answer.request.items))
+    def _new(self, answer: Answer, positions: Sequence[int]) -> list[int]:
+        """Choose what cannot have been sent before, if the owner would rather send twice than not at all."""
         if not self._resend_unknown:
-            _fail(answer, positions, fault)
             return []
-        _end(answer, positions, outcome_of_error(fault))
         new = [position for position in positions if answer.request.items[position].message.attempts == 1]
         answer.unrecorded = len(new)
         return new
@@ -257,13 +259,16 @@ class RequestSender:
     def _post(self, answer: Answer, group: Sequence[int], slot: Slot | None, deadline: float) -> list[str | None]:
         """Post one group and give each recipient's error code.
 
-        A slot is one request's: the second post after a token error waits for another.
+        A slot is one request's, and for its time: the second post after a token error waits for another, and so does
+        a post that had to wait for a login.
         """
         recipients = [answer.request.items[position].event.recipient_json for position in group]
         slots = iter([slot] if slot else [])
 
         def post(token: Token) -> EventReply:
-            used = next(slots, None) or self._reserve(answer, deadline)
+            used = next(slots, None)
+            if used is None or self._clock() > used.until:
+                used = self._reserve(answer, deadline)
             return self._exchange(answer, token, recipients, used, deadline)
 
         reply = self._session.call(post, deadline=deadline)
@@ -299,12 +304,15 @@ class RequestSender:
             self._budget.lift(slot.probe)
         return reply
 
-    def _record(self, answer: Answer, claimed: Sequence[int]) -> None:
-        """Write the answer into the ledger. Where that fails, the claims stand as those of a killed sender."""
+    def _record(self, answer: Answer) -> None:
+        """Write the answer into the ledger. Where that fails, the claims stand as those of a killed sender.
+
+        It names whatever was not delivered, claimed or not: a claim whose transaction got no reply may stand too.
+        """
         undelivered = [
             position
-            for position in claimed
-            if position not in answer.doubtful and not isinstance(answer.outcomes[position], Delivered)
+            for position, outcome in enumerate(answer.outcomes)
+            if position not in answer.doubtful and not isinstance(outcome, Delivered | Duplicate)
         ]
         try:
             self._ledger.record(answer.request.request_id, undelivered=undelivered, unknown=answer.doubtful)

@@ -28,6 +28,7 @@ from botocore.exceptions import ClientError
 
 from responsys_activation.aws.faults import AwsUnavailableError, aws_call, error_code
 from responsys_activation.ledger_key import LedgerKey
+from responsys_activation.observability import logger
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -64,6 +65,29 @@ class _Standing:
     request_id: str
     position: int
     until: float
+
+
+@dataclass(slots=True)
+class _Claims:
+    """How far a request's claims are.
+
+    Attributes
+    ----------
+    states : list of ClaimState
+        By position.
+    open_over : dict of int to (str or None)
+        Positions still to be claimed; the request id whose claim is taken over.
+    abandoned : set of int
+        Positions that a killed sender held.
+    """
+
+    states: list[ClaimState]
+    open_over: dict[int, str | None]
+    abandoned: set[int]
+
+    def settle(self, position: int, state: ClaimState) -> None:
+        self.states[position] = state
+        del self.open_over[position]
 
 
 class Ledger:
@@ -110,22 +134,18 @@ class Ledger:
         abandoned : int
             How many are claimed (or would be) over the claim of a sender that was killed.
         """
-        states = [ClaimState.OUT_OF_REACH] * len(keys)
-        open_claims: dict[int, str | None] = dict.fromkeys(range(len(keys)))
-        abandoned: set[int] = set()
+        claims = _Claims(
+            states=[ClaimState.OUT_OF_REACH] * len(keys), open_over=dict.fromkeys(range(len(keys))), abandoned=set()
+        )
         try:
             for _ in range(_ROUNDS):
-                if not open_claims:
-                    break
-                for position, state in self._round(keys, open_claims, request_id, deadline):
-                    if state is ClaimState.ABANDONED:
-                        abandoned.add(position)
-                    states[position] = state
-            for position in open_claims:
-                states[position] = ClaimState.IN_FLIGHT
+                if claims.open_over:
+                    self._round(claims, keys, request_id, deadline)
+            for position in claims.open_over:
+                claims.states[position] = ClaimState.IN_FLIGHT
         except AwsUnavailableError as exc:
             logger.warning("ledger out of reach", extra={"fault": str(exc)})
-        return states, len(abandoned)
+        return claims.states, len(claims.abandoned)
 
     def record(self, request_id: str, *, undelivered: Collection[int], unknown: Collection[int]) -> None:
         """Remember what became of a request; what is in neither collection was delivered.
@@ -143,13 +163,40 @@ class Ledger:
             DynamoDB did not answer: the claims stand as those of a killed sender.
         """
         item: dict[str, Any] = self._answer_key(request_id) | {
-            "expiresAt": {"N": str(int(self._clock()) + KEPT_SECONDS)},
+            "expiresAt": {"N": str(int(self._clock()) + _ANSWER_KEPT_SECONDS)},
         }
         for name, positions in (("undelivered", undelivered), ("unknown", unknown)):
             if positions:  # a set in DynamoDB is never empty
                 item[name] = {"NS": [str(position) for position in positions]}
         with aws_call("DynamoDB record answer"):
             self._client.put_item(TableName=self._table, Item=item)
+
+    def _round(self, claims: _Claims, keys: Sequence[LedgerKey], request_id: str, deadline: float) -> None:
+        """Try each open claim once, and look at who stands in its way."""
+        standing: dict[int, _Standing] = {}
+        for positions in _chunks(list(claims.open_over), _TRANSACTION_ITEMS):
+            puts = [
+                self._put(keys[position], position, request_id, deadline, over=claims.open_over[position])
+                for position in positions
+            ]
+            for position, claim in zip(positions, self._transact(puts), strict=True):
+                match claim:
+                    case ClaimState():
+                        claims.settle(position, claim)
+                    case _Standing():
+                        standing[position] = claim
+                        claims.states[position] = ClaimState.IN_FLIGHT  # unless its answer says more
+                    case None:
+                        pass  # held up by a neighbour in the transaction: goes into the next round
+        answers = self._answers({claim.request_id for claim in standing.values()})
+        for position, claim in standing.items():
+            state = self._state(claim, answers.get(claim.request_id))
+            if state is ClaimState.ABANDONED:
+                claims.abandoned.add(position)
+            if state in self._takeable:
+                claims.open_over[position] = claim.request_id
+            else:
+                claims.settle(position, state)
 
     def _put(
         self, key: LedgerKey, position: int, request_id: str, deadline: float, *, over: str | None

@@ -6,6 +6,7 @@ when it is past, the first environment to come becomes the probe and the others 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +33,7 @@ _SHORTEST_PROBE = 2.0  # seconds, unscaled: a real request takes real time
 # Of the time that a pause has lasted, this share is added to the wait: what came first comes back first.
 _AGE_SHARE = 0.1
 _POLL_SECONDS = 0.5
+_LATENESS = 2.0  # seconds that a request may be late for its slot; within the spare share even when all are late
 _FAULT_MEMORY = 30.0  # seconds to go on alone before the table is tried again
 
 
@@ -43,6 +45,8 @@ class Slot:
     ----------
     at : float
         Epoch seconds from which the request may go.
+    until : float
+        Epoch seconds after which it would crowd later ones.
     probe : float or None
         The pause that this request, the first after a throttle, can lift.
     shared : bool
@@ -50,6 +54,7 @@ class Slot:
     """
 
     at: float
+    until: float
     probe: float | None = None
     shared: bool = True
 
@@ -100,14 +105,17 @@ class RequestBudget:
         ThrottledError
             The connector is paused, or the next slot is later than ``latest``. Its clock says how long.
         """
-        spacing = _MINUTE / (requests_per_minute * _USED_SHARE) / self._time_scale
+        own_spacing = self._spacing(self._own_share(requests_per_minute))
         if self._clock() >= self._alone_until:
             try:
-                return self._shared_slot(spacing, latest)
+                return self._shared_slot(self._spacing(requests_per_minute), latest)
             except AwsUnavailableError as exc:
                 logger.warning("request budget out of reach, keeping a pace alone", extra={"fault": str(exc)})
-                self._alone_until = self._clock() + _FAULT_MEMORY / self._time_scale
-        return self._own_slot(spacing * self._environments, latest)
+                with self._lock:
+                    self._alone_until = self._clock() + _FAULT_MEMORY / self._time_scale
+                    # Shared slots have just gone by: the own pace does not begin with a slot on top of them.
+                    self._own_next_slot = max(self._own_next_slot, self._clock() + own_spacing)
+        return self._own_slot(own_spacing, latest)
 
     def pause(self, code: str, clock: float) -> None:
         """Hold up all environments after a throttle.
@@ -152,9 +160,9 @@ class RequestBudget:
                 {":spacing": _number(spacing), ":now": _number(now), ":latest": _number(latest)},
             )
             if moved:
-                return Slot(float(item["nextSlot"]["N"]))
+                return self._slot(float(item["nextSlot"]["N"]))
             if "pausedUntil" in item:
-                slot = self._after_pause(item, now, spacing)
+                slot = self._after_pause(item, now, spacing, latest)
             elif "nextSlot" in item and float(item["nextSlot"]["N"]) > latest:
                 raise self._exhausted(float(item["nextSlot"]["N"]) - now)
             else:
@@ -170,13 +178,13 @@ class RequestBudget:
             "attribute_not_exists(pausedUntil) AND (attribute_not_exists(nextSlot) OR nextSlot < :now)",
             {":next": _number(now + spacing), ":now": _number(now)},
         )
-        return Slot(now) if started else None
+        return self._slot(now) if started else None
 
-    def _after_pause(self, item: dict[str, Any], now: float, spacing: float) -> Slot | None:
+    def _after_pause(self, item: dict[str, Any], now: float, spacing: float, latest: float) -> Slot | None:
         """Become the probe, wait for another's, or learn that the pause goes on."""
         paused_until = float(item["pausedUntil"]["N"])
         if now < paused_until:
-            if "probing" not in item:
+            if "probing" not in item or now + _POLL_SECONDS / self._time_scale > latest:
                 so_far = max(0.0, now - float(item["pausedAt"]["N"]))
                 wait = paused_until - now + _AGE_SHARE * so_far
                 raise ThrottledError(item["pauseCode"]["S"], clock=wait * self._time_scale)
@@ -193,7 +201,18 @@ class RequestBudget:
                 ":paused": item["pausedUntil"],
             },
         )
-        return Slot(now, probe=probe) if became else None
+        return Slot(now, until=probe, probe=probe) if became else None
+
+    def _spacing(self, requests_per_minute: float) -> float:
+        return _MINUTE / (requests_per_minute * _USED_SHARE) / self._time_scale
+
+    def _own_share(self, requests_per_minute: float) -> float:
+        """Give what all environments may use at once; a whole number where there is one for each.
+
+        With 2.4 requests a minute each, 4 environments could make 12 in a minute that allows 10.
+        """
+        share = requests_per_minute / self._environments
+        return math.floor(share) or share
 
     def _own_slot(self, spacing: float, latest: float) -> Slot:
         with self._lock:
@@ -201,7 +220,10 @@ class RequestBudget:
             if at > latest:
                 raise self._exhausted(at - self._clock())
             self._own_next_slot = at + spacing
-        return Slot(at, shared=False)
+        return self._slot(at, shared=False)
+
+    def _slot(self, at: float, *, shared: bool = True) -> Slot:
+        return Slot(at, until=at + _LATENESS / self._time_scale, shared=shared)
 
     def _exhausted(self, seconds: float) -> ThrottledError:
         return ThrottledError(ErrorCode.BUDGET_EXHAUSTED, clock=max(0.0, seconds) * self._time_scale)
