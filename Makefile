@@ -20,7 +20,7 @@ FIND_PYTHON = for candidate in python3.13 python3.12 python3.11 python3; do \
 	done; \
 	echo "error: no Python from 3.11 to 3.13 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup build demo local test format lint types unit integration template end_to_end clean
+.PHONY: help setup build demo local test format lint types unit integration template end_to_end reliability backlog kills clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z_]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,17 @@ template: setup  ## Tests of the template, and sam validate --lint
 
 end_to_end: setup  ## Tests of the deployed stack
 	$(PYTHON) -m pytest tests/end_to_end
+
+# ---- what takes longer -------------------------------------------------------------------------------------
+
+reliability: setup  ## Bring about every fault on the deployed stack; writes the table in docs/reliability.md
+	$(PYTHON) -m tests.reliability
+
+backlog: setup  ## Work off 50,000 messages: is the account's limit kept, and used?
+	$(PYTHON) -m tests.reliability.throughput
+
+kills: setup  ## Kill the function 200 times while 20,000 messages flow
+	$(PYTHON) -m tests.reliability.kills
 
 clean:  ## Remove builds and environments
 	rm -rf .aws-sam .local $(ENVIRONMENTS)
