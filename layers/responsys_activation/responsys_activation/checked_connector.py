@@ -1,0 +1,49 @@
+"""What was found about a connector?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from responsys_activation.finding import Check, Finding, Level
+
+__all__ = ["CheckedConnector"]
+
+
+@dataclass(slots=True)
+class CheckedConnector:
+    """What was found about one connector.
+
+    Attributes
+    ----------
+    exists : bool
+        It has a parameter.
+    user : tuple of str or None
+        Login host and user name, by which connectors of one account are known; never told to anybody.
+    account_requests_per_minute : int or None
+        The account's limit for custom events; ``None`` where it was not read or Responsys names none.
+    requests_per_minute : int or None
+        What the connector will use of it.
+    """
+
+    name: str
+    exists: bool = True
+    findings: list[Finding] = field(default_factory=list)
+    user: tuple[str, str] | None = field(default=None, repr=False)
+    account_requests_per_minute: int | None = None
+    requests_per_minute: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the connector would deliver."""
+        return not any(finding.level is Level.ERROR for finding in self.findings)
+
+    def error(self, check: Check, setting: str, text: str) -> None:
+        """Note what keeps events from being delivered."""
+        self._add(Level.ERROR, check, setting, text)
+
+    def warn(self, check: Check, setting: str, text: str) -> None:
+        """Note what a person should know."""
+        self._add(Level.WARNING, check, setting, text)
+
+    def _add(self, level: Level, check: Check, setting: str, text: str) -> None:
+        self.findings.append(Finding(level, check, f"Connector {self.name}, {setting}: {text}"))

@@ -1,0 +1,203 @@
+"""Would each connector deliver, and if not, what should a person change?
+
+Proves the way of an event up to the event itself: settings, secret, a real login, the account's lists, events and
+limit. It sends no event, and makes at most one login for the same credentials.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import requests
+from pydantic import TypeAdapter, ValidationError
+
+from responsys_activation.account_comparison import (
+    compare_shares,
+    judge_event_names,
+    judge_profile_list,
+    judge_requests_per_minute,
+)
+from responsys_activation.aws.connector_parameters import ConnectorParameter, ConnectorParameters
+from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.checked_connector import CheckedConnector
+from responsys_activation.connector import Connector, InvalidConnectorError, read_connector
+from responsys_activation.endpoint import TrustedDomains, UntrustedEndpointError
+from responsys_activation.finding import Check, why_not_logged_in, why_not_read
+from responsys_activation.membership import ConnectorName
+from responsys_activation.outcome import ErrorCode
+from responsys_activation.proving_login import Logins, SessionOpener
+from responsys_activation.responsys.catalogue import read_event_names, read_profile_lists
+from responsys_activation.responsys.errors import LoginRefusedError, RequestRefusedError, ResponsysError
+from responsys_activation.responsys.login import Credentials, Token
+from responsys_activation.responsys.rate_limit import read_event_limit
+from responsys_activation.responsys.session import CredentialsSource
+
+__all__ = ["ConnectorCheck"]
+
+_SECONDS_PER_CONNECTOR = 60.0
+_SHORTEST_CHECK = 3.0  # seconds; less than this would find fault with a connector that only got no time
+
+_CONNECTOR_NAME: TypeAdapter[str] = TypeAdapter(ConnectorName)
+
+
+class ConnectorCheck:
+    """Checks connectors, one after another.
+
+    Parameters
+    ----------
+    read_credentials : callable
+        Gives the source of a secret's credentials, by the secret's name or ARN.
+    """
+
+    def __init__(
+        self,
+        *,
+        parameters: ConnectorParameters,
+        read_credentials: Callable[[str], CredentialsSource],
+        open_session: SessionOpener,
+        http: requests.Session,
+        trusted: TrustedDomains,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._parameters = parameters
+        self._read_credentials = read_credentials
+        self._open_session = open_session
+        self._http = http
+        self._trusted = trusted
+        self._clock = clock
+
+    def check(self, names: Sequence[str] | None, *, deadline: float) -> list[CheckedConnector]:
+        """Check the named connectors, or all.
+
+        Parameters
+        ----------
+        deadline : float
+            Epoch seconds; connectors whose turn has not come by then are findings themselves.
+
+        Raises
+        ------
+        AwsUnavailableError
+            The connectors' parameters could not be read.
+        """
+        if names is None:
+            parameters: dict[str, ConnectorParameter | None] = {**self._parameters.read_all()}
+        else:
+            parameters = {name: self._parameters.read(name) for name in names}
+        logins = Logins(self._open_session)
+        checked = [self._check(name, parameter, logins, deadline) for name, parameter in parameters.items()]
+        compare_shares(checked)
+        return checked
+
+    def _check(
+        self, name: str, parameter: ConnectorParameter | None, logins: Logins, deadline: float
+    ) -> CheckedConnector:
+        checked = CheckedConnector(name, exists=parameter is not None)
+        connector = self._settings(checked, parameter)
+        if connector is None:
+            return checked
+        if not connector.event_names and connector.default_event_name is None:
+            nothing = "there is neither this nor eventNames, so every message must bring its own eventName"
+            checked.warn(Check.EVENTS, "defaultEventName", nothing)
+        checked.requests_per_minute = connector.requests_per_minute
+        if self._clock() + _SHORTEST_CHECK > deadline:
+            checked.error(
+                Check.LOGIN, "login", f'not checked, no time was left: check {{"connectors": ["{name}"]}} alone'
+            )
+            return checked
+        deadline = min(deadline, self._clock() + _SECONDS_PER_CONNECTOR)
+        token = self._log_in(checked, connector, logins, deadline)
+        if token is not None:
+            self._look_into_account(checked, connector, token, deadline)
+        return checked
+
+    def _settings(self, checked: CheckedConnector, parameter: ConnectorParameter | None) -> Connector | None:
+        parameter_name = self._parameters.name_of(checked.name)
+        try:
+            _CONNECTOR_NAME.validate_python(checked.name)
+        except ValidationError:
+            wrong = f"no message can name the connector of {parameter_name}: letters, digits and _ . - make a name"
+            checked.error(Check.SETTINGS, "name", wrong)
+            return None
+        if parameter is None:
+            absent = f"there is no SSM parameter {parameter_name}: put it there, or correct the connector's name"
+            checked.error(Check.SETTINGS, "settings", absent)
+            return None
+        if parameter.encrypted:
+            secured = f"{parameter_name} is a SecureString: delete it and put it again as a String; it holds no secret"
+            checked.error(Check.SETTINGS, "settings", secured)
+            return None
+        try:
+            return read_connector(parameter.text)
+        except InvalidConnectorError as exc:
+            wrong = f"{exc}. Correct the parameter {parameter_name} (docs/reference.md#the-connector)"
+            checked.error(Check.SETTINGS, "settings", wrong)
+            return None
+
+    def _log_in(self, checked: CheckedConnector, connector: Connector, logins: Logins, deadline: float) -> Token | None:
+        """Find out whether host, secret and login are right; the password goes to a trusted host only."""
+        credentials = self._secret(checked, connector)
+        try:
+            host = self._trusted.base_url(connector.auth_endpoint)
+        except UntrustedEndpointError as exc:
+            untrusted = (
+                f"{exc}, so no password is sent there: correct it to the WS End Point that Responsys shows; if the "
+                "host is Oracle's, add its domain to the stack parameter TrustedEndpointDomains"
+            )
+            checked.error(Check.END_POINT, "authEndpoint", untrusted)
+            return None
+        if credentials is None:
+            return None
+        checked.user = (host, credentials.username)
+        try:
+            return logins.token(checked.name, connector, host, credentials, deadline)
+        except LoginRefusedError as exc:
+            untrusted_reply = exc.code == ErrorCode.UNTRUSTED_ENDPOINT
+            setting = "authEndpoint" if untrusted_reply else "credentialsSecretId"
+            check = Check.END_POINT if untrusted_reply else Check.LOGIN
+            checked.error(check, setting, why_not_logged_in(exc))
+        except ResponsysError as exc:
+            checked.error(Check.LOGIN, "authEndpoint", f"{host}: {why_not_logged_in(exc)}")
+        except AwsUnavailableError as exc:
+            state = f"not tried, because what is known of earlier logins could not be read ({exc}): run the check again"
+            checked.error(Check.LOGIN, "login", state)
+        return None
+
+    def _secret(self, checked: CheckedConnector, connector: Connector) -> Credentials | None:
+        try:
+            return self._read_credentials(connector.credentials_secret_id)()
+        except LoginRefusedError as exc:
+            wrong = f'{exc.title}. It must be a secret that holds {{"username": "…", "password": "…"}}'
+            checked.error(Check.SECRET, "credentialsSecretId", wrong)
+        except AwsUnavailableError as exc:
+            unread = f"the secret could not be read ({exc}). Its name must begin with the stack's name and a slash"
+            checked.error(Check.SECRET, "credentialsSecretId", unread)
+        return None
+
+    def _look_into_account(
+        self, checked: CheckedConnector, connector: Connector, token: Token, deadline: float
+    ) -> None:
+        def left() -> float:
+            return deadline - self._clock()
+
+        try:
+            lists = read_profile_lists(self._http, token, seconds_left=left())
+        except ResponsysError as exc:
+            checked.error(Check.PROFILE_LIST, "profileList", why_not_read(exc, "the profile lists"))
+        else:
+            judge_profile_list(checked, connector, lists)
+        try:
+            events = read_event_names(self._http, token, seconds_left=left())
+        except ResponsysError as exc:
+            checked.error(Check.EVENTS, "eventNames", why_not_read(exc, "the custom events"))
+        else:
+            judge_event_names(checked, connector, events)
+        try:
+            limit = read_event_limit(self._http, token, seconds_left=left())
+        except RequestRefusedError as exc:
+            checked.warn(Check.LIMITS, "requestsPerMinute", why_not_read(exc, "the account's limits"))
+            judge_requests_per_minute(checked, connector, None)
+        except ResponsysError as exc:
+            checked.error(Check.LIMITS, "requestsPerMinute", why_not_read(exc, "the account's limits"))
+        else:
+            judge_requests_per_minute(checked, connector, limit)

@@ -1,0 +1,74 @@
+"""Are the credentials right at this moment?
+
+A real login proves it, under the guard that all environments share, and at most one for the same credentials.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from responsys_activation.connector import Connector
+from responsys_activation.responsys.errors import ResponsysError
+from responsys_activation.responsys.login import Credentials, Token
+from responsys_activation.responsys.session import Session, TokenStore
+
+__all__ = ["Logins", "NewTokensOnly", "SessionOpener"]
+
+
+class NewTokensOnly:
+    """A token store that knows no token from before a moment: whoever asks it first must log in.
+
+    A token that lives proves nothing about a password that was changed since, and a wrong password would show only
+    when that token has run out. The new token is shared like any other.
+    """
+
+    def __init__(self, store: TokenStore, *, since: float) -> None:
+        self._store = store
+        self._since = since
+
+    def read(self) -> Token | None:
+        """Give the stored token if it is new, as when another environment logged in meanwhile."""
+        token = self._store.read()
+        return token if token and token.obtained_at >= self._since else None
+
+    def write(self, token: Token) -> None:
+        """Replace the stored token."""
+        self._store.write(token)
+
+
+class SessionOpener(Protocol):
+    """Who knows how a connector logs in."""
+
+    def __call__(self, name: str, connector: Connector, credentials: Credentials) -> Session:
+        """Open a session that has no token yet."""
+
+
+class Logins:
+    """At most one login for the same credentials: a wrong password that many connectors share is tried once."""
+
+    def __init__(self, open_session: SessionOpener) -> None:
+        self._open_session = open_session
+        self._ended: dict[tuple[str, str, str], Token | ResponsysError] = {}
+
+    def token(self, name: str, connector: Connector, host: str, credentials: Credentials, deadline: float) -> Token:
+        """Give the token of a login with these credentials, or raise what became of it.
+
+        Raises
+        ------
+        ResponsysError
+            The login failed, now or for a connector before this one.
+        AwsUnavailableError
+            What all environments know about logins could not be read.
+        """
+        key = (host, credentials.username, credentials.password)
+        if key not in self._ended:
+            session = self._open_session(name, connector, credentials)
+            try:
+                # The token alone: a request made through the session could log in a second time.
+                self._ended[key] = session.call(lambda token: token, deadline=deadline)
+            except ResponsysError as exc:
+                self._ended[key] = exc
+        ended = self._ended[key]
+        if isinstance(ended, ResponsysError):
+            raise ended
+        return ended
