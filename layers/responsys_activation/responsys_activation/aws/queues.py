@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import ChangeMessageVisibilityBatchRequestEntryTypeDef as VisibilityEntry
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef as SendEntry
 
-__all__ = ["DeadLetter", "DeadLetterQueue", "SourceQueue"]
+__all__ = ["DeadLetter", "DeadLetterQueue", "SourceQueue", "send_batches"]
 
 _MAXIMUM_ENTRIES = 10
 _MAXIMUM_BATCH_BYTES = 1_048_576
@@ -63,7 +63,8 @@ class DeadLetterQueue:
             return []
         safe = [False] * len(letters)
         with ThreadPoolExecutor(_PARALLEL_CALLS) as pool:
-            for accepted in pool.map(lambda positions: self._send_batch(letters, positions), _batches(letters)):
+            batches = send_batches([letter.size() for letter in letters])
+            for accepted in pool.map(lambda positions: self._send_batch(letters, positions), batches):
                 for position in accepted:
                     safe[position] = True
         return safe
@@ -135,16 +136,15 @@ class SourceQueue:
             logger.warning("back-off not set", extra={"fault": codes, "messages": len(failed)})
 
 
-def _batches(letters: Sequence[DeadLetter]) -> Iterator[list[int]]:
-    """Cut into what one SendMessageBatch takes: 10 entries, 1 MiB."""
+def send_batches(sizes: Iterable[int]) -> Iterator[list[int]]:
+    """Cut messages of these sizes into what one SendMessageBatch takes: 10 entries, 1 MiB; yield their positions."""
     batch: list[int] = []
     size = 0
-    for position, letter in enumerate(letters):
-        letter_size = letter.size()
-        if batch and (len(batch) == _MAXIMUM_ENTRIES or size + letter_size > _MAXIMUM_BATCH_BYTES):
+    for position, message_size in enumerate(sizes):
+        if batch and (len(batch) == _MAXIMUM_ENTRIES or size + message_size > _MAXIMUM_BATCH_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(position)
-        size += letter_size
+        size += message_size
     if batch:
         yield batch

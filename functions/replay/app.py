@@ -1,0 +1,41 @@
+"""Entry point of ReplayFunction: what to move in, what was moved out. Invoked by hand."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from responsys_activation.aws.faults import CLIENT_CONFIG
+from responsys_activation.aws.parked_messages import ParkedMessages
+from responsys_activation.observability import logger
+from responsys_activation.replay import Replay
+from responsys_activation.replay_request import read_replay_request
+from responsys_activation.settings import ReplaySettings, read_replay_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+def compose(settings: ReplaySettings) -> Replay:
+    """Put the real parts together."""
+    sqs = boto3.client("sqs", config=CLIENT_CONFIG)
+    return Replay(
+        sources={
+            "rejected": ParkedMessages(settings.rejected_dead_letter_queue_url, sqs),
+            "throttled": ParkedMessages(settings.throttled_dead_letter_queue_url, sqs),
+        },
+        destination_url=settings.segment_events_queue_url,
+    )
+
+
+replay = compose(read_replay_settings(os.environ))
+
+
+@logger.inject_lambda_context
+def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Move the chosen dead letters back to SegmentEventsQueue, or count them."""
+    return replay.run(read_replay_request(event), context.get_remaining_time_in_millis() / 1000)

@@ -1,0 +1,168 @@
+"""Which messages does a person want to send again?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    model_validator,
+)
+
+from responsys_activation.membership import CallType, InvalidMessageError, Membership, read_membership
+
+__all__ = ["NO_ERROR_CODE", "Candidate", "InvalidReplayRequestError", "ReplayRequest", "read_replay_request"]
+
+# Stands for the error code of messages that SQS itself moved, after five crashes.
+NO_ERROR_CODE = "NONE"
+# A message that SQS moved has its producer's attributes, and what they say is not for logs.
+_ERROR_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
+
+
+class InvalidReplayRequestError(ValueError):
+    """The event asks for no replay; the text names the fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A waiting message, as far as the choice depends on it.
+
+    Attributes
+    ----------
+    attributes : Mapping of str to str
+        Those that the message got when it was settled; none if SQS itself moved it.
+    sent_at : float
+        Epoch seconds when it was put on the dead-letter queue.
+    """
+
+    attributes: Mapping[str, str]
+    body: str
+    sent_at: float
+
+    @property
+    def error_code(self) -> str:
+        """Why it was put there, or ``NONE``."""
+        code = self.attributes.get("errorCode", "")
+        return code if _ERROR_CODE.fullmatch(code) else NO_ERROR_CODE
+
+
+def _one_or_more(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+Names = Annotated[frozenset[str], BeforeValidator(_one_or_more), Field(min_length=1)]
+CallTypes = Annotated[frozenset[CallType], BeforeValidator(_one_or_more), Field(min_length=1)]
+Minutes = Annotated[float, Field(ge=0)]
+
+
+class ReplayRequest(BaseModel):
+    """The event of the replay function; each filter takes one value or a list, and all must hold.
+
+    Attributes
+    ----------
+    error_code : frozenset of str or None
+        ``NONE`` stands for messages that SQS itself moved.
+    older_than_minutes, newer_than_minutes : float or None
+        How long a message has been on the dead-letter queue.
+    dry_run : bool
+        Only count what would move.
+    limit : int or None
+        Most messages to move.
+    arrived_before : datetime
+        When the replay began; a continuation sets it. What came later is left alone, so that a message that is rejected
+        again does not go round and round.
+    """
+
+    # A mistyped filter would choose everything.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Literal["rejected", "throttled"] = "rejected"
+    error_code: Annotated[Names | None, Field(alias="errorCode")] = None
+    connector: Names | None = None
+    event_name: Annotated[Names | None, Field(alias="eventName")] = None
+    call_type: Annotated[CallTypes | None, Field(alias="callType")] = None
+    segment_id: Annotated[Names | None, Field(alias="segmentId")] = None
+    older_than_minutes: Annotated[Minutes | None, Field(alias="olderThanMinutes")] = None
+    newer_than_minutes: Annotated[Minutes | None, Field(alias="newerThanMinutes")] = None
+    dry_run: Annotated[StrictBool, Field(alias="dryRun")] = True
+    messages_per_second: Annotated[float, Field(alias="messagesPerSecond", ge=1, le=1000)] = 50
+    limit: Annotated[int | None, Field(ge=1)] = None
+    arrived_before: Annotated[AwareDatetime, Field(alias="arrivedBefore", default_factory=_now)]
+
+    @model_validator(mode="after")
+    def _an_age_is_possible(self) -> Self:
+        if (
+            self.older_than_minutes is not None
+            and self.newer_than_minutes is not None
+            and self.older_than_minutes >= self.newer_than_minutes
+        ):
+            raise ValueError("olderThanMinutes must be less than newerThanMinutes")
+        return self
+
+    def continuation(self, moved: int) -> dict[str, Any]:
+        """Give the event that goes on where this one ends, after so many messages."""
+        limit = {"limit": self.limit - moved} if self.limit else {}
+        event = self.model_dump(mode="json", by_alias=True, exclude_none=True) | limit
+        return {name: sorted(value) if isinstance(value, list) else value for name, value in event.items()}
+
+    def chooses(self, candidate: Candidate) -> bool:
+        """Tell whether a message is one of those to move."""
+        age = self.arrived_before.timestamp() - candidate.sent_at
+        if age < 60 * (self.older_than_minutes or 0):
+            return False
+        if self.newer_than_minutes is not None and age > 60 * self.newer_than_minutes:
+            return False
+        if self.error_code is not None and candidate.error_code not in self.error_code:
+            return False
+        return self._chooses_content(candidate)
+
+    def _chooses_content(self, candidate: Candidate) -> bool:
+        if not any((self.connector, self.event_name, self.call_type, self.segment_id)):
+            return True
+        attributes = candidate.attributes
+        membership = _membership(candidate.body)
+        connector = attributes.get("connector") or (membership.connector if membership else "")
+        event_name = attributes.get("eventName") or (membership.event_name if membership else "")
+        return (
+            (self.connector is None or connector in self.connector)
+            and (self.event_name is None or event_name in self.event_name)
+            and (self.call_type is None or (membership is not None and membership.call_type in self.call_type))
+            and (self.segment_id is None or (membership is not None and membership.segment.id in self.segment_id))
+        )
+
+
+def read_replay_request(event: Mapping[str, Any]) -> ReplayRequest:
+    """Read the event of the replay function.
+
+    Raises
+    ------
+    InvalidReplayRequestError
+        Names every field that is unknown or wrong.
+    """
+    try:
+        return ReplayRequest.model_validate(event)
+    except ValidationError as exc:
+        errors = exc.errors(include_url=False, include_input=False, include_context=False)
+        reasons = [f"{error['loc'][0]}: {error['msg']}" if error["loc"] else error["msg"] for error in errors]
+        raise InvalidReplayRequestError("; ".join(reasons)) from None
+
+
+def _membership(body: str) -> Membership | None:
+    try:
+        return read_membership(body)
+    except InvalidMessageError:
+        return None
