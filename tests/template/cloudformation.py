@@ -127,6 +127,10 @@ class Stack:
                 return name.rpartition("/")[2]
             case "AWS::DynamoDB::Table", "Arn":
                 return _arn("dynamodb", f"table/{name}")
+            case "AWS::Events::Rule", "Arn":
+                return _arn("events", f"rule/{name}")
+            case "AWS::Lambda::Function", "Arn":
+                return _arn("lambda", f"function:{name}")
             case "AWS::IAM::Role", "Arn":
                 return f"arn:aws:iam::{ACCOUNT_ID}:role/{name}"
         raise NotImplementedError(f"{logical_id}.{attribute}")
@@ -137,6 +141,7 @@ class Stack:
 
 _NAME_PROPERTIES = {
     "AWS::CloudWatch::Dashboard": "DashboardName",
+    "AWS::Events::Rule": "Name",
     "AWS::Lambda::Function": "FunctionName",
     "AWS::Lambda::LayerVersion": "LayerName",
     "AWS::Logs::LogGroup": "LogGroupName",

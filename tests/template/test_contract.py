@@ -50,7 +50,7 @@ def test_every_parameter_is_shown_in_one_group(source: dict[str, Any]) -> None:
     assert sorted(shown) == sorted(source["Parameters"])
 
 
-def test_outputs_are_those_of_the_contract(stack: Stack) -> None:
+def test_outputs_are_those_of_the_contract_and_the_functions_that_people_invoke(stack: Stack) -> None:
     # Given a stack named "crm" / When its outputs are read / Then they lead to its parts
     assert stack.outputs == {
         "SegmentEventsQueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/crm-segment-events",
@@ -58,6 +58,7 @@ def test_outputs_are_those_of_the_contract(stack: Stack) -> None:
         "ThrottledDeadLetterQueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/crm-throttled-dlq",
         "RejectedDeadLetterQueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/crm-rejected-dlq",
         "SegmentEventsFunctionName": "crm-segment-events",
+        "ConnectorCheckFunctionName": "crm-connector-check",
         "ConnectorParameterPrefix": "/crm/connectors/",
         "AlarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:crm-alarms",
         "DashboardName": "crm-eu-west-1",
@@ -76,8 +77,9 @@ def test_connector_is_stored_below_the_prefix_that_the_stack_names(
     stack = stack_with()
     # When its connector parameter is looked up
     (connector,) = stack.of_type("AWS::SSM::Parameter").values()
-    # Then its name is the prefix and "default", and the function is told the same prefix
+    # Then its name is the prefix and "default", and the functions that read connectors are told the same prefix
     prefix = stack.outputs["ConnectorParameterPrefix"]
     assert connector["Name"] == f"{prefix}default"
-    (function,) = stack.of_type("AWS::Lambda::Function").values()
-    assert function["Environment"]["Variables"]["CONNECTOR_PARAMETER_PREFIX"] == prefix
+    for name in ("SegmentEventsFunction", "ConnectorCheckFunction"):
+        function = stack.resources[name]["Properties"]
+        assert function["Environment"]["Variables"]["CONNECTOR_PARAMETER_PREFIX"] == prefix

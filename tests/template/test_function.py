@@ -46,20 +46,35 @@ MAY = {
 }
 
 
+CONNECTOR_CHECK_MAY = {
+    ARN.format("ssm", "parameter/crm/connectors"): {"ssm:GetParametersByPath"},
+    ARN.format("ssm", "parameter/crm/connectors/*"): {"ssm:GetParameter"},
+    ARN.format("ssm", "parameter/crm/tokens/*"): {"ssm:GetParameter", "ssm:PutParameter"},
+    ARN.format("secretsmanager", "secret:crm/*"): {"secretsmanager:GetSecretValue"},
+    ARN.format("dynamodb", "table/DeliveryTable"): {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+    ARN.format("logs", "log-group:/aws/lambda/crm-connector-check:log-stream:*"): {
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+    },
+}
+# What each role allows, by the role's logical id.
+MAY_BY_ROLE = {"SegmentEventsFunctionRole": MAY, "ConnectorCheckFunctionRole": CONNECTOR_CHECK_MAY}
+
+
 @pytest.fixture(scope="module")
 def function(stack: Stack) -> dict[str, Any]:
-    (properties,) = stack.of_type("AWS::Lambda::Function").values()
-    return dict(properties)
+    return dict(stack.of_type("AWS::Lambda::Function")["SegmentEventsFunction"])
 
 
 def listed(value: str | list[str]) -> list[str]:
     return value if isinstance(value, list) else [value]
 
 
-def permissions(stack: Stack) -> dict[str, set[str]]:
-    """What the roles of the stack allow: actions by resource."""
+def permissions(stack: Stack, *names: str) -> dict[str, set[str]]:
+    """What some roles of the stack allow, or all of them: actions by resource."""
     allowed: dict[str, set[str]] = {}
-    for role in stack.of_type("AWS::IAM::Role").values():
+    roles = stack.of_type("AWS::IAM::Role")
+    for role in [roles[name] for name in names or roles]:
         for policy in role["Policies"]:
             for statement in policy["PolicyDocument"]["Statement"]:
                 assert statement["Effect"] == "Allow"
@@ -71,18 +86,19 @@ def permissions(stack: Stack) -> dict[str, set[str]]:
 # ---- role
 
 
-def test_role_allows_exactly_what_the_function_does(stack: Stack) -> None:
+@pytest.mark.parametrize("role", MAY_BY_ROLE)
+def test_role_allows_exactly_what_its_function_does(stack: Stack, role: str) -> None:
     # Given a stack with its own secret / When the role is read / Then it is this table, no more and no less
-    assert permissions(stack) == MAY
+    assert permissions(stack, role) == MAY_BY_ROLE[role]
 
 
-def test_role_allows_every_call_of_the_code_and_no_other(stack: Stack) -> None:
+def test_roles_allow_every_call_of_the_code_and_no_other(stack: Stack) -> None:
     # Given the calls that the code makes on AWS clients
     code = [path.read_text() for path in (REPOSITORY / "layers/responsys_activation").rglob("*.py")]
     called = {call for text in code for call in re.findall(r"_client\.(\w+)\(", text)}
     assert called
     operations = {name.replace("_", ""): name for name in called}
-    # When they are held against the actions that the role allows
+    # When they are held against the actions that the roles allow
     allowed = {action for actions in permissions(stack).values() for action in actions}
     # IAM knows no batch actions of SQS: they are allowed by the single one.
     names = {action.partition(":")[2].lower(): action for action in allowed}
@@ -100,11 +116,12 @@ def test_role_allows_every_call_of_the_code_and_no_other(stack: Stack) -> None:
     }
 
 
-def test_role_also_reads_a_secret_that_was_given(stack_with: Callable[..., Stack]) -> None:
+@pytest.mark.parametrize("role", ["SegmentEventsFunctionRole", "ConnectorCheckFunctionRole"])
+def test_role_also_reads_a_secret_that_was_given(stack_with: Callable[..., Stack], role: str) -> None:
     # Given a stack that uses a secret made elsewhere
     stack = stack_with(ResponsysUsername="", ResponsysPassword="", CredentialsSecretArn=SECRET_ARN)
     # When the role is read / Then that secret is the only addition
-    assert permissions(stack) == {**MAY, SECRET_ARN: {"secretsmanager:GetSecretValue"}}
+    assert permissions(stack, role) == {**MAY_BY_ROLE[role], SECRET_ARN: {"secretsmanager:GetSecretValue"}}
 
 
 def test_every_role_names_its_resources_exactly(stack: Stack) -> None:
@@ -119,12 +136,12 @@ def test_every_role_names_its_resources_exactly(stack: Stack) -> None:
 def test_roles_carry_no_managed_policies_and_serve_lambda_only(stack: Stack) -> None:
     # Given the roles / When what else they grant, and whom, is read
     roles = stack.of_type("AWS::IAM::Role")
-    # Then there is one, without managed policies, for Lambda
-    assert list(roles) == ["SegmentEventsFunctionRole"]
-    (role,) = roles.values()
-    assert "ManagedPolicyArns" not in role
-    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
-    assert (trust["Principal"], trust["Action"]) == ({"Service": "lambda.amazonaws.com"}, "sts:AssumeRole")
+    # Then each is one of the tables above, without managed policies, for Lambda
+    assert set(roles) == set(MAY_BY_ROLE)
+    for role in roles.values():
+        assert "ManagedPolicyArns" not in role
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        assert (trust["Principal"], trust["Action"]) == ({"Service": "lambda.amazonaws.com"}, "sts:AssumeRole")
 
 
 # ---- event sources
@@ -171,7 +188,7 @@ def test_function_is_told_where_everything_is(stack_with: Callable[..., Stack]) 
         TrustedEndpointDomains="responsys.net,127.0.0.1",
     )
     # When the function's environment is read
-    (function,) = stack.of_type("AWS::Lambda::Function").values()
+    function = stack.of_type("AWS::Lambda::Function")["SegmentEventsFunction"]
     # Then it is this and nothing else
     queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/crm-"
     assert function["Environment"]["Variables"] == {
@@ -193,16 +210,16 @@ def test_function_is_told_where_everything_is(stack_with: Callable[..., Stack]) 
     }
 
 
-def test_function_runs_on_arm_unless_told_otherwise(stack_with: Callable[..., Stack]) -> None:
+def test_functions_run_on_arm_unless_told_otherwise(stack_with: Callable[..., Stack]) -> None:
     # Given no architecture, and another one
     for parameters, architecture in (({}, "arm64"), ({"Architecture": "x86_64"}, "x86_64")):
         # When function and layers are read
         stack = stack_with(**parameters)
-        (function,) = stack.of_type("AWS::Lambda::Function").values()
+        functions = stack.of_type("AWS::Lambda::Function").values()
         layers = stack.of_type("AWS::Lambda::LayerVersion").values()
         # Then all agree on it and on the runtime
-        assert function["Architectures"] == [architecture]
-        assert function["Runtime"] == "python3.13"
+        assert {tuple(function["Architectures"]) for function in functions} == {(architecture,)}
+        assert {function["Runtime"] for function in functions} == {"python3.13"}
         assert [layer["CompatibleArchitectures"] for layer in layers] == [[architecture]] * 2
         assert [layer["CompatibleRuntimes"] for layer in layers] == [["python3.13"]] * 2
 
@@ -249,11 +266,13 @@ def test_layers_are_built_for_the_function_they_serve(source: dict[str, Any]) ->
         assert not (folder / "python").exists()
 
 
-def test_handler_exists_where_the_function_looks_for_it(source: dict[str, Any]) -> None:
-    # Given the function
-    function = source["Resources"]["SegmentEventsFunction"]["Properties"]
-    # When its handler is looked up in its code
-    module, name = function["Handler"].split(".")
-    code = (REPOSITORY / function["CodeUri"] / f"{module}.py").read_text()
-    # Then it is defined there
-    assert re.search(rf"^(def {name}\(|{name}\b.* = )", code, re.MULTILINE)
+def test_handler_exists_where_its_function_looks_for_it(source: dict[str, Any]) -> None:
+    # Given the functions
+    functions = [r["Properties"] for r in source["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
+    assert functions
+    for function in functions:
+        # When the handler is looked up in the code
+        module, name = function["Handler"].split(".")
+        code = (REPOSITORY / function["CodeUri"] / f"{module}.py").read_text()
+        # Then it is defined there
+        assert re.search(rf"^(def {name}\(|{name}\b.* = )", code, re.MULTILINE)
