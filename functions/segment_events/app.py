@@ -53,7 +53,9 @@ def compose(settings: Settings) -> Delivery:
             connector,
             http=http,
             trusted=trusted,
-            token_store=ParameterTokenStore(f"{settings.token_parameter_prefix}{name}", connector, ssm),
+            token_store=ParameterTokenStore(
+                f"{settings.token_parameter_prefix}{name}", connector, ssm, kms_key_id=settings.token_kms_key_id
+            ),
             credentials=SecretCredentials(connector.credentials_secret_id, secrets_manager),
             guard=TableLoginGuard(table, name, dynamodb),
             observe_login=reporting.login_ended,

@@ -110,6 +110,17 @@ def test_a_token_comes_back_as_it_was_written_and_lies_encrypted(ssm: SSMClient)
     assert ssm.get_parameter(Name=PARAMETER)["Parameter"]["Type"] == "SecureString"
 
 
+@pytest.mark.parametrize(
+    ("given", "used"), [({}, "alias/aws/ssm"), ({"kms_key_id": "arn:aws:kms:key/own"}, "arn:aws:kms:key/own")]
+)
+def test_a_token_lies_encrypted_with_the_key_that_was_given(ssm: SSMClient, given: dict[str, Any], used: str) -> None:
+    # Given a store with or without a key of its own / When it writes a token
+    ParameterTokenStore(PARAMETER, connector(), ssm, **given).write(TOKEN)
+    # Then SSM encrypts with that key
+    (described,) = ssm.describe_parameters()["Parameters"]
+    assert described["KeyId"] == used
+
+
 def test_a_newer_token_replaces_the_older_one(ssm: SSMClient) -> None:
     store = ParameterTokenStore(PARAMETER, connector(), ssm)
     store.write(Token("old", TOKEN.end_point, NOW - 1))

@@ -208,7 +208,7 @@ def test_a_message_whose_dead_letter_queue_is_down_stays_where_it_is(outcome: Ou
 
     settled = settling(sqs).settle([ending(outcome)])
 
-    assert settled == [ending(Retried(ErrorCode.AWS_UNAVAILABLE))]
+    assert settled == [replace(ending(Retried(ErrorCode.AWS_UNAVAILABLE)), dead_letter_failed=True)]
     assert [entry["ReceiptHandle"] for entry in sqs.visibility[SEGMENT_EVENTS]] == ["handle-1"]
 
 
@@ -223,6 +223,7 @@ def test_of_a_batch_that_sqs_takes_in_part_only_the_refused_messages_stay() -> N
     settled = settling(sqs).settle(endings)
 
     assert [type(end.outcome) for end in settled] == [Rejected, Retried, Rejected]
+    assert [end.dead_letter_failed for end in settled] == [False, True, False]
     assert len(sqs.sent[REJECTED]) == 2
     assert [entry["ReceiptHandle"] for entry in sqs.visibility[SEGMENT_EVENTS]] == ["handle-2"]
 

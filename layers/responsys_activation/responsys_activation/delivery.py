@@ -96,7 +96,7 @@ class Delivery:
         for answer in dispatch(lanes, in_flight=self._in_flight, deadline=deadline, clock=self._clock):
             self._reporting.request_ended(answer)
             endings.extend(
-                Ending(item.message, outcome, answer.connector, item.event.event_name)
+                Ending(item.message, outcome, answer.connector, item.event.event_name, answer.request.request_id)
                 for item, outcome in zip(answer.request.items, answer.outcomes, strict=True)
             )
         settled = self._settling.settle(endings)

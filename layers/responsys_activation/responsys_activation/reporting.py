@@ -1,10 +1,12 @@
 """How is a batch told to the people who watch? One log line a request, one a batch, and the metrics.
 
+A message has a line of its own only where its way was not straight; most have none, for a batch may hold 10,000.
 Reasons of rejections are logged: they name fields and settings, never values.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -12,6 +14,7 @@ from collections.abc import Callable, Sequence
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.observability import InvocationMetrics, logger
 from responsys_activation.outcome import Delivered, Duplicate, Outcome, Rejected, Retried, Throttled
+from responsys_activation.responsys.errors import ThrottledError
 from responsys_activation.sending import Answer, Exchange
 from responsys_activation.settling import NOT_KNOWN, Ending
 
@@ -25,6 +28,9 @@ _COUNTERS = {
     Retried: "EventsRetried",
 }
 _LOGGED_REASONS = 5
+_LOGGED_MESSAGES = 1_000
+# SQS's ids look like this; a producer who sets the attribute of an earlier life could put anything there.
+_SQS_MESSAGE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Reporting:
@@ -65,6 +71,9 @@ class Reporting:
         self._metrics.count("SentWithoutLedger", answer.unrecorded, connector=connector)
         self._metrics.count("BudgetUnavailable", int(answer.alone), connector=connector)
         self._metrics.count("ApiRequests", len(answer.exchanges), connector=connector)
+        throttles = sum(isinstance(exchange.failure, ThrottledError) for exchange in answer.exchanges)
+        self._metrics.count("ApiThrottles", throttles, connector=connector)
+        self._metrics.count("ApiThrottles", throttles, service=self._service)
         for exchange in answer.exchanges:
             self._metrics.milliseconds("ApiLatency", exchange.seconds, connector=connector)
             self._metrics.sample("RecipientsPerRequest", exchange.recipients, connector=connector)
@@ -112,6 +121,9 @@ class Reporting:
             for ending in endings
             if isinstance(ending.outcome, Rejected) and ending.outcome.reason
         )
+        winding = [ending for ending in endings if not _straight(ending)]
+        for ending in winding[:_LOGGED_MESSAGES]:
+            self._log_message(ending)
         logger.info(
             "batch settled",
             extra={
@@ -119,16 +131,36 @@ class Reporting:
                 **{kind.__name__.lower(): outcomes[kind] for kind in _COUNTERS},
                 "errorCodes": dict(codes),
                 "reasons": dict(reasons.most_common(_LOGGED_REASONS)),
+                "messagesNotLogged": max(0, len(winding) - _LOGGED_MESSAGES),
                 "milliseconds": round(seconds * 1000),
             },
         )
         self._metrics.flush()
         self._connectors.clear()
 
+    def _log_message(self, ending: Ending) -> None:
+        """Log one message's outcome. The producer's own id is left out: it may tell who the recipient is."""
+        known = ending.connector in self._connectors
+        message_id = ending.message.original_message_id
+        logger.info(
+            "message settled",
+            extra={
+                "originalMessageId": message_id if _SQS_MESSAGE_ID.fullmatch(message_id) else NOT_KNOWN,
+                "outcome": type(ending.outcome).__name__.lower(),
+                "errorCode": _error_code(ending) or NOT_KNOWN,
+                "connector": ending.connector if known else NOT_KNOWN,
+                "eventName": ending.event_name if known else NOT_KNOWN,
+                "requestId": ending.request_id,
+                "attempts": ending.message.attempts,
+            },
+        )
+
     def _count(self, received: int, endings: Sequence[Ending]) -> None:
         by_service = {"service": self._service}
         self._metrics.count("MessagesReceived", received, **by_service)
         self._count_outcomes(Counter(type(ending.outcome) for ending in endings), by_service)
+        failed = sum(ending.dead_letter_failed for ending in endings)
+        self._metrics.count("DeadLetterSendFailures", failed, **by_service)
         by_event = defaultdict[tuple[str, str], Counter[type[Outcome]]](Counter)
         for ending in endings:
             connector = ending.connector if ending.connector in self._connectors else NOT_KNOWN
@@ -144,6 +176,13 @@ class Reporting:
     def _count_outcomes(self, outcomes: Counter[type[Outcome]], dimensions: dict[str, str]) -> None:
         for kind, counter in _COUNTERS.items():
             self._metrics.count(counter, outcomes[kind], **dimensions)  # zeros too, so that ratios exist
+
+
+def _straight(ending: Ending) -> bool:
+    """Tell whether a message was delivered in its first life at its first receive: there is nothing to tell of it."""
+    message = ending.message
+    first = message.attempts == 1 and message.original_message_id == message.message_id
+    return first and isinstance(ending.outcome, Delivered)
 
 
 def _error_code(ending: Ending) -> str | None:

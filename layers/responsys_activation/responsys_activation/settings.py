@@ -7,7 +7,15 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-__all__ = ["ConnectionSettings", "InvalidSettingsError", "Settings", "read_connection_settings", "read_settings"]
+__all__ = [
+    "ConnectionSettings",
+    "InvalidSettingsError",
+    "ReplaySettings",
+    "Settings",
+    "read_connection_settings",
+    "read_replay_settings",
+    "read_settings",
+]
 
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
@@ -37,6 +45,7 @@ class ConnectionSettings(BaseModel):
 
     connector_parameter_prefix: Annotated[str, Field(alias="CONNECTOR_PARAMETER_PREFIX", pattern="^/.+/$")]
     token_parameter_prefix: Annotated[str, Field(alias="TOKEN_PARAMETER_PREFIX", pattern="^/.+/$")]
+    token_kms_key_id: Annotated[str, Field(alias="TOKEN_KMS_KEY_ID")] = ""
     delivery_table_name: Annotated[str, Field(alias="DELIVERY_TABLE_NAME", min_length=1)]
     trusted_endpoint_domains: Annotated[
         tuple[str, ...], BeforeValidator(_domains), Field(alias="TRUSTED_ENDPOINT_DOMAINS", min_length=1)
@@ -49,6 +58,8 @@ class Settings(ConnectionSettings):
 
     Attributes
     ----------
+    token_kms_key_id : str
+        The key that encrypts the shared tokens; empty for the account's ``aws/ssm``.
     requests_in_flight : int
         Most requests to Responsys at once in one invocation.
     maximum_concurrency, replay_maximum_concurrency : int
@@ -65,6 +76,16 @@ class Settings(ConnectionSettings):
     maximum_concurrency: Annotated[int, Field(alias="MAXIMUM_CONCURRENCY", ge=1)] = 2
     replay_maximum_concurrency: Annotated[int, Field(alias="REPLAY_MAXIMUM_CONCURRENCY", ge=1)] = 2
     unknown_outcome: Annotated[Literal["Resend", "Reject"], Field(alias="UNKNOWN_OUTCOME")] = "Resend"
+
+
+class ReplaySettings(BaseModel):
+    """The settings of the function that sends dead letters back."""
+
+    model_config = ConfigDict(frozen=True)
+
+    segment_events_queue_url: Annotated[str, Field(alias="SEGMENT_EVENTS_QUEUE_URL", min_length=1)]
+    throttled_dead_letter_queue_url: Annotated[str, Field(alias="THROTTLED_DEAD_LETTER_QUEUE_URL", min_length=1)]
+    rejected_dead_letter_queue_url: Annotated[str, Field(alias="REJECTED_DEAD_LETTER_QUEUE_URL", min_length=1)]
 
 
 def read_settings(environment: Mapping[str, Any]) -> Settings:
@@ -87,6 +108,17 @@ def read_connection_settings(environment: Mapping[str, Any]) -> ConnectionSettin
         Names every variable that is missing or wrong.
     """
     return _read(ConnectionSettings, environment)
+
+
+def read_replay_settings(environment: Mapping[str, Any]) -> ReplaySettings:
+    """Read the settings of the function that sends dead letters back.
+
+    Raises
+    ------
+    InvalidSettingsError
+        Names every variable that is missing or wrong.
+    """
+    return _read(ReplaySettings, environment)
 
 
 def _read(model: type[AnySettings], environment: Mapping[str, Any]) -> AnySettings:

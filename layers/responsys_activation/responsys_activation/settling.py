@@ -40,12 +40,18 @@ class Ending:
     ----------
     connector, event_name : str
         ``-`` where the message names none that exists.
+    request_id : str
+        Of the planned request that the message went with; ``-`` where it went with none.
+    dead_letter_failed : bool
+        Its dead-letter queue did not take it, so it stays on its queue.
     """
 
     message: ReceivedMessage
     outcome: Outcome
     connector: str = NOT_KNOWN
     event_name: str = NOT_KNOWN
+    request_id: str = NOT_KNOWN
+    dead_letter_failed: bool = False
 
 
 class Settling:
@@ -94,7 +100,9 @@ class Settling:
         safe = queue.send([self._letter(endings[position]) for position in positions])
         for position, is_safe in zip(positions, safe, strict=True):
             if not is_safe:
-                endings[position] = replace(endings[position], outcome=Retried(ErrorCode.AWS_UNAVAILABLE))
+                endings[position] = replace(
+                    endings[position], outcome=Retried(ErrorCode.AWS_UNAVAILABLE), dead_letter_failed=True
+                )
 
     def _letter(self, ending: Ending) -> DeadLetter:
         message, outcome = ending.message, ending.outcome

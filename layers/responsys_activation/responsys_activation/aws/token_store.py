@@ -17,6 +17,7 @@ from responsys_activation.responsys.login import Token
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_ssm.type_defs import PutParameterRequestTypeDef
 
 __all__ = ["ParameterTokenStore"]
 
@@ -26,10 +27,16 @@ class ParameterTokenStore:
 
     The parameter also names the account that the token is for, so that a connector moved to another account does
     not go on with the old one's token.
+
+    Parameters
+    ----------
+    kms_key_id : str
+        The key that encrypts the parameter; empty for the account's ``aws/ssm``.
     """
 
-    def __init__(self, parameter: str, connector: Connector, client: SSMClient) -> None:
+    def __init__(self, parameter: str, connector: Connector, client: SSMClient, *, kms_key_id: str = "") -> None:
         self._parameter = parameter
+        self._kms_key_id = kms_key_id
         self._account = {
             "authEndpoint": connector.auth_endpoint,
             "credentialsSecretId": connector.credentials_secret_id,
@@ -66,10 +73,16 @@ class ParameterTokenStore:
             "endPoint": token.end_point,
             "obtainedAt": token.obtained_at,
         }
+        request: PutParameterRequestTypeDef = {
+            "Name": self._parameter,
+            "Value": json.dumps(value),
+            "Type": "SecureString",
+            "Overwrite": True,
+        }
+        if self._kms_key_id:
+            request["KeyId"] = self._kms_key_id
         try:
             with aws_call(f"SSM put {self._parameter}"):
-                self._client.put_parameter(
-                    Name=self._parameter, Value=json.dumps(value), Type="SecureString", Overwrite=True
-                )
+                self._client.put_parameter(**request)
         except AwsUnavailableError as exc:
             logger.warning("token not shared", extra={"fault": str(exc)})
