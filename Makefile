@@ -20,10 +20,10 @@ FIND_PYTHON = for candidate in python3.13 python3.12 python3.11 python3; do \
 	done; \
 	echo "error: no Python from 3.11 to 3.13 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup build demo local test format lint types unit integration template end_to_end reliability backlog kills clean
+.PHONY: help setup build demo local check-connector test format lint types unit integration template end_to_end reliability backlog kills clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z_]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---- environments and build ------------------------------------------------------------------------------
 
@@ -61,6 +61,9 @@ demo: setup  ## Everything from an SQS message to a Responsys event, with a repo
 
 local: setup  ## The same stack, kept running for playing by hand
 	@exec $(PYTHON) -u -m tests.local_stack
+
+check-connector: setup  ## Would the connectors of a running `make local` deliver? CONNECTOR=name for one
+	@CONNECTOR="$(CONNECTOR)" exec $(PYTHON) -m tests.local_stack.check_connector
 
 # ---- what a change must pass ------------------------------------------------------------------------------
 
