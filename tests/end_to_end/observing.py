@@ -1,0 +1,129 @@
+"""How does a test wait for, and look at, what the deployed stack does in its own time?"""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tests.local_stack.published_metrics import OUTCOMES, PublishedMetrics
+from tests.local_stack.queues import depth, take_all
+from tests.local_stack.stack import LocalStack
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+Value = TypeVar("Value")
+
+SERVICE = "segment_events"
+THROTTLED = "ThrottledDeadLetterQueueUrl"
+REJECTED = "RejectedDeadLetterQueueUrl"
+SEGMENT_EVENTS = "SegmentEventsQueueUrl"
+
+
+def eventually(look: Callable[[], Value], seconds: float = 20.0) -> Value:
+    """Return the first true value of a look, or the last value when the time is over."""
+    deadline = time.monotonic() + seconds
+    while not (value := look()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return value
+
+
+def on_their_way(stack: LocalStack) -> int:
+    """Count the messages that wait for the function or are with it."""
+    # In this order: a message that changes queues is on ThrottledDLQ before it leaves the other.
+    return sum(depth(stack.endpoint.sqs, stack.outputs[queue]) for queue in (SEGMENT_EVENTS, THROTTLED))
+
+
+def settle(stack: LocalStack, seconds: float = 30.0) -> None:
+    """Wait until every message has ended for good."""
+    assert eventually(lambda: on_their_way(stack) == 0, seconds), f"{on_their_way(stack)} messages are on their way"
+
+
+def waiting(stack: LocalStack, queue: str) -> int:
+    """Count the messages of a queue."""
+    return depth(stack.endpoint.sqs, stack.outputs[queue])
+
+
+def attributes(message: "MessageTypeDef") -> dict[str, str]:
+    """Return the text attributes of a message."""
+    return {name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()}
+
+
+def rejected(stack: LocalStack, connector: str) -> "list[MessageTypeDef]":
+    """Take the messages from RejectedDLQ, and return those of a connector."""
+    taken = take_all(stack.endpoint.sqs, stack.outputs[REJECTED])
+    return [message for message in taken if attributes(message).get("connector") == connector]
+
+
+@contextlib.contextmanager
+def held_on_throttled_queue(stack: LocalStack, count: int) -> "Iterator[list[MessageTypeDef]]":
+    """Look at messages of ThrottledDLQ once their delay is over, before they replay; they replay afterwards."""
+    sqs, url = stack.endpoint.sqs, stack.outputs[THROTTLED]
+    assert eventually(lambda: waiting(stack, THROTTLED) >= count), "the messages were not throttled"
+    with stack.paused_event_sources():
+        held: list[MessageTypeDef] = []
+        deadline = time.monotonic() + 20
+        while len(held) < count and time.monotonic() < deadline:
+            held += sqs.receive_message(
+                QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1, MessageAttributeNames=["All"]
+            ).get("Messages", [])
+        yield held
+        for message in held:
+            sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
+
+
+def sqs_event(stack: LocalStack, bodies: list[str]) -> dict[str, Any]:
+    """Make the event that Lambda hands over for messages of SegmentEventsQueue that were never on it."""
+    now = str(round(time.time() * 1000))
+    return {
+        "Records": [
+            {
+                "messageId": f"{json.loads(body)['messageId']}-at-sqs",
+                "receiptHandle": "none",
+                "body": body,
+                "attributes": {
+                    "ApproximateReceiveCount": "1",
+                    "SentTimestamp": now,
+                    "ApproximateFirstReceiveTimestamp": now,
+                    "SenderId": "sender",
+                },
+                "messageAttributes": {},
+                "md5OfBody": "",
+                "eventSource": "aws:sqs",
+                "eventSourceARN": stack.outputs["SegmentEventsQueueArn"],
+                "awsRegion": stack.endpoint.region,
+            }
+            for body in bodies
+        ]
+    }
+
+
+def invoke(stack: LocalStack, event: Mapping[str, Any]) -> Any:
+    """Invoke the function as any caller would, and return its answer."""
+    answer = stack.endpoint.lambda_.invoke(FunctionName=stack.function_name, Payload=json.dumps(event))
+    document = json.loads(answer["Payload"].read())
+    assert "FunctionError" not in answer, document
+    return document
+
+
+def log_messages(stack: LocalStack) -> list[str]:
+    """Return every line of the function's log group."""
+    pages = stack.endpoint.logs.get_paginator("filter_log_events").paginate(
+        logGroupName=f"/aws/lambda/{stack.function_name}"
+    )
+    return [event["message"] for page in pages for event in page["events"]]
+
+
+def assert_outcomes_add_up(stack: LocalStack) -> None:
+    """Assert that, over all invocations so far, each received message ended in exactly one outcome."""
+    metrics = PublishedMetrics(stack.endpoint.cloudwatch)
+
+    def counted() -> dict[str, int]:
+        return metrics.outcomes(service=SERVICE)
+
+    def adds_up() -> bool:
+        outcomes = counted()
+        return outcomes["MessagesReceived"] == sum(outcomes[metric] for metric in OUTCOMES)
+
+    assert eventually(adds_up, 5), counted()
