@@ -59,6 +59,7 @@ def test_outputs_are_those_of_the_contract_and_the_functions_that_people_invoke(
         "RejectedDeadLetterQueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/crm-rejected-dlq",
         "SegmentEventsFunctionName": "crm-segment-events",
         "ConnectorCheckFunctionName": "crm-connector-check",
+        "ReplayFunctionName": "crm-replay",
         "ConnectorParameterPrefix": "/crm/connectors/",
         "AlarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:crm-alarms",
         "DashboardName": "crm-eu-west-1",
