@@ -1,0 +1,271 @@
+"""How do threads and hours become the same in every run?
+
+Threads are greenlets here, and only sleeping hands over: whoever wakes first goes on. So one seed means one order of
+events, and hours cost nothing. A killed environment's tasks stop where they are; whatever they try while they end
+fails before it takes effect, as if they were not there.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import greenlet
+
+from responsys_activation import dispatch
+from responsys_activation.aws import account_limit, queues, request_budget
+from responsys_activation.responsys import session
+from tests.fakes.clock import NOW
+
+_MOST_EVENTS = 200_000  # of one world; more is a world that never ends
+
+
+class Killed(BaseException):
+    """The environment was killed."""
+
+
+class UnendingError(AssertionError):
+    """The world does not come to rest."""
+
+
+class Environment:
+    """One execution environment of the function; frozen between invocations."""
+
+    def __init__(self, skew: float = 0.0) -> None:
+        self.skew = skew
+        self.alive = True
+        self.frozen = False
+        self.held: list[Task] = []
+
+
+class Task(greenlet.greenlet):
+    """One thread."""
+
+    def __init__(self, simulation: Simulation, run: Callable[[], Any], environment: Environment) -> None:
+        super().__init__(self._run_to_end, parent=simulation.hub)
+        self.simulation = simulation
+        self.environment = environment
+        self.turn = 0
+        self.ended = False
+        self.result: Any = None
+        self.failure: BaseException | None = None
+        self._body = run
+        self.awaited_by: list[Task] = []
+
+    def _run_to_end(self) -> None:
+        try:
+            self.result = self._body()
+        except BaseException as exc:  # noqa: BLE001 - as a future keeps it
+            self.failure = exc
+        self.ended = True
+        for task in self.awaited_by:
+            self.simulation.wake(task)
+
+    def outcome(self) -> Any:
+        """Give the result, or raise what ended it."""
+        if self.failure:
+            raise self.failure
+        return self.result
+
+
+class Simulation:
+    """A clock and the tasks that sleep by it."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)  # noqa: S311 - the same world again is the point
+        self.now = NOW
+        self.hub = greenlet.getcurrent()
+        self._order = itertools.count()
+        self._sleepers: list[tuple[float, int, Task, int]] = []
+        self._tasks: list[Task] = []
+
+    def clock(self) -> float:
+        """Stand where ``time.time`` is injected."""
+        current = greenlet.getcurrent()
+        return self.now + current.environment.skew if isinstance(current, Task) else self.now
+
+    def spawn(self, run: Callable[[], Any], environment: Environment) -> Task:
+        """Start a task."""
+        task = Task(self, run, environment)
+        self._tasks.append(task)
+        self.wake(task)
+        return task
+
+    def wake(self, task: Task, after: float = 0.0) -> None:
+        """Let a task go on at a time; an earlier waking makes a later one void."""
+        heapq.heappush(self._sleepers, (self.now + after, next(self._order), task, task.turn))
+
+    def sleep(self, seconds: float) -> None:
+        """Stand where ``time.sleep`` is injected."""
+        self._park(max(0.0, seconds))
+
+    def join(self, tasks: Iterable[Task], timeout: float | None = None, *, for_all: bool = True) -> bool:
+        """Wait until the tasks have ended, or one has; tell whether it was in time."""
+        tasks = list(tasks)
+        until = None if timeout is None else self.now + timeout
+        enough = all if for_all else any
+        while not enough(task.ended for task in tasks):
+            if until is not None and self.now >= until:
+                return False
+            current = self._current()
+            for task in tasks:
+                task.awaited_by.append(current)
+            self._park(None if until is None else until - self.now)
+        return True
+
+    def kill(self, environment: Environment) -> None:
+        """End all tasks of an environment where they are."""
+        environment.alive = False
+        environment.held.clear()
+        for task in self._tasks:
+            if task.environment is environment and not task.ended:
+                self.wake(task)
+
+    def thaw(self, environment: Environment) -> None:
+        """Let the tasks that outlived their invocation go on."""
+        environment.frozen = False
+        for task in environment.held:
+            self.wake(task)
+        environment.held.clear()
+
+    def run(self) -> None:
+        """Let time pass until every task has ended or is frozen."""
+        for _ in range(_MOST_EVENTS):
+            if not self._sleepers:
+                return
+            at, _, task, turn = heapq.heappop(self._sleepers)
+            if task.ended or turn != task.turn:
+                continue
+            if task.environment.frozen and task.environment.alive:
+                task.environment.held.append(task)
+                continue
+            self.now = max(self.now, at)
+            task.turn += 1
+            task.switch()
+        raise UnendingError(f"still busy after {_MOST_EVENTS} events, {self.now - NOW:.0f} s")
+
+    def end(self) -> None:
+        """Kill whatever is left, so that no task outlives its world."""
+        for task in self._tasks:
+            task.environment.alive = False
+        for task in self._tasks:
+            while not task.ended:
+                task.switch()
+
+    def _park(self, seconds: float | None) -> None:
+        current = self._current()
+        if not current.environment.alive:
+            raise Killed
+        if seconds is not None:
+            self.wake(current, seconds)
+        self.hub.switch()
+        if not current.environment.alive:
+            raise Killed
+
+    @staticmethod
+    def _current() -> Task:
+        current = greenlet.getcurrent()
+        if not isinstance(current, Task):
+            raise TypeError("only a task can wait")
+        return current
+
+
+class _Lock:
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._held = False
+        self._waiting: deque[Task] = deque()
+
+    def __enter__(self) -> None:
+        while self._held:
+            self._waiting.append(self._simulation._current())
+            self._simulation._park(None)
+        self._held = True
+
+    def __exit__(self, *_exc: object) -> None:
+        self._held = False
+        if self._waiting:
+            self._simulation.wake(self._waiting.popleft())
+
+
+class _Future:
+    """What ``ThreadPoolExecutor.submit`` gives, as far as it is used."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def result(self) -> Any:
+        self.task.simulation.join([self.task])
+        return self.task.outcome()
+
+
+class _Executor:
+    """``ThreadPoolExecutor``, as far as it is used. Its callers never submit more than it has threads."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._futures: list[_Future] = []
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> _Future:
+        environment = self._simulation._current().environment
+        future = _Future(self._simulation.spawn(lambda: function(*arguments), environment))
+        self._futures.append(future)
+        return future
+
+    def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
+        futures = [self.submit(function, argument) for argument in arguments]
+        return (future.result() for future in futures)
+
+    def shutdown(self, *, wait: bool, cancel_futures: bool) -> None:
+        if wait or not cancel_futures:
+            raise NotImplementedError
+
+    def __enter__(self) -> _Executor:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._simulation.join(future.task for future in self._futures)
+
+
+class _Waited(NamedTuple):
+    done: set[_Future]
+    not_done: set[_Future]
+
+
+@contextmanager
+def threads_of(simulation: Simulation) -> Iterator[None]:
+    """Replace threads, locks and chance where the package uses them."""
+
+    def executor(_threads: int) -> _Executor:
+        return _Executor(simulation)
+
+    def wait(futures: Iterable[_Future], timeout: float, return_when: str) -> _Waited:
+        futures = list(futures)
+        if return_when != "FIRST_COMPLETED":
+            raise NotImplementedError(return_when)
+        if futures:
+            simulation.join([future.task for future in futures], timeout, for_all=False)
+        done = {future for future in futures if future.task.ended}
+        return _Waited(done, set(futures) - done)
+
+    threading = SimpleNamespace(Lock=lambda: _Lock(simulation))
+    with ExitStack() as stack:
+        for module, name, replacement in (
+            (dispatch, "ThreadPoolExecutor", executor),
+            (dispatch, "wait", wait),
+            (queues, "ThreadPoolExecutor", executor),
+            (session, "threading", threading),
+            (session, "random", simulation.random),
+            (request_budget, "threading", threading),
+            (account_limit, "threading", threading),
+        ):
+            if hasattr(module, name):
+                stack.enter_context(patch.object(module, name, replacement))
+        yield

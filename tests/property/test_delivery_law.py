@@ -1,0 +1,29 @@
+"""Is nothing lost, nothing sent twice and every outcome counted, whatever fails and whenever?"""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from hypothesis import HealthCheck, given, settings
+
+from responsys_activation.observability import logger
+from tests.property.law import check
+from tests.property.scenario import Scenario, scenarios
+from tests.property.world import World
+
+_CASES = int(os.environ.get("PROPERTY_CASES", "2000"))
+
+
+@settings(max_examples=_CASES, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(scenarios())
+def test_every_world_keeps_the_law(scenario: Scenario) -> None:
+    # Given a world with faults, kills and redeliveries
+    logger.setLevel(logging.CRITICAL)
+    world = World(scenario)
+
+    # When it comes to rest
+    world.run()
+
+    # Then nothing was lost, nothing sent twice unless it was in doubt, and the outcomes add up
+    check(world)
