@@ -4,7 +4,7 @@ import json
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -161,14 +161,19 @@ class Trial:
 
     def on_their_way(self) -> int:
         """Count the messages on SegmentEventsQueue and ThrottledDLQ, waiting, delayed or in flight."""
-        names: list[Any] = [f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible", "Delayed")]
-        total = 0
-        for output in ("SegmentEventsQueueUrl", "ThrottledDeadLetterQueueUrl"):
-            attributes = self.stack.endpoint.client("sqs").get_queue_attributes(
-                QueueUrl=self.stack.outputs[output], AttributeNames=names
-            )["Attributes"]
-            total += sum(int(attributes[name]) for name in names)
-        return total
+        queues = ("SegmentEventsQueueUrl", "ThrottledDeadLetterQueueUrl")
+        return sum(self._depth(queue, ("", "NotVisible", "Delayed")) for queue in queues)
+
+    def waiting(self) -> int:
+        """Count the messages on SegmentEventsQueue that nobody has received."""
+        return self._depth("SegmentEventsQueueUrl", ("",))
+
+    def _depth(self, output: str, states: Sequence[str]) -> int:
+        names: list[Any] = [f"ApproximateNumberOfMessages{state}" for state in states]
+        attributes = self.stack.endpoint.client("sqs").get_queue_attributes(
+            QueueUrl=self.stack.outputs[output], AttributeNames=names
+        )["Attributes"]
+        return sum(int(attributes[name]) for name in names)
 
     def _take_rejected(self) -> set[str]:
         sqs = self.stack.endpoint.client("sqs")
