@@ -63,7 +63,7 @@ local: setup  ## The same stack, kept running for playing by hand
 	@exec $(PYTHON) -u -m tests.local_stack
 
 check-connector: setup  ## Would the connectors of a running `make local` deliver? CONNECTOR=name for one
-	@CONNECTOR="$(CONNECTOR)" exec $(PYTHON) -m tests.local_stack.check_connector
+	@exec $(PYTHON) -m tests.local_stack.check_connector
 
 # ---- what a change must pass ------------------------------------------------------------------------------
 

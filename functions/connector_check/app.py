@@ -76,14 +76,17 @@ connector_check = compose(read_connection_settings(os.environ))
 def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Check the connectors that the event names, or all."""
     deadline = time.time() + context.get_remaining_time_in_millis() / 1000 - SECONDS_TO_REPORT
+    names = read_check_request(event)
+    # Only a check of all may raise or end the alarm.
+    all_of_service = SERVICE if names is None else None
     try:
-        checked = connector_check.check(read_check_request(event), deadline=deadline)
-    except Exception:
-        metrics.count("ConnectorCheckFailures", service=SERVICE)
-        raise
-    else:
+        checked = connector_check.check(names, deadline=deadline)
         log_checked(checked)
-        count_failures(metrics, checked, service=SERVICE)
-        return report_document(checked)
+        count_failures(metrics, checked, all_of_service=all_of_service)
+    except Exception:
+        if all_of_service is not None:
+            metrics.count("ConnectorCheckFailures", service=all_of_service)
+        raise
     finally:
         metrics.flush()
+    return report_document(checked)

@@ -51,7 +51,7 @@ def check(outputs: Mapping[str, str], connector: str | None) -> dict[str, Any]:
 def show(report: Mapping[str, Any], console: Console) -> None:
     """Print a report for a person."""
     table = Table(title="Connector check", title_justify="left", show_lines=True)
-    for heading in ("connector", "requests a minute", "recipients a request", "findings"):
+    for heading in ("connector", "requests\na minute", "findings"):
         table.add_column(heading, overflow="fold")
     for connector in report["connectors"]:
         name = Text(connector["connector"], style="bold green" if connector["ok"] else "bold red")
@@ -61,13 +61,17 @@ def show(report: Mapping[str, Any], console: Console) -> None:
             )
             for finding in connector["findings"]
         )
-        pace = connector["requestsPerMinute"]
-        limit = connector["accountRequestsPerMinute"]
-        shown_pace = "not known" if pace is None else f"{pace} of {limit}" if limit else str(pace)
-        table.add_row(name, shown_pace, str(connector["recipientsPerRequest"]), findings or Text("ok", style="green"))
+        table.add_row(name, _pace(connector), findings or Text("ok", style="green"))
     if report["connectors"]:
         console.print(table)
     console.print(report["report"].partition("\n")[0], style="green" if report["ok"] else "red")
+
+
+def _pace(connector: Mapping[str, Any]) -> str:
+    pace, limit = connector["requestsPerMinute"], connector["accountRequestsPerMinute"]
+    if pace is None:
+        return "not known"
+    return f"{pace} of {limit}" if limit else str(pace)
 
 
 def _running_stack() -> dict[str, str]:

@@ -67,15 +67,24 @@ def log_checked(checked: Sequence[CheckedConnector]) -> None:
         )
 
 
-def count_failures(metrics: InvocationMetrics, checked: Sequence[CheckedConnector], *, service: str) -> None:
-    """Count what keeps connectors from delivering; zeros too, so that an alarm can end."""
+def count_failures(
+    metrics: InvocationMetrics, checked: Sequence[CheckedConnector], *, all_of_service: str | None
+) -> None:
+    """Count what keeps connectors from delivering; zeros too, so that an alarm can end.
+
+    Parameters
+    ----------
+    all_of_service : str or None
+        The service whose connectors these all are; ``None``: some were chosen, and say nothing about the others.
+    """
     total = 0 if checked else 1
     for each in checked:
         errors = sum(finding.level is Level.ERROR for finding in each.findings)
         total += errors
         if each.exists:  # a name that somebody asked for in vain is no connector, and must not become a dimension
             metrics.count("ConnectorCheckFailures", errors, connector=each.name)
-    metrics.count("ConnectorCheckFailures", total, service=service)
+    if all_of_service is not None:
+        metrics.count("ConnectorCheckFailures", total, service=all_of_service)
 
 
 def _pace(each: CheckedConnector) -> str:

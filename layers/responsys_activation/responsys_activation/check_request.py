@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from responsys_activation.membership import ConnectorName
-
 __all__ = ["InvalidCheckRequestError", "read_check_request"]
 
 
@@ -17,7 +15,7 @@ class InvalidCheckRequestError(ValueError):
 
 
 class _CheckRequest(BaseModel):
-    connectors: Annotated[list[ConnectorName] | None, Field(min_length=1)] = None
+    connectors: Annotated[list[str] | None, Field(min_length=1)] = None
 
 
 def read_check_request(event: Mapping[str, Any]) -> list[str] | None:
@@ -26,7 +24,7 @@ def read_check_request(event: Mapping[str, Any]) -> list[str] | None:
     Raises
     ------
     InvalidCheckRequestError
-        ``connectors`` is not a list of connectors' names.
+        ``connectors`` is not a list of texts.
     """
     try:
         names = _CheckRequest.model_validate(event).connectors

@@ -83,7 +83,7 @@ class ConnectorCheck:
         if names is None:
             parameters: dict[str, ConnectorParameter | None] = {**self._parameters.read_all()}
         else:
-            parameters = {name: self._parameters.read(name) for name in names}
+            parameters = {name: self._parameters.read(name) if _is_name(name) else None for name in names}
         logins = Logins(self._open_session)
         checked = [self._check(name, parameter, logins, deadline) for name, parameter in parameters.items()]
         compare_shares(checked)
@@ -113,10 +113,8 @@ class ConnectorCheck:
 
     def _settings(self, checked: CheckedConnector, parameter: ConnectorParameter | None) -> Connector | None:
         parameter_name = self._parameters.name_of(checked.name)
-        try:
-            _CONNECTOR_NAME.validate_python(checked.name)
-        except ValidationError:
-            wrong = f"no message can name the connector of {parameter_name}: letters, digits and _ . - make a name"
+        if not _is_name(checked.name):
+            wrong = "no message can name it: up to 100 letters, digits, _ . and - make a name, a letter or digit first"
             checked.error(Check.SETTINGS, "name", wrong)
             return None
         if parameter is None:
@@ -201,3 +199,11 @@ class ConnectorCheck:
             checked.error(Check.LIMITS, "requestsPerMinute", why_not_read(exc, "the account's limits"))
         else:
             judge_requests_per_minute(checked, connector, limit)
+
+
+def _is_name(name: str) -> bool:
+    try:
+        _CONNECTOR_NAME.validate_python(name)
+    except ValidationError:
+        return False
+    return True
