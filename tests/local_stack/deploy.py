@@ -13,6 +13,7 @@ from tests.local_stack.local_template import local_template
 from tests.local_stack.processes import LocalStackError
 
 _BUCKET = "local-stack-artifacts"
+_TEMPLATE = "template.json"
 _SECONDS_TO_CREATE = 120.0
 
 
@@ -41,10 +42,12 @@ def deploy(
     template = local_template(build.template, parameters, code_uris, endpoint.region, hook_url)
     for logical_id, reason in template.left_out.items():
         say(f"Left out locally: {logical_id} ({reason}).")
+    # As SAM does it: a template that comes with the call may have 51,200 bytes only.
+    endpoint.s3.put_object(Bucket=_BUCKET, Key=_TEMPLATE, Body=json.dumps(template.body).encode())
     try:
         endpoint.cloudformation.create_stack(
             StackName=stack_name,
-            TemplateBody=json.dumps(template.body, separators=(",", ":")),
+            TemplateURL=f"{endpoint.url}/{_BUCKET}/{_TEMPLATE}",
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
         )

@@ -38,6 +38,8 @@ class LocalAws:
         Port of the emulated AWS; a free one when absent.
     function_environment
         Variables for every function beside its own, such as TIME_SCALE.
+    enforces_iam
+        Whether policies count; functions must then be given credentials of their roles.
     say
         Told what is left out locally.
 
@@ -62,6 +64,7 @@ class LocalAws:
         stack_name: str = "local",
         port: int | None = None,
         function_environment: Mapping[str, str] | None = None,
+        enforces_iam: bool = False,
         say: Callable[[str], None] = print,
     ) -> None:
         self._template_path = template_path
@@ -69,6 +72,7 @@ class LocalAws:
         self._stack_name = stack_name
         self._port = port
         self._function_environment = function_environment or {}
+        self._enforces_iam = enforces_iam
         self._say = say
         self._resources = contextlib.ExitStack()
         self._event_sources: list[EventSource] = []
@@ -79,7 +83,9 @@ class LocalAws:
         with contextlib.ExitStack() as resources:
             temporary = tempfile.TemporaryDirectory(prefix="responsys-local-", ignore_cleanup_errors=True)
             directory = Path(resources.enter_context(temporary))
-            self.endpoint = resources.enter_context(ministack(directory / "ministack", self._port))
+            self.endpoint = resources.enter_context(
+                ministack(directory / "ministack", self._port, enforces_iam=self._enforces_iam)
+            )
             logs = FunctionLogs(self.endpoint)
             resources.enter_context(repeating("function-logs", _SECONDS_BETWEEN_LOGS, logs.write_waiting))
             self._host = LambdaHost(self.endpoint, directory / "functions", self._function_environment, logs)

@@ -16,7 +16,7 @@ _SECONDS_TO_START = 30.0
 
 
 @contextlib.contextmanager
-def ministack(directory: Path, port: int | None = None) -> Iterator[AwsEndpoint]:
+def ministack(directory: Path, port: int | None = None, *, enforces_iam: bool = False) -> Iterator[AwsEndpoint]:
     """Run ministack on loopback for as long as the context lasts.
 
     Parameters
@@ -25,6 +25,8 @@ def ministack(directory: Path, port: int | None = None) -> Iterator[AwsEndpoint]
         Where it keeps its data and temporary files, and leaves them: the caller removes it.
     port
         Port to listen on; a free one when absent.
+    enforces_iam
+        Whether it refuses what the caller's policies do not allow; our own credentials are the root user's.
     """
     if port is None:
         port = free_port()
@@ -47,6 +49,7 @@ def ministack(directory: Path, port: int | None = None) -> Iterator[AwsEndpoint]
         "DOCKER_HOST": "unix:///nonexistent.sock",
         "AWS_EC2_METADATA_DISABLED": "true",
         "LOG_LEVEL": "WARNING",
+        "AUTH": str(enforces_iam).lower(),
     }
     log = directory / "ministack.log"
     endpoint = AwsEndpoint(f"http://{LOOPBACK}:{port}")

@@ -61,6 +61,8 @@ class LocalStack:
         Port of the emulated AWS; a free one when absent.
     simulator
         What our simulator starts with.
+    enforces_iam
+        Whether policies count; functions must then be given credentials of their roles.
     say
         Told what is left out locally.
 
@@ -90,6 +92,7 @@ class LocalStack:
         time_scale: float = 1.0,
         aws_port: int | None = None,
         simulator: SimulatorSettings | None = None,
+        enforces_iam: bool = False,
         say: Callable[[str], None] = print,
     ) -> None:
         template = read_template(_TEMPLATE)
@@ -104,6 +107,7 @@ class LocalStack:
         require_trusted_endpoint(self.parameters)
         self._time_scale = time_scale
         self._aws_port = aws_port
+        self._enforces_iam = enforces_iam
         self._say = say
         self._resources = contextlib.ExitStack()
         self._aws: LocalAws
@@ -122,6 +126,7 @@ class LocalStack:
                     stack_name=STACK_NAME,
                     port=self._aws_port,
                     function_environment={"TIME_SCALE": str(self._time_scale)},
+                    enforces_iam=self._enforces_iam,
                     say=self._say,
                 )
             )
