@@ -20,7 +20,7 @@ FIND_PYTHON = for candidate in python3.13 python3.12 python3.11 python3; do \
 	done; \
 	echo "error: no Python from 3.11 to 3.13 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup build demo local check-connector test format lint types unit integration template end_to_end reliability backlog kills clean
+.PHONY: help setup build demo local replay send check-connector test format lint types unit integration template end_to_end reliability backlog kills clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,13 @@ local: setup  ## The same stack, kept running for playing by hand
 
 check-connector: setup  ## Would the connectors of a running `make local` deliver? CONNECTOR=name for one
 	@exec $(PYTHON) -m tests.local_stack.check_connector
+
+# On AWS: the same with STACK=name, and credentials where the AWS CLI finds them.
+replay: setup  ## Count dead letters that would go back (ERROR_CODE=..., docs/runbook.md#replay); APPLY=1 moves them
+	@PYTHONPATH=layers/responsys_activation exec $(PYTHON) -m tests.local_stack.replay
+
+send: setup  ## Send one membership and follow it: PROFILE=p1 SEGMENT=aud-42 ID=364470825 CALL_TYPE=ADD
+	@PYTHONPATH=layers/responsys_activation exec $(PYTHON) -m tests.local_stack.send
 
 # ---- what a change must pass ------------------------------------------------------------------------------
 

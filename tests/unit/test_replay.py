@@ -60,6 +60,7 @@ def test_a_dry_run_counts_and_leaves_every_message_as_it_was() -> None:
         "wouldMove": 30,
         "refused": 0,
         "left": 60,
+        "arrivedSince": 0,
         "byErrorCode": {"MENDED": 30},
         "leftByErrorCode": {"OTHER": 30},
         "end": "QUEUE_SEEN",
@@ -150,7 +151,8 @@ def test_a_message_that_fails_again_does_not_go_round() -> None:
     dlq.parked.on_move = reject
     # When all are replayed / Then each moves once
     report = dlq.run(dryRun=False)
-    assert (report["moved"], report["left"], report["complete"]) == (25, 25, True)
+    assert (report["moved"], report["left"], report["arrivedSince"], report["complete"]) == (25, 0, 25, True)
+    assert len(dlq.parked.visible) == 25
 
 
 def test_messages_move_no_faster_than_asked() -> None:

@@ -53,6 +53,8 @@ class _Run:
         Receipt handles of what was looked at and not moved.
     refused : int
         Chosen messages that the other queue did not take.
+    arrived_since : int
+        Messages that came after the beginning: other ones, and moved ones that failed again.
     """
 
     request: ReplayRequest
@@ -60,6 +62,7 @@ class _Run:
     deadline: float
     examined: int = 0
     refused: int = 0
+    arrived_since: int = 0
     chosen: Counter[str] = field(default_factory=Counter)
     hidden: list[str] = field(default_factory=list)
     left: Counter[str] = field(default_factory=Counter)
@@ -78,7 +81,10 @@ class _Run:
 
     def leave(self, message: ParkedMessage) -> None:
         self.hidden.append(message.receipt_handle)
-        self.left[_candidate(message).error_code] += 1
+        if message.sent_at > self.request.arrived_before.timestamp():
+            self.arrived_since += 1
+        else:
+            self.left[_candidate(message).error_code] += 1
 
     def counts(self) -> dict[str, Any]:
         """Give the numbers of the report."""
@@ -90,7 +96,8 @@ class _Run:
             "moved": 0 if dry_run else self.chosen.total(),
             "wouldMove": self.chosen.total() if dry_run else 0,
             "refused": self.refused,
-            "left": len(self.hidden),
+            "left": len(self.hidden) - self.arrived_since,
+            "arrivedSince": self.arrived_since,
             "byErrorCode": dict(self.chosen.most_common()),
             "leftByErrorCode": dict(self.left.most_common()),
         }

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -50,7 +50,7 @@ class ClaimState(Enum):
     """What a claim came to."""
 
     CLAIMED = auto()
-    FREE = auto()  # on the way to CLAIMED; never a result
+    FREE = auto()  # Responsys did not take it; on the way to CLAIMED, and never what a claim comes to
     DELIVERED = auto()
     IN_FLIGHT = auto()
     UNKNOWN = auto()  # told when it happened
@@ -171,6 +171,26 @@ class Ledger:
         with aws_call("DynamoDB record answer"):
             self._client.put_item(TableName=self._table, Item=item)
 
+    def look_up(self, key: LedgerKey) -> ClaimState | None:
+        """Tell what is known of a message, without claiming it.
+
+        Returns
+        -------
+        ClaimState or None
+            ``DELIVERED``, ``FREE``, ``IN_FLIGHT``, ``UNKNOWN`` or ``ABANDONED``; ``None`` if it was never sent.
+
+        Raises
+        ------
+        AwsUnavailableError
+            DynamoDB did not answer.
+        """
+        with aws_call("DynamoDB read claim"):
+            item = self._client.get_item(TableName=self._table, Key=_item_key(key), ConsistentRead=True).get("Item")
+        if item is None:
+            return None
+        claim = _standing(item)
+        return self._state(claim, self._answers({claim.request_id}).get(claim.request_id))
+
     def _round(self, claims: _Claims, keys: Sequence[LedgerKey], request_id: str, deadline: float) -> None:
         """Try each open claim once, and look at who stands in its way."""
         standing: dict[int, _Standing] = {}
@@ -233,7 +253,7 @@ class Ledger:
     def _cancelled(self, reason: dict[str, Any]) -> ClaimState | _Standing | None:
         match reason.get("Code"):
             case "ConditionalCheckFailed" if item := reason.get("Item"):
-                return _Standing(item["requestId"]["S"], int(item["position"]["N"]), float(item["until"]["N"]))
+                return _standing(item)
             case "ConditionalCheckFailed" | "TransactionConflict":
                 return ClaimState.IN_FLIGHT  # another environment is at this very item
             case "None" | None:
@@ -267,6 +287,10 @@ class Ledger:
     @staticmethod
     def _answer_key(request_id: str) -> dict[str, Any]:
         return {"pk": {"S": f"request#{request_id}"}, "sk": {"S": "answer"}}
+
+
+def _standing(item: Mapping[str, Any]) -> _Standing:
+    return _Standing(item["requestId"]["S"], int(item["position"]["N"]), float(item["until"]["N"]))
 
 
 def _item_key(key: LedgerKey) -> dict[str, Any]:
