@@ -1,49 +1,45 @@
-"""Does every alarm and widget look at a metric that exists, and does an alarm say what to do?"""
+"""Does every alarm look at a metric that exists, ring when it must and not before, and say what to do?"""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
 from tests.template.cloudformation import Stack
+from tests.template.conftest import REPOSITORY
+from tests.template.published import require_metric
+from tests.template.runbook import RUNBOOK, anchors_of
 
-OUTCOME_COUNTERS = {
-    "MessagesReceived",
-    "EventsDelivered",
-    "EventsDuplicate",
-    "EventsThrottled",
-    "EventsRejected",
-    "EventsRetried",
-}
-# Every metric that AWS or our code publishes and this stack may look at, with its dimensions.
-EXISTING = {
-    **{
-        ("AWS/SQS", name): {"QueueName"}
-        for name in (
-            "ApproximateAgeOfOldestMessage",
-            "ApproximateNumberOfMessagesDelayed",
-            "ApproximateNumberOfMessagesNotVisible",
-            "ApproximateNumberOfMessagesVisible",
-        )
-    },
-    **{("ResponsysActivation", name): {"service"} for name in (*OUTCOME_COUNTERS, "TokenLoginFailures")},
-    ("ResponsysActivation", "ConnectorCheckFailures"): {"service"},
-}
+# By logical id, as the template holds them, so that a new alarm is asked the same questions.
 ALARMS = [
-    "ConnectorCheckAlarm",
-    "RejectedMessagesAlarm",
-    "ThrottledBacklogAlarm",
-    "OldestMessageAlarm",
-    "FailureShareAlarm",
-    "RefusedLoginsAlarm",
+    name
+    for name, resource in yaml_parse((REPOSITORY / "template.yaml").read_text())["Resources"].items()
+    if resource["Type"] == "AWS::CloudWatch::Alarm"
 ]
+# The composite, and those that hold at any time of day: events do not arrive, or messages will be lost.
+WAKES_UP = {
+    "DeadLetterSendsAlarm",
+    "FailureShareAlarm",
+    "OldestMessageAlarm",
+    "RefusedLoginsAlarm",
+    "RejectedRetentionAlarm",
+    "ThrottledBacklogAlarm",
+    "ThrottledRetentionAlarm",
+}
+PAGING_TOPIC = "arn:aws:sns:eu-west-1:123456789012:on-call"
 
 
 @pytest.fixture(scope="module")
-def alarms(stack: Stack) -> dict[str, Any]:
-    return stack.of_type("AWS::CloudWatch::Alarm")
+def alarms(stack_with: Callable[..., Stack]) -> dict[str, Any]:
+    """All of them, the optional one included."""
+    return stack_with(ProducerSilentHours="6").of_type("AWS::CloudWatch::Alarm")
+
+
+def threshold(alarm: dict[str, Any]) -> float:
+    """A threshold that is a parameter comes as CloudFormation hands it on, as text."""
+    return float(alarm["Threshold"])
 
 
 def metrics_of(alarm: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, str]]]:
@@ -54,20 +50,6 @@ def metrics_of(alarm: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, str]
             metric["MetricName"],
             {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]},
         )
-
-
-def check_exists(stack: Stack, namespace: str, name: str, dimensions: dict[str, str]) -> None:
-    assert (namespace, name) in EXISTING
-    assert set(dimensions) == EXISTING[namespace, name]
-    environments = [
-        function["Environment"]["Variables"] for function in stack.of_type("AWS::Lambda::Function").values()
-    ]
-    if namespace == "AWS/SQS":
-        queues = stack.of_type("AWS::SQS::Queue").values()
-        assert dimensions["QueueName"] in {queue["QueueName"] for queue in queues}
-    else:
-        assert {namespace} == {environment["POWERTOOLS_METRICS_NAMESPACE"] for environment in environments}
-        assert dimensions["service"] in {environment["POWERTOOLS_SERVICE_NAME"] for environment in environments}
 
 
 def expression(alarm: dict[str, Any]) -> Callable[..., float]:
@@ -90,17 +72,12 @@ def expression(alarm: dict[str, Any]) -> Callable[..., float]:
 # ---- all alarms
 
 
-def test_the_alarms_of_this_stack(alarms: dict[str, Any]) -> None:
-    # Given the stack / When its alarms are listed / Then these are there
-    assert list(alarms) == ALARMS
-
-
 @pytest.mark.parametrize("name", ALARMS)
 def test_an_alarm_looks_at_metrics_that_exist(stack: Stack, alarms: dict[str, Any], name: str) -> None:
     # Given an alarm / When its metrics are read
     # Then someone publishes that namespace, name and set of dimensions
     for metric in metrics_of(alarms[name]):
-        check_exists(stack, *metric)
+        require_metric(stack, *metric)
 
 
 @pytest.mark.parametrize("name", ALARMS)
@@ -110,17 +87,62 @@ def test_an_alarm_is_heard(stack: Stack, alarms: dict[str, Any], name: str) -> N
     assert alarms[name].get("ActionsEnabled", True) is True
 
 
+def test_a_topic_for_paging_hears_what_cannot_wait_and_that_the_other_topic_fails(
+    stack_with: Callable[..., Stack],
+) -> None:
+    # Given a stack with a topic that wakes a person up
+    stack = stack_with(PagingTopicArn=PAGING_TOPIC)
+    everything = stack.of_type("AWS::CloudWatch::Alarm") | stack.of_type("AWS::CloudWatch::CompositeAlarm")
+    # When the alarms that lead there are listed / Then there are two, and one says when it is over
+    paging = {name for name, alarm in everything.items() if alarm["AlarmActions"] == [PAGING_TOPIC]}
+    assert paging == {"PageAlarm", "NotificationsAlarm"}
+    assert everything["PageAlarm"]["OKActions"] == [PAGING_TOPIC]
+
+
+def test_the_page_stands_for_the_alarms_that_cannot_wait(stack: Stack) -> None:
+    # Given the alarms that cannot wait / When the rule of the composite is read / Then it is any of them
+    names = {stack.resources[name]["Properties"]["AlarmName"] for name in WAKES_UP}
+    rule = stack.of_type("AWS::CloudWatch::CompositeAlarm")["PageAlarm"]["AlarmRule"]
+    assert set(rule.split(" OR ")) == {f'ALARM("{name}")' for name in names}
+
+
+def test_an_alarm_on_the_producer_is_there_only_when_asked_for(stack_with: Callable[..., Stack]) -> None:
+    # Given stacks with and without hours of silence / When their alarms are listed
+    optional = set(stack_with(ProducerSilentHours="6").resources) - set(stack_with().resources)
+    # Then the second lacks that one alarm
+    assert optional == {"ProducerSilentAlarm"}
+
+
 @pytest.mark.parametrize("name", ALARMS)
 def test_an_alarm_says_what_happens_why_and_where_to_look(alarms: dict[str, Any], name: str) -> None:
     # Given an alarm / When its description is read
-    description = alarms[name]["AlarmDescription"]
+    description = " ".join(alarms[name]["AlarmDescription"].split())
     # Then it holds symptom, likely cause, first look and the place in the runbook that bears its name
     anchor = alarms[name]["AlarmName"].removeprefix("crm-")
     assert re.fullmatch(rf"[^.]+\. Likely: .+\. First look: .+\. docs/runbook\.md#{anchor}", description)
     assert len(description) <= 1024
+    # And the runbook has that place
+    assert anchor in anchors_of(RUNBOOK)
 
 
-@pytest.mark.parametrize("name", [name for name in ALARMS if name != "ConnectorCheckAlarm"])
+def test_the_page_says_so_as_well(stack: Stack) -> None:
+    # Given the composite / When its description is read / Then it ends with its place in the runbook
+    (page,) = stack.of_type("AWS::CloudWatch::CompositeAlarm").values()
+    assert page["AlarmDescription"].endswith(" docs/runbook.md#page")
+    assert "page" in anchors_of(RUNBOOK)
+
+
+def test_alarms_link_to_where_the_runbook_is_read(stack_with: Callable[..., Stack]) -> None:
+    # Given the address of the runbook
+    stack = stack_with(RunbookUrl="https://wiki.example.com/runbook")
+    # When the alarms' descriptions are read / Then they link there
+    for alarm in (stack.of_type("AWS::CloudWatch::Alarm") | stack.of_type("AWS::CloudWatch::CompositeAlarm")).values():
+        assert " https://wiki.example.com/runbook#" in alarm["AlarmDescription"]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in ALARMS if name not in {"ConnectorCheckAlarm", "ProducerSilentAlarm"}]
+)
 def test_silence_is_good_news(alarms: dict[str, Any], name: str) -> None:
     # Given that idle queues and an idle function publish nothing
     # When an alarm's view of missing data is read / Then it is calm
@@ -136,7 +158,7 @@ def test_one_rejected_message_is_enough_however_it_came(alarms: dict[str, Any]) 
     # When what it counts is read / Then it is what lies there, and any message raises it
     ((_, metric, dimensions),) = metrics_of(alarm)
     assert (metric, dimensions) == ("ApproximateNumberOfMessagesVisible", {"QueueName": "crm-rejected-dlq"})
-    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+    assert (alarm["ComparisonOperator"], threshold(alarm)) == ("GreaterThanThreshold", 0)
     assert (alarm["Statistic"], alarm["EvaluationPeriods"]) == ("Maximum", 1)
 
 
@@ -159,7 +181,7 @@ def test_delayed_messages_count_as_throttled_backlog(
     # When the backlog is calculated
     backlog = expression(alarm)(visible=visible, delayed=delayed, inFlight=in_flight)
     # Then all of them count
-    assert (backlog > alarm["Threshold"]) is breaching
+    assert (backlog > threshold(alarm)) is breaching
 
 
 def test_a_passing_throttle_raises_no_backlog_alarm(alarms: dict[str, Any]) -> None:
@@ -180,7 +202,7 @@ def test_the_batching_window_alone_never_makes_a_message_old(alarms: dict[str, A
     alarm = alarms["OldestMessageAlarm"]
     ((_, metric, dimensions),) = metrics_of(alarm)
     assert (metric, dimensions) == ("ApproximateAgeOfOldestMessage", {"QueueName": "crm-segment-events"})
-    assert alarm["Threshold"] >= window + 2 * 120
+    assert threshold(alarm) >= window + 2 * 120
 
 
 @pytest.mark.parametrize(
@@ -204,7 +226,7 @@ def test_failure_share_counts_every_failure_above_a_least_volume(
     # When the share is calculated
     share = expression(alarm)(**counted)
     # Then more than a tenth is too much, unless there were few
-    assert (share > alarm["Threshold"]) is breaching
+    assert (share > threshold(alarm)) is breaching
 
 
 def test_failure_share_counts_the_counters_it_names(alarms: dict[str, Any]) -> None:
@@ -225,19 +247,81 @@ def test_refused_logins_alarm_holds_while_no_login_is_tried(alarms: dict[str, An
     alarm = alarms["RefusedLoginsAlarm"]
     # When the alarm's period is read / Then it is longer, and one refused login raises it
     assert alarm["Period"] > 600
-    assert (alarm["MetricName"], alarm["Statistic"], alarm["Threshold"]) == ("TokenLoginFailures", "Sum", 0)
+    assert (alarm["MetricName"], alarm["Statistic"], threshold(alarm)) == ("TokenLoginFailures", "Sum", 0)
 
 
 def test_a_connector_stays_wrong_until_a_check_finds_it_right(alarms: dict[str, Any]) -> None:
     # Given that a check publishes a number of failures, 0 among them, and then nothing for a day
     alarm = alarms["ConnectorCheckAlarm"]
     # When what the alarm makes of it is read / Then one failure raises it, and silence changes nothing
-    assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == (
+    assert (alarm["Statistic"], alarm["ComparisonOperator"], threshold(alarm)) == (
         "Maximum",
         "GreaterThanThreshold",
         0,
     )
     assert (alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (1, "ignore")
+    # And a check soon after the mending is in a period of its own
+    assert alarm["Period"] == 60
+
+
+def test_a_lasting_throttle_raises_the_alarm_and_a_single_one_does_not(alarms: dict[str, Any]) -> None:
+    # Given that a throttled connector is paused for ten minutes at most, and then asks again
+    alarm = alarms["ResponsysThrottlingAlarm"]
+    # When the alarm's periods are read / Then each holds such an answer, and two of them in a row raise it
+    assert alarm["Period"] > 600
+    assert (alarm["EvaluationPeriods"], "DatapointsToAlarm" in alarm) == (2, False)
+    assert (alarm["MetricName"], alarm["Statistic"], threshold(alarm)) == ("ApiThrottles", "Sum", 0)
+
+
+@pytest.mark.parametrize("name", ["RejectedRetentionAlarm", "ThrottledRetentionAlarm"])
+def test_messages_are_noticed_days_before_they_are_lost(stack: Stack, alarms: dict[str, Any], name: str) -> None:
+    # Given the retention of all queues
+    (days,) = {queue["MessageRetentionPeriod"] / 86400 for queue in stack.of_type("AWS::SQS::Queue").values()}
+    # When the alarm's age is calculated for a message of that age
+    alarm = alarms[name]
+    # Then it is breached four days before
+    assert expression(alarm)(age=(days - 4) * 86400) <= threshold(alarm)
+    assert expression(alarm)(age=(days - 4) * 86400 + 1) > threshold(alarm)
+
+
+@pytest.mark.parametrize(("milliseconds", "breaching"), [(113_000, False), (114_001, True), (120_000, True)])
+def test_nearness_to_the_time_out_is_that_of_the_function(
+    stack: Stack, alarms: dict[str, Any], milliseconds: float, breaching: bool
+) -> None:
+    # Given the function's time-out, and that it stops sending at about 93 % of it on purpose
+    assert stack.of_type("AWS::Lambda::Function")["SegmentEventsFunction"]["Timeout"] == 120
+    # When an invocation's duration is held against the alarm / Then only one that ended later breaches
+    alarm = alarms["NearTimeoutAlarm"]
+    assert (expression(alarm)(duration=milliseconds) > threshold(alarm)) is breaching
+
+
+def test_a_silent_producer_is_noticed_when_nothing_is_published_any_more(alarms: dict[str, Any]) -> None:
+    # Given that SQS publishes nothing for a queue that was idle for hours
+    alarm = alarms["ProducerSilentAlarm"]
+    # When the alarm is read / Then silence breaches, for as many hours as asked for
+    assert (alarm["TreatMissingData"], alarm["Period"], alarm["EvaluationPeriods"]) == ("breaching", 3600, "6")
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
+
+
+THRESHOLDS = {
+    "RejectedMessagesAllowed": ["RejectedMessagesAlarm"],
+    "DeadLetterDaysAllowed": ["RejectedRetentionAlarm", "ThrottledRetentionAlarm"],
+    "OldestMessageSecondsAllowed": ["OldestMessageAlarm"],
+    "FailureSharePercentAllowed": ["FailureShareAlarm"],
+    "ThrottledRequestsAllowed": ["ResponsysThrottlingAlarm"],
+    "FunctionErrorsAllowed": ["FunctionErrorsAlarm"],
+    "FunctionThrottlesAllowed": ["FunctionThrottlesAlarm"],
+    "DurationPercentAllowed": ["NearTimeoutAlarm"],
+}
+
+
+@pytest.mark.parametrize("parameter", THRESHOLDS)
+def test_a_threshold_is_a_parameter(stack_with: Callable[..., Stack], parameter: str) -> None:
+    # Given another threshold than the default
+    stack = stack_with(**{parameter: "12"})
+    # When the alarms are read / Then it counts for these and for no other
+    allowed = [name for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items() if alarm["Threshold"] == "12"]
+    assert allowed == THRESHOLDS[parameter]
 
 
 # ---- topic
@@ -265,46 +349,3 @@ def test_alarms_are_mailed_only_when_an_address_is_given(stack_with: Callable[..
     assert silent.of_type("AWS::SNS::Subscription") == {}
     (subscription,) = mailing.of_type("AWS::SNS::Subscription").values()
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "crm@example.com")
-
-
-# ---- dashboard
-
-
-def test_dashboard_shows_outcomes_queues_and_errors_that_exist(stack: Stack) -> None:
-    # Given the dashboard / When its body is read as JSON
-    (dashboard,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
-    widgets = json.loads(dashboard["DashboardBody"])["widgets"]
-    # Then every metric in it exists
-    shown: set[tuple[str, str]] = set()
-    searches = []
-    for widget in widgets:
-        assert widget["properties"]["region"] == "eu-west-1"
-        previous: list[str] = []
-        for row in widget["properties"]["metrics"]:
-            if isinstance(row[0], dict):
-                searches.append(row[0]["expression"])
-                continue
-            # A dot repeats the row above.
-            parts = [p for p in row if isinstance(p, str)]
-            previous = [previous[i] if part == "." else part for i, part in enumerate(parts)]
-            namespace, name, dimension, value = previous
-            check_exists(stack, namespace, name, {dimension: value})
-            shown.add((namespace, name))
-    # And the six outcome counters, the depths of the queues and the errors are among them
-    assert {name for namespace, name in shown if namespace == "ResponsysActivation"} == OUTCOME_COUNTERS
-    assert ("AWS/SQS", "ApproximateNumberOfMessagesDelayed") in shown
-    assert searches == ["SEARCH('{ResponsysActivation,connector,errorCode} MetricName=\"Errors\"', 'Sum', 300)"]
-
-
-def test_widgets_do_not_overlap(stack: Stack) -> None:
-    # Given the dashboard's grid of 24 columns
-    (dashboard,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
-    cells = [
-        (x, y)
-        for w in json.loads(dashboard["DashboardBody"])["widgets"]
-        for x in range(w["x"], w["x"] + w["width"])
-        for y in range(w["y"], w["y"] + w["height"])
-    ]
-    # When the widgets are laid on it / Then each cell is used once, within the grid
-    assert len(cells) == len(set(cells))
-    assert all(0 <= x < 24 for x, _ in cells)

@@ -81,8 +81,10 @@ class Parameters:
 
     def __init__(self) -> None:
         self.stored: dict[str, tuple[str, str]] = {}
+        self.asked_for: list[str] = []
 
     def get_parameter(self, *, Name: str) -> dict[str, Any]:  # noqa: N803
+        self.asked_for.append(Name)
         if Name not in self.stored:
             raise ClientError({"Error": {"Code": "ParameterNotFound"}}, "GetParameter")
         return {"Parameter": self._parameter(Name)}
@@ -260,6 +262,7 @@ def test_a_secure_string_cannot_be_read_by_the_delivering_function(stack: Stack)
 def test_a_name_that_no_message_can_use_is_found(stack: Stack, name: str) -> None:
     # Given such a name in a request / When it is checked / Then it is found and SSM is not asked for it
     assert "no message can name it" in only(stack.findings(name))[2]
+    assert stack.parameters.asked_for == []
 
 
 def test_a_connector_that_does_not_exist_is_found(stack: Stack) -> None:

@@ -1,0 +1,159 @@
+"""Does the deployed check find each mistake before an event does, and does its alarm follow?"""
+
+import io
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tests.end_to_end.connector_under_test import ConnectorUnderTest
+from tests.end_to_end.observing import eventually
+from tests.local_stack.check_connector import check, show
+from tests.local_stack.published_metrics import PublishedMetrics
+from tests.local_stack.stack import STACK_NAME, LocalStack
+
+
+def outputs_of(stack: LocalStack) -> dict[str, str]:
+    """Give what `make local` writes for `make check-connector`."""
+    return {**stack.outputs, "awsEndpointUrl": stack.endpoint.url, "region": stack.endpoint.region}
+
+
+def checked(connector: ConnectorUnderTest) -> dict[str, Any]:
+    """Check one connector, and return what was found about it."""
+    (report,) = check(outputs_of(connector.stack), connector.name)["connectors"]
+    found: dict[str, Any] = report
+    return found
+
+
+def alarm_state(stack: LocalStack) -> str:
+    names = [f"{STACK_NAME}-connector-check"]
+    (alarm,) = stack.endpoint.cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
+    return alarm["StateValue"]
+
+
+def put_parameter(connector: ConnectorUnderTest, **changes: Any) -> None:
+    name = f"{connector.stack.outputs['ConnectorParameterPrefix']}{connector.name}"
+    ssm = connector.stack.endpoint.client("ssm")
+    settings = json.loads(ssm.get_parameter(Name=name)["Parameter"]["Value"]) | changes
+    ssm.put_parameter(Name=name, Type="String", Value=json.dumps(settings), Overwrite=True)
+
+
+def wrong_event(connector: ConnectorUnderTest) -> None:
+    put_parameter(connector, eventNames={"aud-1": "CART_ABANDONNED"})
+
+
+def wrong_list(connector: ConnectorUnderTest) -> None:
+    put_parameter(connector, profileList={"name": "CONTACT_LIST"})
+
+
+def wrong_folder(connector: ConnectorUnderTest) -> None:
+    put_parameter(connector, profileList={"name": "CONTACTS_LIST", "folder": "!Master"})
+
+
+def wrong_password(connector: ConnectorUnderTest) -> None:
+    connector.put(password="not-the-password")
+
+
+def untrusted_endpoint(connector: ConnectorUnderTest) -> None:
+    put_parameter(connector, authEndpoint="https://login.example.com")
+
+
+def untrusted_reply(connector: ConnectorUnderTest) -> None:
+    connector.simulator.patch_account(connector.name, {"replies": {"endPoint": "https://api.example.com"}})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (
+            wrong_event,
+            "eventNames.aud-1: Responsys has no custom event CART_ABANDONNED. Did you mean CART_ABANDONED? "
+            "Correct the name, or define the custom event in Responsys",
+        ),
+        (
+            wrong_list,
+            "profileList.name: Responsys has no profile list CONTACT_LIST. Did you mean CONTACTS_LIST? "
+            "Correct profileList.name",
+        ),
+        (
+            wrong_folder,
+            "profileList.folder: the profile list CONTACTS_LIST is not in the folder !Master but in !MasterData. "
+            "Set profileList.folder to that",
+        ),
+        (
+            wrong_password,
+            "credentialsSecretId: Responsys refuses the login (INVALID_USER_NAME_PASSWORD, HTTP 400, Invalid username "
+            "or password): put the API user's present username and password into the secret",
+        ),
+        (
+            untrusted_endpoint,
+            "authEndpoint: host login.example.com is not under the trusted domains responsys.net, rsys8.net, "
+            "rsys9.net, responsys.ocs.oraclecloud.com, 127.0.0.1, localhost, so no password is sent there: correct it "
+            "to the WS End Point that Responsys shows; if the host is Oracle's, add its domain to the stack parameter "
+            "TrustedEndpointDomains",
+        ),
+        (
+            untrusted_reply,
+            "authEndpoint: Responsys refuses the login (UNTRUSTED_ENDPOINT, HTTP 200, endPoint: host api.example.com "
+            "is not under the trusted domains responsys.net, rsys8.net, rsys9.net, responsys.ocs.oraclecloud.com, "
+            "127.0.0.1, localhost): check that authEndpoint is your account's; if the host that it names is Oracle's, "
+            "add its domain to the stack parameter TrustedEndpointDomains",
+        ),
+    ],
+)
+def test_each_mistake_is_found_with_a_sentence_that_says_what_to_change(
+    connector: ConnectorUnderTest, spoil: Callable[[ConnectorUnderTest], None], sentence: str
+) -> None:
+    # Given a connector that was right, and its live token
+    assert checked(connector)["ok"] is True
+    # When it is spoiled and checked
+    spoil(connector)
+    report = checked(connector)
+    # Then the one finding is this, without a secret
+    assert [finding["message"] for finding in report["findings"]] == [f"Connector {connector.name}, {sentence}"]
+    assert report["ok"] is False
+    assert connector.password not in json.dumps(report)
+    # And no event was sent, nor more than one login a check
+    assert connector.event_requests() == []
+    assert len(connector.simulator.requests(connector.name, "login")) <= 2
+
+
+def test_the_alarm_rings_for_a_wrong_connector_and_ends_when_all_are_right(connector: ConnectorUnderTest) -> None:
+    # Given a wrong connector
+    stack = connector.stack
+    outputs = outputs_of(stack)
+    wrong_event(connector)
+    # When all are checked, as every day / Then the failure is counted by connector, and the alarm rings
+    report = check(outputs, None)
+    assert {each["connector"]: each["ok"] for each in report["connectors"]}[connector.name] is False
+    assert eventually(lambda: alarm_state(stack) == "ALARM")
+    metrics = PublishedMetrics(stack.endpoint.cloudwatch)
+    assert eventually(lambda: metrics.total("ConnectorCheckFailures", connector=connector.name)) == 1
+    # And a check of the one connector that is right does not end it
+    assert check(outputs, "default")["ok"] is True
+    # When every connector of this stack is right or gone, and all are checked again in another minute
+    ssm = stack.endpoint.client("ssm")
+    for each in report["connectors"]:
+        if not each["ok"]:
+            ssm.delete_parameter(Name=f"{outputs['ConnectorParameterPrefix']}{each['connector']}")
+    time.sleep(60 - time.time() % 60)
+    assert alarm_state(stack) == "ALARM"
+    assert check(outputs, None)["ok"] is True
+    # Then the alarm ends
+    assert eventually(lambda: alarm_state(stack) == "OK")
+
+
+def test_a_person_reads_the_report(connector: ConnectorUnderTest) -> None:
+    # Given a wrong connector
+    wrong_event(connector)
+    report = check(outputs_of(connector.stack), connector.name)
+    # When its report is shown
+    shown = io.StringIO()
+    show(report, Console(file=shown, width=200))
+    # Then connector, verdict and cure are there
+    assert connector.name in shown.getvalue()
+    assert "Did you mean CART_ABANDONED?" in shown.getvalue()
+    assert "0 of 1 connector would deliver." in shown.getvalue()
