@@ -99,7 +99,7 @@ class Stack:
             logical_id, _, attribute = name.partition(".")
             return str(self._call("Fn::GetAtt", [logical_id, attribute]) if attribute else self._call("Ref", name))
 
-        return _VARIABLE.sub(value, text)
+        return _VARIABLE.sub(value, text).replace("${!", "${")  # an exclamation mark keeps the braces as they are
 
     def _reference(self, logical_id: str) -> str:
         resource = self._template["Resources"][logical_id]
@@ -131,6 +131,10 @@ class Stack:
                 return _arn("events", f"rule/{name}")
             case "AWS::Lambda::Function", "Arn":
                 return _arn("lambda", f"function:{name}")
+            case "AWS::SNS::Topic", "TopicName":
+                return name.rpartition(":")[2]
+            case "AWS::CloudWatch::Alarm" | "AWS::CloudWatch::CompositeAlarm", "Arn":
+                return _arn("cloudwatch", f"alarm:{name}")
             case "AWS::IAM::Role", "Arn":
                 return f"arn:aws:iam::{ACCOUNT_ID}:role/{name}"
         raise NotImplementedError(f"{logical_id}.{attribute}")
@@ -140,6 +144,8 @@ class Stack:
 
 
 _NAME_PROPERTIES = {
+    "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::CloudWatch::CompositeAlarm": "AlarmName",
     "AWS::CloudWatch::Dashboard": "DashboardName",
     "AWS::Events::Rule": "Name",
     "AWS::Lambda::Function": "FunctionName",

@@ -24,7 +24,24 @@ PARAMETERS_OF_THE_CONTRACT = {
     "LogLevel",
     "LogRetentionDays",
 }
-FURTHER_PARAMETERS = {"Architecture", "RequestsInFlight", "UnknownOutcome"}
+FURTHER_PARAMETERS = {
+    "Architecture",
+    "KmsKeyArn",
+    "RequestsInFlight",
+    "UnknownOutcome",
+    # Alarms
+    "DeadLetterDaysAllowed",
+    "DurationPercentAllowed",
+    "FailureSharePercentAllowed",
+    "FunctionErrorsAllowed",
+    "FunctionThrottlesAllowed",
+    "OldestMessageSecondsAllowed",
+    "PagingTopicArn",
+    "ProducerSilentHours",
+    "RejectedMessagesAllowed",
+    "RunbookUrl",
+    "ThrottledRequestsAllowed",
+}
 
 
 def test_parameters_are_those_of_the_contract(source: dict[str, Any]) -> None:

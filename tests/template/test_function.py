@@ -209,6 +209,7 @@ def test_function_is_told_where_everything_is(stack_with: Callable[..., Stack]) 
         "POWERTOOLS_LOG_LEVEL": "DEBUG",
         "CONNECTOR_PARAMETER_PREFIX": "/crm/connectors/",
         "TOKEN_PARAMETER_PREFIX": "/crm/tokens/",
+        "TOKEN_KMS_KEY_ID": "",
         "SEGMENT_EVENTS_QUEUE_URL": f"{queue}segment-events",
         "THROTTLED_DEAD_LETTER_QUEUE_URL": f"{queue}throttled-dlq",
         "REJECTED_DEAD_LETTER_QUEUE_URL": f"{queue}rejected-dlq",

@@ -45,6 +45,16 @@ ACCEPTED = [
     ("Architecture", "x86_64"),
     ("RequestsInFlight", "1"),
     ("UnknownOutcome", "Reject"),
+    ("KmsKeyArn", ""),
+    ("KmsKeyArn", "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"),
+    ("KmsKeyArn", "arn:aws:kms:eu-west-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab"),
+    ("PagingTopicArn", "arn:aws:sns:eu-west-1:123456789012:on-call"),
+    ("RunbookUrl", "https://git.example.com/crm/responsys-activation/-/blob/main/docs/runbook.md?ref=v1.2"),
+    ("DeadLetterDaysAllowed", "13"),
+    ("OldestMessageSecondsAllowed", "540"),
+    ("FailureSharePercentAllowed", "1"),
+    ("DurationPercentAllowed", "99"),
+    ("ProducerSilentHours", "24"),
 ]
 
 REFUSED = [
@@ -108,6 +118,24 @@ REFUSED = [
     ("Architecture", "arm"),
     ("RequestsInFlight", "0"),
     ("UnknownOutcome", "resend"),
+    ("KmsKeyArn", "alias/crm"),
+    ("KmsKeyArn", "arn:aws:kms:eu-west-1:123456789012:alias/crm"),
+    ("KmsKeyArn", "arn:aws:kms:eu-west-1:123456789012:key/*"),
+    ("PagingTopicArn", "on-call"),
+    ("PagingTopicArn", "arn:aws:sns:eu-west-1:123456789012:on-call.fifo"),
+    ("RunbookUrl", ""),
+    ("RunbookUrl", "https://wiki.example.com/runbook#crm"),
+    ("RunbookUrl", 'https://wiki.example.com/"'),
+    ("RunbookUrl", "https://wiki.example.com/my page"),
+    ("RejectedMessagesAllowed", "-1"),
+    ("DeadLetterDaysAllowed", "14"),
+    ("OldestMessageSecondsAllowed", "539"),
+    ("FailureSharePercentAllowed", "100"),
+    ("ThrottledRequestsAllowed", "-1"),
+    ("FunctionErrorsAllowed", "-1"),
+    ("FunctionThrottlesAllowed", "none"),
+    ("DurationPercentAllowed", "100"),
+    ("ProducerSilentHours", "25"),
 ]
 
 

@@ -36,6 +36,8 @@ class ConnectionSettings(BaseModel):
 
     Attributes
     ----------
+    token_kms_key_id : str
+        The key that encrypts the shared tokens; empty for the account's ``aws/ssm``.
     time_scale : float
         Divides every wait of ours: throttle delays, retry back-off, the memory of a refused login. The local stack
         alone sets it.
@@ -58,8 +60,6 @@ class Settings(ConnectionSettings):
 
     Attributes
     ----------
-    token_kms_key_id : str
-        The key that encrypts the shared tokens; empty for the account's ``aws/ssm``.
     requests_in_flight : int
         Most requests to Responsys at once in one invocation.
     maximum_concurrency, replay_maximum_concurrency : int

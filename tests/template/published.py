@@ -1,0 +1,98 @@
+"""Which metrics are there to look at? Those that our code writes when it runs, and those that AWS documents."""
+
+import functools
+from collections.abc import Mapping
+
+from responsys_activation.check_report import count_failures
+from responsys_activation.observability import InvocationMetrics
+from responsys_activation.outcome import Delivered, Rejected
+from responsys_activation.planning import Outgoing, PlannedRequest
+from responsys_activation.received import read_record
+from responsys_activation.reporting import Reporting
+from responsys_activation.responsys.errors import ThrottledError
+from responsys_activation.sending import Answer, Exchange
+from responsys_activation.settling import Ending
+from tests.fakes.function_output import captured_output
+from tests.template.cloudformation import Stack
+
+OURS = "ResponsysActivation"
+
+# From the lists of metrics in the services' own documentation, each with the dimension used here.
+DOCUMENTED_BY_AWS: Mapping[tuple[str, str], str] = {
+    **{
+        ("AWS/SQS", name): "QueueName"
+        for name in (
+            "ApproximateAgeOfOldestMessage",
+            "ApproximateNumberOfMessagesDelayed",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesVisible",
+            "NumberOfMessagesSent",
+        )
+    },
+    **{
+        ("AWS/Lambda", name): "FunctionName"
+        for name in ("ConcurrentExecutions", "Duration", "Errors", "Invocations", "Throttles")
+    },
+    ("AWS/SNS", "NumberOfNotificationsFailed"): "TopicName",
+}
+
+
+@functools.cache
+def written_by_our_code() -> Mapping[str, frozenset[tuple[str, ...]]]:
+    """Return the dimension names that each metric of ours has, as the code writes it."""
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for name, dimensions in _written():
+        found.setdefault(name, set()).add(tuple(dimensions))
+    return {name: frozenset(names) for name, names in found.items()}
+
+
+@functools.cache
+def services_of_our_code() -> Mapping[str, frozenset[str]]:
+    """Return the services under which each metric of ours is written."""
+    found: dict[str, set[str]] = {}
+    for name, dimensions in _written():
+        if "service" in dimensions:
+            found.setdefault(name, set()).add(dimensions["service"])
+    return {name: frozenset(services) for name, services in found.items()}
+
+
+def require_metric(stack: Stack, namespace: str, name: str, dimensions: Mapping[str, str]) -> None:
+    """Fail unless somebody publishes this metric under exactly these dimensions."""
+    if namespace == OURS:
+        assert tuple(dimensions) in written_by_our_code()[name]
+        assert dimensions["service"] in services_of_our_code()[name]
+        return
+    ((dimension, value),) = dimensions.items()
+    assert DOCUMENTED_BY_AWS[namespace, name] == dimension
+    assert (
+        value
+        in {
+            "QueueName": {queue["QueueName"] for queue in stack.of_type("AWS::SQS::Queue").values()},
+            "FunctionName": {function["FunctionName"] for function in stack.of_type("AWS::Lambda::Function").values()},
+            "TopicName": {topic["TopicName"] for topic in stack.of_type("AWS::SNS::Topic").values()},
+        }[dimension]
+    )
+
+
+@functools.cache
+def _written() -> tuple[tuple[str, dict[str, str]], ...]:
+    """Run what reports in both functions once, with all there is to report."""
+    message = read_record(
+        {"messageId": "m", "receiptHandle": "r", "body": "{}", "eventSourceARN": "arn:aws:sqs:::segment-events"}, 0.0
+    )
+    request = PlannedRequest("EVENT", wave=0, items=[Outgoing(message, None, 0.0, None)])  # type: ignore[arg-type]
+    throttled = Exchange("request", 1, 0.1, failure=ThrottledError("API_LIMIT_EXCEEDED", clock=60))
+    with captured_output() as output:
+        # The names of the services, as functions/*/app.py give them; test_function.py holds them to the template.
+        metrics = InvocationMetrics()
+        count_failures(metrics, [], all_of_service="connector_check")
+        metrics.flush()
+        reporting = Reporting(InvocationMetrics(), service="segment_events")
+        reporting.login_ended("default", refused_code="PASSWORD_EXPIRED")
+        reporting.connector_used("default", 0)
+        reporting.request_ended(Answer("default", request, [Delivered()], exchanges=[throttled]))
+        endings = [Ending(message, outcome, "default", "EVENT") for outcome in (Delivered(), Rejected("EXPIRED"))]
+        reporting.batch_ended(len(endings), endings, 0.1)
+    metrics_written = list(output.metrics())
+    assert {namespace for namespace, *_ in metrics_written} == {OURS}
+    return tuple((name, dimensions) for _, name, dimensions, _ in metrics_written)

@@ -1,0 +1,78 @@
+"""Does a key of the owner's encrypt everything that holds data, and may the functions use it for that alone?"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.template.cloudformation import Stack
+
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+@pytest.fixture(scope="module")
+def own_key(stack_with: Callable[..., Stack]) -> Stack:
+    return stack_with(KmsKeyArn=KEY)
+
+
+ENCRYPTED = [
+    ("AWS::SQS::Queue", {"SqsManagedSseEnabled": False, "KmsMasterKeyId": KEY}, {"SqsManagedSseEnabled": True}),
+    ("AWS::SNS::Topic", {"KmsMasterKeyId": KEY}, {}),
+    ("AWS::Logs::LogGroup", {"KmsKeyId": KEY}, {}),
+    ("AWS::SecretsManager::Secret", {"KmsKeyId": KEY}, {}),
+    (
+        "AWS::DynamoDB::Table",
+        {"SSESpecification": {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY}},
+        {"SSESpecification": {"SSEEnabled": True}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("resource_type", "with_key", "without"), ENCRYPTED, ids=[row[0] for row in ENCRYPTED])
+def test_what_holds_data_is_encrypted_with_the_key_that_was_given(
+    stack: Stack, own_key: Stack, resource_type: str, with_key: dict[str, Any], without: dict[str, Any]
+) -> None:
+    # Given every resource of a type that holds data, in a stack with a key and in one without
+    assert own_key.of_type(resource_type)
+    names = set(with_key)
+    for name, properties in own_key.of_type(resource_type).items():
+        # When its encryption is read / Then it is with the key, or as AWS does it by itself
+        assert {each: properties[each] for each in names & set(properties)} == with_key
+        plain = stack.of_type(resource_type)[name]
+        assert {each: plain[each] for each in names & set(plain)} == without
+
+
+def test_every_function_that_writes_tokens_encrypts_them_with_the_key(own_key: Stack) -> None:
+    # Given the functions that know where tokens lie
+    environments = [
+        function["Environment"]["Variables"] for function in own_key.of_type("AWS::Lambda::Function").values()
+    ]
+    writing = [environment for environment in environments if "TOKEN_PARAMETER_PREFIX" in environment]
+    assert writing
+    # When the key they are told is read / Then it is the one that was given
+    assert all(environment["TOKEN_KMS_KEY_ID"] == KEY for environment in writing)
+
+
+def test_every_function_may_use_the_key_through_the_services_that_hold_data(own_key: Stack) -> None:
+    # Given the roles of the stack
+    roles = set(own_key.of_type("AWS::IAM::Role"))
+    # When the policy about the key is read
+    (policy,) = own_key.of_type("AWS::IAM::Policy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    # Then it is for all of them, for that key, and for nothing that does not come through such a service
+    assert set(policy["Roles"]) == roles
+    assert (statement["Effect"], statement["Resource"]) == ("Allow", KEY)
+    assert statement["Action"] == ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
+    assert statement["Condition"] == {
+        "StringEquals": {
+            "kms:ViaService": [
+                f"{service}.eu-west-1.amazonaws.com" for service in ("dynamodb", "secretsmanager", "sqs", "ssm")
+            ]
+        }
+    }
+
+
+def test_without_a_key_no_role_says_anything_about_keys(stack: Stack) -> None:
+    # Given a stack without a key / When its policies are searched / Then there is nothing about one
+    assert stack.of_type("AWS::IAM::Policy") == {}
+    assert "kms:" not in str(stack.of_type("AWS::IAM::Role"))
