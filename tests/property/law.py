@@ -113,11 +113,14 @@ def assert_outcomes_add_up(told: Told) -> None:
 
 def assert_rate_is_kept(world: World) -> None:
     """No minute has more requests than allowed, where environments agree on the time and reach the table."""
-    limit = world.scenario.requests_per_minute
-    if limit is None or set(world.scenario.skews) != {0}:
+    scenario = world.scenario
+    limit = scenario.requests_per_minute or scenario.account_limit
+    if limit is None or set(scenario.skews) != {0} or any(fault.call in _TABLE_CALLS for fault in scenario.aws_faults):
         return
-    if any(fault.call in {"dynamodb", "UpdateItem"} for fault in world.scenario.aws_faults):
-        return
+    if scenario.requests_per_minute is None and (
+        world.killed or any(fault.kind in {"login", "ratelimit"} for fault in scenario.responsys_faults)
+    ):
+        return  # the account was not asked
     for account in world.responsys.values():
         times = [seen.at for seen in account.seen]
         for position, at in enumerate(times):

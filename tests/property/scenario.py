@@ -107,6 +107,7 @@ class Scenario:
     messages: tuple[Upstream, ...]
     resend: bool = True
     requests_per_minute: int | None = 60
+    account_limit: int | None = 200
     record_named_from: int | None = None
     pollers: int = 1
     batch_size: int = 10
@@ -177,7 +178,8 @@ def scenarios() -> st.SearchStrategy[Scenario]:
                 lambda least: st.lists(_MESSAGES, min_size=least, max_size=24).map(tuple)
             ),
             resend=st.booleans(),
-            requests_per_minute=st.sampled_from([None, 6, 60, 600]),
+            requests_per_minute=st.sampled_from([None, None, 6, 60, 600]),
+            account_limit=st.sampled_from([None, 12, 200]),
             record_named_from=st.sampled_from([None, 0, 1]),
             pollers=st.integers(1, 3),
             batch_size=st.sampled_from([1, 4, 10, 24]),

@@ -212,6 +212,7 @@ class World:
     def _account(self) -> FakeResponsys:
         account = FakeResponsys(self._time, self._travel)
         account.latency = lambda: self.simulation.random.choice([0.1, 0.3, 2.0])
+        account.requests_per_minute = self.scenario.account_limit
         account.record_named_from = self.scenario.record_named_from
 
         def fault(kind: str) -> Fault | None:
