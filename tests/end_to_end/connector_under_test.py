@@ -61,7 +61,7 @@ class ConnectorUnderTest:
             self.simulator.patch_account(self.name, account)
         self.put()
 
-    def put(self, password: str | None = None) -> None:
+    def put(self, password: str | None = None, identifier_type: str = "RIID") -> None:
         """Write the connector's secret and parameter."""
         self.stack.add_connector(
             self.name,
@@ -69,6 +69,7 @@ class ConnectorUnderTest:
                 username=self.name,
                 password=password or self.password,
                 profile_list=self.profile_list,
+                identifier_type=identifier_type,
                 optional=self.optional,
             ),
         )

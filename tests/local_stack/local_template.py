@@ -122,7 +122,7 @@ def _adjust(resource: dict[str, Any], hook_url: str) -> None:
             # The emulator is reached without TLS, on loopback, and enforces policies when told to.
             document = resource["Properties"]["PolicyDocument"]
             document["Statement"] = [
-                statement for statement in document["Statement"] if statement["Sid"] != "TransportIsEncrypted"
+                statement for statement in document["Statement"] if statement.get("Sid") != "TransportIsEncrypted"
             ]
         case "AWS::CloudWatch::Alarm":
             resource["Properties"] = locally_evaluated(resource["Properties"])

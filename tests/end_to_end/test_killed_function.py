@@ -1,0 +1,53 @@
+"""What becomes of messages whose function is killed while it sends them?"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests.end_to_end.connector_under_test import ConnectorUnderTest, message_ids
+from tests.end_to_end.observing import SEGMENT_EVENTS, THROTTLED, attributes, eventually, rejected, settle
+from tests.local_stack.stack import LocalStack
+
+
+@pytest.fixture
+def impatient_stack(stack: LocalStack) -> Iterator[LocalStack]:
+    """Give the stack with a function that ends soon, and queues that hand out a dead function's messages soon."""
+    queues = [stack.outputs[queue] for queue in (SEGMENT_EVENTS, THROTTLED)]
+    deployed = stack.endpoint.lambda_.get_function_configuration(FunctionName=stack.function_name)["Timeout"]
+
+    def hurry(timeout: int, visibility: int) -> None:
+        stack.endpoint.lambda_.update_function_configuration(FunctionName=stack.function_name, Timeout=timeout)
+        for url in queues:
+            stack.endpoint.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(visibility)})
+
+    stack.set_function_environment({"UNKNOWN_OUTCOME": "Reject"})
+    hurry(15, 3)
+    yield stack
+    hurry(deployed, 1020)
+    stack.set_function_environment({})
+
+
+def test_with_reject_a_killed_function_loses_nothing_and_doubles_nothing(impatient_stack: LocalStack) -> None:
+    # Given an account that takes its time after accepting a request
+    stack = impatient_stack
+    connector = ConnectorUnderTest(stack, {"replies": {"latencyMs": 1500}})
+    bodies = connector.bodies(1000)
+    connector.publish(bodies)
+
+    # When the function is killed while it waits for the first answers
+    assert eventually(lambda: connector.simulator.inbox_count(connector.name) > 0)
+    assert stack.kill_running_workers() >= 1
+    killed_at = time.monotonic()
+    connector.simulator.patch_account(connector.name, {"replies": {"latencyMs": 0}})
+    settle(stack, 90)
+
+    # Then each message was accepted once, or waits for a person because nobody knows, and none is missing
+    accepted = connector.accepted()
+    kept = rejected(stack, connector.name)
+    unknown = set(message_ids([message["Body"] for message in kept]))
+    assert max(accepted.values()) == 1
+    assert accepted.keys() | unknown == set(message_ids(bodies))
+    assert Counter(attributes(message)["errorCode"] for message in kept).keys() == {"OUTCOME_UNKNOWN"}
+    assert 200 <= len(unknown) <= 800, f"{len(unknown)} after {time.monotonic() - killed_at:.0f} s"

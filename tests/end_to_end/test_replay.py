@@ -1,0 +1,160 @@
+"""Does a replay move exactly what was mended, on the deployed stack, and let everything else be?"""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tests.end_to_end.connector_under_test import ConnectorUnderTest, message_ids
+from tests.end_to_end.observing import REJECTED, attributes, eventually, settle, waiting
+from tests.local_stack import replay as replay_command
+from tests.local_stack.stack import STACK_NAME, LocalStack
+from tests.local_stack.stack_in_use import StackInUse
+
+EACH = 200
+
+
+class Mistakes:
+    """Five things that are wrong, so that messages end on RejectedDLQ; one of them can be mended."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self.connector = ConnectorUnderTest(stack, {"recipients": {"unknown": {"prefixes": ["9"]}}})
+        self.forgotten = ConnectorUnderTest(stack)
+        stack.endpoint.client("ssm").delete_parameter(
+            Name=f"{stack.outputs['ConnectorParameterPrefix']}{self.forgotten.name}"
+        )
+
+    def bodies(self, each: int) -> dict[str, list[str]]:
+        """Make messages, by the error code that they must get."""
+        bodies = self.connector.bodies
+        unknown = [f"9{number:08}" for number in range(each)]
+        return {
+            "INVALID_MESSAGE": bodies(each, callType="JOIN"),
+            "NO_IDENTIFIER": bodies(each, identifiers={}),
+            "CUSTOM_EVENT_NOT_FOUND": bodies(each, eventName="NO_SUCH_EVENT"),
+            "NO_RECIPIENT_FOUND": [body for riid in unknown for body in bodies(1, identifiers={"27": riid})],
+            "UNKNOWN_CONNECTOR": self.forgotten.bodies(each),
+        }
+
+    def mend(self) -> None:
+        """Put the connector that was forgotten."""
+        self.forgotten.put()
+
+
+@pytest.fixture
+def mistakes(stack: LocalStack) -> Mistakes:
+    return Mistakes(stack)
+
+
+@pytest.fixture
+def in_use(stack: LocalStack) -> StackInUse:
+    return StackInUse(STACK_NAME, stack.outputs, stack.endpoint.client)
+
+
+def replay(in_use: StackInUse, **event: Any) -> dict[str, Any]:
+    """Replay as the command line does."""
+    return replay_command.replay(in_use, {"source": "rejected", "messagesPerSecond": 1000, **event}, quiet())
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+Seen = Mapping[str, tuple[str, Any]]
+
+
+def rejected_messages(stack: LocalStack) -> Seen:
+    """Look at every message of RejectedDLQ, by its SQS id, and put it back."""
+    sqs, url = stack.endpoint.sqs, stack.outputs[REJECTED]
+    seen, handles = {}, []
+    while messages := sqs.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=60
+    ).get("Messages"):
+        for message in messages:
+            seen[message["MessageId"]] = (message["Body"], attributes(message))
+            handles.append(message["ReceiptHandle"])
+    for handle in handles:
+        sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
+    return seen
+
+
+def without(seen: Seen, code: str) -> Seen:
+    return {message_id: each for message_id, each in seen.items() if each[1]["errorCode"] != code}
+
+
+def test_of_a_thousand_rejected_messages_exactly_those_of_one_code_move(
+    stack: LocalStack, mistakes: Mistakes, in_use: StackInUse
+) -> None:
+    # Given 1,000 rejected messages of five codes, and one of the causes mended
+    bodies = mistakes.bodies(EACH)
+    mistakes.connector.publish([body for of_code in bodies.values() for body in of_code])
+    assert eventually(lambda: waiting(stack, REJECTED) == 5 * EACH, 40)
+    settle(stack)
+    before = rejected_messages(stack)
+    assert Counter(each["errorCode"] for _, each in before.values()) == dict.fromkeys(bodies, EACH)
+    mistakes.mend()
+    # When it is tried what a replay of that code would do
+    predicted = replay(in_use, errorCode="UNKNOWN_CONNECTOR")
+    # Then all thousand are as they were
+    assert (predicted["wouldMove"], predicted["examined"], predicted["complete"]) == (EACH, 5 * EACH, True)
+    assert rejected_messages(stack) == before
+    # And when it is done
+    report = replay(in_use, errorCode="UNKNOWN_CONNECTOR", dryRun=False)
+    settle(stack)
+    # Then as many move as were predicted, and each of them reaches Responsys, once
+    assert (report["moved"], report["byErrorCode"]) == (predicted["wouldMove"], predicted["byErrorCode"])
+    assert mistakes.forgotten.accepted() == dict.fromkeys(message_ids(bodies["UNKNOWN_CONNECTOR"]), 1)
+    # And the other 800 are untouched, bodies and attributes
+    assert rejected_messages(stack) == without(before, "UNKNOWN_CONNECTOR")
+    assert mistakes.connector.accepted() == {}
+
+
+def test_two_replays_at_once_move_each_message_once_and_what_fails_again_does_not_go_round(
+    stack: LocalStack, mistakes: Mistakes, in_use: StackInUse
+) -> None:
+    # Given rejected messages whose cause is not mended
+    mistakes.connector.publish(mistakes.bodies(EACH)["CUSTOM_EVENT_NOT_FOUND"])
+    assert eventually(lambda: waiting(stack, REJECTED) == EACH)
+    before = rejected_messages(stack)
+    # When two persons replay them at the same time
+    now = datetime.now(UTC).isoformat()
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(replay, in_use, dryRun=False, messagesPerSecond=100, arrivedBefore=now) for _ in range(2)]
+    settle(stack)
+    # Then each message moved once
+    assert sum(run.result()["moved"] for run in runs) == EACH
+    # And waits again as a new SQS message, under its first id
+    after = rejected_messages(stack)
+    assert not set(before) & set(after)
+    first_ids = [sorted(each["originalMessageId"] for _, each in seen.values()) for seen in (before, after)]
+    assert first_ids[0] == first_ids[1]
+    # And its life began anew
+    assert {each["attempts"] for _, each in after.values()} == {"1"}
+
+
+def test_a_person_is_told_what_a_replay_came_to(stack: LocalStack, mistakes: Mistakes, in_use: StackInUse) -> None:
+    # Given three rejected messages of two codes
+    bodies = mistakes.bodies(2)
+    mistakes.connector.publish([*bodies["NO_IDENTIFIER"], bodies["INVALID_MESSAGE"][0]])
+    assert eventually(lambda: waiting(stack, REJECTED) == 3)
+    # When a replay of one is tried, with the variables of the command line
+    event = replay_command.replay_event({"ERROR_CODE": "NO_IDENTIFIER,OTHER", "LIMIT": "10"})
+    assert event == {"source": "rejected", "dryRun": True, "errorCode": ["NO_IDENTIFIER", "OTHER"], "limit": 10}
+    console = quiet()
+    replay_command.show(replay(in_use, **event), console)
+    # Then both codes are told, and how to move them
+    assert isinstance(console.file, io.StringIO)
+    printed = console.file.getvalue()
+    cells = [line.split("│") for line in printed.splitlines() if "│" in line]
+    rows = {cell[1].strip(): (cell[2].strip(), cell[3].strip()) for cell in cells}
+    assert rows == {"INVALID_MESSAGE": ("0", "1"), "NO_IDENTIFIER": ("2", "0"), "all": ("2", "1")}
+    assert "APPLY=1" in printed
+    # And no body, id or identifier is in the function's answer
+    told = json.dumps(replay(in_use))
+    assert all(text not in told for text in ("profile-", "message-", mistakes.connector.name))
