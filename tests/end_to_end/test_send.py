@@ -71,13 +71,16 @@ def test_a_rejected_membership_is_told_with_its_code_and_what_to_do(
 def test_a_throttled_membership_is_followed_until_it_is_delivered(
     connector: ConnectorUnderTest, sender: Sender
 ) -> None:
-    # Given a Responsys that refuses a login, and so holds the connector's messages for a while
-    connector.put(password="wrong")
-    # When a membership is sent, and the password put right when the time is over
-    status = sender.send(variables(connector), seconds=4)
-    assert (status, "throttled, INVALID_CREDENTIALS" in sender.printed) == (1, True)
+    # Given a Responsys without capacity for a few seconds
+    connector.simulator.start_capacity_outage(connector.name, seconds=240)
+    # When a membership is sent and followed for too short a time
+    assert sender.send(variables(connector, MESSAGE_ID="m-1"), seconds=4) == 1
+    # Then it is told where it is, and that it goes on
+    assert "throttled, INTERNAL_CAPACITY_LIMIT_EXCEEDED" in sender.printed
     assert "Not at its end after 4 s" in sender.printed
-    connector.put()
+    # And when another is followed long enough / Then its end is delivered
+    assert sender.send(variables(connector, MESSAGE_ID="m-2")) == 0
+    assert len(connector.inbox()) == 2
 
 
 def test_a_file_is_sent_as_it_is(connector: ConnectorUnderTest, sender: Sender, tmp_path: Path) -> None:

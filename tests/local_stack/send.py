@@ -178,7 +178,7 @@ def _settled(outcome: str, code: str) -> Sighting:
     match outcome:
         case "throttled":
             return Sighting(
-                f"throttled, {code}: waits on ThrottledDLQ and comes back by itself.{_advice(code, 'throttled-backlog')}"
+                f"throttled, {code}: waits on ThrottledDLQ, comes back by itself.{_advice(code, 'throttled-backlog')}"
             )
         case "retried":
             return Sighting(
