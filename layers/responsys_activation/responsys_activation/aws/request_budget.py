@@ -34,6 +34,7 @@ _SHORTEST_PROBE = 2.0  # seconds, unscaled: a real request takes real time
 _AGE_SHARE = 0.1
 _POLL_SECONDS = 0.5
 _LATENESS = 2.0  # seconds that a request may be late for its slot; within the spare share even when all are late
+_SHORTEST_LATENESS = 0.5  # seconds, unscaled: to claim takes real time
 _FAULT_MEMORY = 30.0  # seconds to go on alone before the table is tried again
 
 
@@ -223,7 +224,8 @@ class RequestBudget:
         return self._slot(at, shared=False)
 
     def _slot(self, at: float, *, shared: bool = True) -> Slot:
-        return Slot(at, until=at + _LATENESS / self._time_scale, shared=shared)
+        lateness = max(_SHORTEST_LATENESS, _LATENESS / self._time_scale)
+        return Slot(at, until=at + lateness, shared=shared)
 
     def _exhausted(self, seconds: float) -> ThrottledError:
         return ThrottledError(ErrorCode.BUDGET_EXHAUSTED, clock=max(0.0, seconds) * self._time_scale)

@@ -1,0 +1,404 @@
+"""Is a connector's limit kept over all environments, used up under a backlog, and heeded while Responsys throttles?"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from botocore.exceptions import ConnectTimeoutError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from responsys_activation.aws.request_budget import RequestBudget, Slot
+from responsys_activation.outcome import ErrorCode
+from responsys_activation.responsys.errors import ThrottledError
+from tests.fakes.clock import NOW, Clock
+from tests.fakes.dynamodb import InMemoryDynamoDb
+
+FAR = 10_000.0  # later than any slot of these tests
+
+
+def budget(
+    table: InMemoryDynamoDb,
+    clock: Clock,
+    *,
+    environments: int = 2,
+    time_scale: float = 1.0,
+    skew: float = 0.0,
+    name: str = "default",
+) -> RequestBudget:
+    return RequestBudget(
+        "delivery",
+        name,
+        cast("Any", table),
+        environments=environments,
+        time_scale=time_scale,
+        clock=lambda: clock() + skew,
+        sleep=clock.sleep,
+    )
+
+
+def throttled(call: Callable[[], Slot]) -> ThrottledError:
+    with pytest.raises(ThrottledError) as caught:
+        call()
+    return caught.value
+
+
+def most_in_a_minute(times: list[float]) -> int:
+    ordered = sorted(times)
+    return max((place + 1 - bisect_left(ordered, at - 60 + 1e-6) for place, at in enumerate(ordered)), default=0)
+
+
+# ---- the limit ------------------------------------------------------------------------------------------------
+
+
+@given(
+    rate=st.sampled_from([1, 2, 7, 10, 20, 60, 200, 600]),
+    arrivals=st.lists(
+        st.tuples(st.integers(0, 3), st.floats(0, 40) | st.just(0.0), st.floats(0, 2)), min_size=1, max_size=120
+    ),
+)
+def test_no_minute_has_more_requests_than_the_limit(rate: int, arrivals: list[tuple[int, float, float]]) -> None:
+    # Given four environments
+    table, clock = InMemoryDynamoDb(), Clock()
+    budgets = [budget(table, clock) for _ in range(4)]
+
+    # When requests come in any pattern, and each goes up to two seconds late
+    went = []
+    for environment, pause, late in arrivals:
+        clock.sleep(pause)
+        slot = budgets[environment].reserve(rate, clock() + FAR)
+        assert clock() <= slot.at < slot.until
+        went.append(min(slot.at + late, slot.until))
+
+    # Then no minute has more than allowed
+    assert most_in_a_minute(went) <= rate
+
+
+@pytest.mark.parametrize("rate", [6, 60, 200, 600])
+def test_a_backlog_uses_at_least_nine_tenths_of_the_limit(rate: int) -> None:
+    # Given a backlog in four environments
+    table, clock = InMemoryDynamoDb(), Clock()
+    budgets = [budget(table, clock) for _ in range(4)]
+
+    # When they send for ten minutes
+    went: list[float] = []
+    while not went or went[-1] < NOW + 600:
+        slot = budgets[len(went) % 4].reserve(rate, clock() + FAR)
+        clock.now = slot.at
+        went.append(slot.at)
+
+    # Then hardly anything of the limit is left over
+    assert 0.9 * rate * 10 <= len(went) - 1 <= rate * 10
+
+
+def test_the_busy_connectors_slot_costs_one_call() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    of_connector = budget(table, clock)
+    of_connector.reserve(60, clock() + FAR)
+    table.calls.clear()
+
+    for _ in range(5):
+        of_connector.reserve(60, clock() + FAR)
+
+    assert table.calls == Counter({"UpdateItem": 5})
+
+
+def test_idle_time_saves_nothing_up() -> None:
+    # Given an environment that has been idle for an hour
+    table, clock = InMemoryDynamoDb(), Clock()
+    of_connector = budget(table, clock)
+    of_connector.reserve(60, clock() + FAR)
+    clock.sleep(3600)
+
+    # When it has many requests at once
+    slots = [of_connector.reserve(60, clock() + FAR).at for _ in range(3)]
+
+    # Then the first goes at once and the others at the pace of always
+    assert slots[0] == clock()
+    assert slots[2] - slots[1] == pytest.approx(slots[1] - slots[0]) == pytest.approx(60 / (60 * 0.95), abs=0.002)
+
+
+def test_two_connectors_have_two_budgets() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    budget(table, clock).reserve(1, clock() + FAR)
+
+    assert budget(table, clock, name="second").reserve(1, clock() + FAR).at == clock()
+
+
+@pytest.mark.parametrize("time_scale", [1.0, 10.0])
+def test_without_a_slot_in_time_the_request_is_deferred_until_there_is_one(time_scale: float) -> None:
+    # Given a connector whose next slot is 63 s away
+    table, clock = InMemoryDynamoDb(), Clock()
+    of_connector = budget(table, clock, time_scale=time_scale)
+    of_connector.reserve(1, clock() + FAR)
+
+    # When a request has less time than that
+    error = throttled(lambda: of_connector.reserve(1, clock() + 5))
+
+    # Then it is told the budget's clock, unscaled
+    assert error.code == ErrorCode.BUDGET_EXHAUSTED
+    assert error.clock == pytest.approx(60 / 0.95, abs=0.02)
+
+
+def test_a_request_that_is_already_too_late_takes_no_slot() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+
+    assert throttled(lambda: budget(table, clock).reserve(60, clock() - 1)).code == ErrorCode.BUDGET_EXHAUSTED
+    assert table.items == {}
+
+
+# ---- clocks that differ ---------------------------------------------------------------------------------------
+
+
+@given(
+    rate=st.sampled_from([10, 60, 200]),
+    skews=st.lists(st.sampled_from([-300.0, -7.0, 0.0, 7.0, 300.0]), min_size=2, max_size=3),
+    pauses=st.lists(st.sampled_from([0, 0, 0, 0, 90, 400]), min_size=10, max_size=30),
+)
+def test_environments_whose_clocks_differ_by_minutes_send_hardly_more_and_do_not_stall(
+    rate: int, skews: list[float], pauses: list[int]
+) -> None:
+    # Given environments whose clocks are wrong, each with four requests in flight and now and then nothing to do
+    table, clock = InMemoryDynamoDb(), Clock()
+    budgets = [budget(table, clock, skew=skew) for skew in skews]
+    went: list[float] = []
+    waits: list[float] = []
+    ahead = iter(pauses * 1000)
+    asking = [(NOW, number) for number in range(len(budgets)) for _ in range(4)]
+    while asking[0][0] < NOW + 900:
+        clock.now, number = heapq.heappop(asking)
+        try:
+            slot = budgets[number].reserve(rate, clock() + skews[number] + 110)
+        except ThrottledError as exc:  # comes back from ThrottledDLQ
+            waits.append(exc.clock)
+            heapq.heappush(asking, (clock.now + max(1.0, exc.clock), number))
+            continue
+        went.append(max(slot.at - skews[number], clock.now))
+        heapq.heappush(asking, (went[-1] + next(ahead), number))
+
+    # Then a minute has few requests more than allowed, and nobody waits longer than the clocks differ
+    allowed = rate + 4 * len(skews)
+    assert most_in_a_minute(went) <= allowed
+    assert max(waits, default=0.0) <= 600 + 110
+
+
+# ---- throttled by Responsys -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("time_scale", [1.0, 10.0])
+def test_a_throttle_holds_up_every_environment_until_its_clock_has_run_out(time_scale: float) -> None:
+    # Given two environments of a connector
+    table, clock = InMemoryDynamoDb(), Clock()
+    first, second = (budget(table, clock, time_scale=time_scale) for _ in range(2))
+    first.reserve(60, clock() + FAR)
+
+    # When Responsys throttles the first
+    first.pause("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 600.0)
+    clock.sleep(200 / time_scale)
+
+    # Then the second learns what and how long; a little longer, so that who waits longest comes back first
+    error = throttled(lambda: second.reserve(60, clock() + FAR))
+    assert error.code == "INTERNAL_CAPACITY_LIMIT_EXCEEDED"
+    assert error.clock == pytest.approx(400 + 20, abs=0.2)
+    assert budget(table, clock, name="second").reserve(60, clock() + FAR).probe is None
+
+
+def test_after_a_throttle_one_request_probes_and_the_others_wait_for_what_it_learns() -> None:
+    # Given a throttle whose clock has run out
+    table, clock = InMemoryDynamoDb(), Clock()
+    first, second = (budget(table, clock) for _ in range(2))
+    first.pause("API_LIMIT_EXCEEDED", 60.0)
+    clock.sleep(60)
+
+    # When the first environment comes
+    probe = first.reserve(60, clock() + FAR)
+
+    # Then it probes, and the second waits until the probe has passed
+    assert probe.probe
+    assert probe.at == clock()
+    began = clock()
+    clock.sleep = sleeping_until(clock, began + 5, lambda: first.lift(cast("float", probe.probe)))  # type: ignore[assignment,method-assign]
+    other = budget(table, clock).reserve(60, clock() + FAR)
+    assert other.probe is None
+    assert began + 5 <= other.at <= began + 6
+    assert second.reserve(60, clock() + FAR).probe is None
+
+
+def sleeping_until(clock: Clock, at: float, then: Callable[[], None]) -> Callable[[float], None]:
+    pending = [then]
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+        if clock.now >= at and pending:
+            pending.pop()()
+
+    return sleep
+
+
+def test_a_probe_that_is_throttled_too_starts_the_clock_anew() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    first, second = (budget(table, clock) for _ in range(2))
+    first.pause("API_LIMIT_EXCEEDED", 60.0)
+    clock.sleep(60)
+    assert first.reserve(60, clock() + FAR).probe
+
+    first.pause("API_LIMIT_EXCEEDED", 60.0)
+
+    assert throttled(lambda: second.reserve(60, clock() + FAR)).clock == pytest.approx(60, abs=0.01)
+
+
+def test_a_killed_probe_holds_the_others_up_for_a_minute() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    first, second = (budget(table, clock) for _ in range(2))
+    first.pause("API_LIMIT_EXCEEDED", 60.0)
+    clock.sleep(60)
+    assert first.reserve(60, clock() + FAR).probe
+    began = clock()
+
+    successor = second.reserve(60, clock() + FAR)
+
+    assert successor.probe
+    assert began + 60 <= successor.at <= began + 61
+
+
+def test_who_has_no_time_to_wait_for_a_probe_is_told_the_throttle() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    first, second = (budget(table, clock) for _ in range(2))
+    first.pause("API_LIMIT_EXCEEDED", 60.0)
+    clock.sleep(60)
+    first.reserve(60, clock() + FAR)
+
+    error = throttled(lambda: second.reserve(60, clock() + 10))
+
+    assert error.code == "API_LIMIT_EXCEEDED"
+    assert error.clock >= 50
+
+
+def test_a_probe_handed_back_is_the_next_requests() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    first, second = (budget(table, clock) for _ in range(2))
+    first.pause("API_LIMIT_EXCEEDED", 60.0)
+    clock.sleep(60)
+    probe = first.reserve(60, clock() + FAR).probe
+    assert probe
+
+    first.hand_back(probe)
+
+    successor = second.reserve(60, clock() + FAR)
+    assert successor.probe
+    assert successor.at == clock()
+
+
+def test_what_a_probe_learns_too_late_changes_nothing() -> None:
+    # Given a probe that took longer than a minute, so that another follows it
+    table, clock = InMemoryDynamoDb(), Clock()
+    first, second = (budget(table, clock) for _ in range(2))
+    first.pause("API_LIMIT_EXCEEDED", 60.0)
+    clock.sleep(60)
+    old = first.reserve(60, clock() + FAR).probe
+    second.reserve(60, clock() + FAR)
+    before = dict(table.items)
+    assert old
+
+    # When the first ends after all
+    first.lift(old)
+    first.hand_back(old)
+
+    # Then the second is still the probe
+    assert table.items == before
+
+
+def test_a_shorter_throttle_does_not_shorten_a_longer_one() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    first, second = (budget(table, clock) for _ in range(2))
+    first.pause("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 600.0)
+
+    second.pause("API_LIMIT_EXCEEDED", 60.0)
+
+    assert throttled(lambda: second.reserve(60, clock() + FAR)).clock >= 600
+
+
+def test_a_throttle_that_cannot_be_told_stops_nothing() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    table.fail("UpdateItem", times=2)
+    of_connector = budget(table, clock)
+
+    of_connector.pause("API_LIMIT_EXCEEDED", 60.0)
+    of_connector.lift(1.0)
+
+
+# ---- without the table ----------------------------------------------------------------------------------------
+
+
+def test_without_the_table_an_environment_goes_on_at_its_own_share() -> None:
+    # Given a table out of reach
+    table, clock = InMemoryDynamoDb(), Clock()
+    table.fail("UpdateItem", times=1, error=ConnectTimeoutError(endpoint_url="x"))
+    of_connector = budget(table, clock, environments=4)
+
+    # When requests go for half a minute
+    slots = [of_connector.reserve(200, clock() + FAR) for _ in range(10)]
+
+    # Then a quarter of the limit is used, without a further call, and each slot tells that it was not shared
+    assert not any(slot.shared for slot in slots)
+    assert slots[1].at - slots[0].at == pytest.approx(60 / (200 / 4 * 0.95))
+    assert table.calls["UpdateItem"] == 1
+
+
+@pytest.mark.parametrize("time_scale", [1.0, 10.0])
+def test_the_table_is_tried_again_after_half_a_minute(time_scale: float) -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    table.fail("UpdateItem", times=1)
+    of_connector = budget(table, clock, time_scale=time_scale)
+    assert not of_connector.reserve(600, clock() + FAR).shared
+
+    clock.sleep(29 / time_scale)
+    assert not of_connector.reserve(600, clock() + FAR).shared
+    clock.sleep(2 / time_scale)
+    assert of_connector.reserve(600, clock() + FAR).shared
+
+
+def test_own_pace_knows_what_is_too_late() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    table.fail("UpdateItem", times=1)
+    of_connector = budget(table, clock, environments=2)
+
+    error = throttled(lambda: of_connector.reserve(1, clock() + 60))
+
+    assert error.code == ErrorCode.BUDGET_EXHAUSTED
+    assert error.clock > 60
+
+
+@given(
+    rate=st.sampled_from([4, 10, 60, 200, 600]),
+    environments=st.integers(1, 12),
+    before=st.floats(0, 90),
+    offsets=st.lists(st.floats(0, 20), min_size=12, max_size=12),
+)
+def test_environments_that_all_lose_the_table_keep_the_limit_together(
+    rate: int, environments: int, before: float, offsets: list[float]
+) -> None:
+    # Given environments with a backlog, fewer than the limit has requests
+    environments = min(environments, rate)
+    table, clock = InMemoryDynamoDb(), Clock()
+    budgets = [budget(table, clock, environments=environments) for _ in range(environments)]
+    went: list[float] = []
+    while clock() < NOW + before:
+        clock.now = budgets[len(went) % environments].reserve(rate, clock() + FAR).at
+        went.append(clock())
+
+    # When the table goes, and each finds out in its own time
+    table.fail("UpdateItem", times=environments)
+    lost = clock()
+    for each, offset in zip(budgets, offsets, strict=False):
+        clock.now = lost + offset
+        own = [each.reserve(rate, clock() + FAR).at for _ in range(min(rate, 40))]
+        went.extend(at for at in own if at < lost + offset + 30)
+
+    # Then no minute has more than the limit
+    assert most_in_a_minute(went) <= rate
