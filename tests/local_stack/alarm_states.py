@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 EVALUATED_LOCALLY = "EvaluatedByTheLocalStack"
 
+# Seconds; queue metrics come every two, and a period without one would look like an empty queue.
+_SHORTEST_PERIOD = 5
 _STATISTICS = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanThreshold": operator.gt,
@@ -89,10 +91,19 @@ def _json_text(node: Any) -> dict[str, Any]:
 
 
 class AlarmStates:
-    """The alarms of the emulated account."""
+    """The alarms of the emulated account.
 
-    def __init__(self, endpoint: AwsEndpoint) -> None:
+    Parameters
+    ----------
+    endpoint
+        The emulated AWS.
+    time_scale
+        Divides the alarms' periods, as it divides the waits that they are made for.
+    """
+
+    def __init__(self, endpoint: AwsEndpoint, time_scale: float = 1.0) -> None:
         self._endpoint = endpoint
+        self._time_scale = time_scale
 
     def update(self) -> None:
         """Evaluate every alarm now, and set the state of those whose state changed."""
@@ -124,11 +135,12 @@ class AlarmStates:
 
     def _points(self, metrics: list[dict[str, Any]], periods: int) -> list[float | None]:
         """Return the alarm's value in each of the latest periods, the present one included."""
-        seconds = next(int(metric["MetricStat"]["Period"]) for metric in metrics if "MetricStat" in metric)
+        period = next(int(metric["MetricStat"]["Period"]) for metric in metrics if "MetricStat" in metric)
+        seconds = min(period, max(_SHORTEST_PERIOD, round(period / self._time_scale)))
         latest = int(time.time()) // seconds * seconds
         starts = [latest - seconds * back for back in reversed(range(periods))]
         series = {
-            metric["Id"]: self._series(metric["MetricStat"], starts[0], latest + seconds)
+            metric["Id"]: self._series(metric["MetricStat"], starts[0], latest + seconds, seconds)
             for metric in metrics
             if "MetricStat" in metric
         }
@@ -143,7 +155,7 @@ class AlarmStates:
             points.append(value_at(expressions.get(returned["Id"], returned["Id"]), values))
         return points
 
-    def _series(self, statistic: Mapping[str, Any], start: int, end: int) -> dict[int, float]:
+    def _series(self, statistic: Mapping[str, Any], start: int, end: int, seconds: int) -> dict[int, float]:
         metric = statistic["Metric"]
         points = self._endpoint.cloudwatch.get_metric_statistics(
             Namespace=metric["Namespace"],
@@ -151,7 +163,7 @@ class AlarmStates:
             Dimensions=metric.get("Dimensions") or [],
             StartTime=datetime.fromtimestamp(start, UTC),
             EndTime=datetime.fromtimestamp(end, UTC),
-            Period=int(statistic["Period"]),
+            Period=seconds,
             Statistics=[statistic["Stat"]],
         )["Datapoints"]
         return {int(point["Timestamp"].timestamp()): point[statistic["Stat"]] for point in points}  # type: ignore[literal-required]

@@ -38,6 +38,8 @@ class LocalAws:
         Port of the emulated AWS; a free one when absent.
     function_environment
         Variables for every function beside its own, such as TIME_SCALE.
+    time_scale
+        Divides the periods of alarms.
     enforces_iam
         Whether policies count; functions must then be given credentials of their roles.
     say
@@ -64,6 +66,7 @@ class LocalAws:
         stack_name: str = "local",
         port: int | None = None,
         function_environment: Mapping[str, str] | None = None,
+        time_scale: float = 1.0,
         enforces_iam: bool = False,
         say: Callable[[str], None] = print,
     ) -> None:
@@ -72,6 +75,7 @@ class LocalAws:
         self._stack_name = stack_name
         self._port = port
         self._function_environment = function_environment or {}
+        self._time_scale = time_scale
         self._enforces_iam = enforces_iam
         self._say = say
         self._resources = contextlib.ExitStack()
@@ -116,7 +120,7 @@ class LocalAws:
             resources.callback(source.stop)
             self._event_sources.append(source)
         metrics = QueueMetrics(self.endpoint, {source.mapping.queue_arn: source for source in self._event_sources})
-        alarms = AlarmStates(self.endpoint)
+        alarms = AlarmStates(self.endpoint, self._time_scale)
         resources.enter_context(repeating("queue-metrics", _SECONDS_BETWEEN_METRICS, metrics.publish))
         resources.enter_context(repeating("alarm-states", _SECONDS_BETWEEN_METRICS, alarms.update))
 

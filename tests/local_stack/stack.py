@@ -56,7 +56,7 @@ class LocalStack:
         Deployment parameters that differ from the defaults. Without `ResponsysAuthEndpoint` a simulator is
         started, and the parameters of its first account are the defaults.
     time_scale
-        Divides every wait of ours, and speeds our simulator's clock up as much.
+        Divides every wait of ours and the periods of alarms, and speeds our simulator's clock up as much.
     aws_port
         Port of the emulated AWS; a free one when absent.
     simulator
@@ -126,6 +126,7 @@ class LocalStack:
                     stack_name=STACK_NAME,
                     port=self._aws_port,
                     function_environment={"TIME_SCALE": str(self._time_scale)},
+                    time_scale=self._time_scale,
                     enforces_iam=self._enforces_iam,
                     say=self._say,
                 )

@@ -1,0 +1,45 @@
+"""Has the deployed dashboard something to show once messages have passed?"""
+
+import json
+import re
+from typing import Any
+
+from tests.end_to_end.connector_under_test import ConnectorUnderTest
+from tests.end_to_end.observing import eventually, settle
+from tests.local_stack.published_metrics import NAMESPACE, PublishedMetrics
+from tests.local_stack.stack import LocalStack
+
+_SEARCH = re.compile(r"SEARCH\('\{(\w+),([\w,]+)\} MetricName=\"(\w+)\"")
+
+
+def deployed_rows(stack: LocalStack) -> list[list[Any]]:
+    """The metrics and expressions of all widgets."""
+    body = stack.endpoint.cloudwatch.get_dashboard(DashboardName=stack.outputs["DashboardName"])["DashboardBody"]
+    return [row for widget in json.loads(body)["widgets"] for row in widget["properties"].get("metrics", [])]
+
+
+def test_every_metric_of_ours_on_the_dashboard_is_there_after_a_batch(
+    stack: LocalStack, connector: ConnectorUnderTest
+) -> None:
+    # Given messages that were delivered, and one that was rejected
+    connector.publish([*connector.bodies(3), json.dumps(connector.message(identifiers={}))])
+    settle(stack)
+    metrics = PublishedMetrics(stack.endpoint.cloudwatch)
+    assert eventually(lambda: connector.metric("EventsDelivered", eventName="SEGMENT_CHANGED") == 3)
+
+    # When the dashboard is opened
+    shown = searched = 0
+    for row in deployed_rows(stack):
+        if row[0] == NAMESPACE:
+            # Then each metric that it names has data
+            assert frozenset({(row[2], row[3])}) in metrics.dimension_sets(row[1]), row
+            shown += 1
+        elif isinstance(row[0], dict) and (search := _SEARCH.match(row[0]["expression"])):
+            # And each search finds this connector's
+            namespace, names, metric = search.groups()
+            found = [dict(dimensions) for dimensions in metrics.dimension_sets(metric)]
+            assert namespace == NAMESPACE
+            assert any(set(each) == set(names.split(",")) and each["connector"] == connector.name for each in found)
+            searched += 1
+    assert shown >= 6
+    assert searched >= 10
