@@ -177,17 +177,11 @@ def _look(stack: StackInUse, sending: Sending) -> Sighting:
 def _settled(outcome: str, code: str) -> Sighting:
     match outcome:
         case "throttled":
-            return Sighting(
-                f"throttled, {code}: waits on ThrottledDLQ, comes back by itself.{_advice(code, 'throttled-backlog')}"
-            )
+            return Sighting(f"throttled, {code}: waits on ThrottledDLQ, comes back by itself.{_advice(code)}")
         case "retried":
-            return Sighting(
-                f"retried, {code}: stays on its queue and comes back by itself.{_advice(code, 'oldest-message')}"
-            )
+            return Sighting(f"retried, {code}: stays on its queue and comes back by itself.{_advice(code)}")
         case "rejected":
-            return Sighting(
-                f"rejected, {code}: waits on RejectedDLQ.{_advice(code, 'rejected-messages')}", delivered=False
-            )
+            return Sighting(f"rejected, {code}: waits on RejectedDLQ.{_advice(code)}", delivered=False)
         case _:
             return Sighting("duplicate: it had been delivered before, and is not sent again.", delivered=False)
 
@@ -219,11 +213,11 @@ def _json_lines(events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             continue  # the runtime's own
 
 
-def _advice(code: str, section: str) -> str:
+def _advice(code: str) -> str:
     """Say what the reference says of a code, else where the runbook does."""
     reference = (REPOSITORY / "docs" / "reference.md").read_text()
     row = re.search(rf"^\| `{re.escape(code)}` \|[^|]*\| ([^|]*) \|$", reference, re.MULTILINE)
-    return f"\n          What to do: {row[1] if row else 'see docs/runbook.md#' + section}."
+    return f"\n          What to do: {row[1] if row else 'see docs/runbook.md#error-codes'}."
 
 
 def _ledger(stack: StackInUse) -> Ledger:
