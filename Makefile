@@ -95,8 +95,9 @@ template: setup  ## Tests of the template, and sam validate --lint
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --template template.yaml
 	$(PYTHON) -m pytest tests/template
 
+# They mostly wait, for delays and batching windows: two at a time, each with a stack of its own.
 end_to_end: setup  ## Tests of the deployed stack
-	$(PYTHON) -m pytest tests/end_to_end
+	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/end_to_end
 
 # ---- what takes longer -------------------------------------------------------------------------------------
 
