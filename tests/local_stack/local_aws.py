@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import requests
 
+from tests.local_stack import event_source
 from tests.local_stack.alarm_states import AlarmStates
 from tests.local_stack.aws_endpoint import AwsEndpoint
 from tests.local_stack.deploy import deploy
@@ -40,6 +41,8 @@ class LocalAws:
         Variables for every function beside its own, such as TIME_SCALE.
     time_scale
         Divides the periods of alarms.
+    visibility_seconds
+        How long a received message stays hidden, in place of what the template says of the polled queues.
     enforces_iam
         Whether policies count; functions must then be given credentials of their roles.
     say
@@ -68,6 +71,7 @@ class LocalAws:
         function_environment: Mapping[str, str] | None = None,
         time_scale: float = 1.0,
         enforces_iam: bool = False,
+        visibility_seconds: int | None = None,
         say: Callable[[str], None] = print,
     ) -> None:
         self._template_path = template_path
@@ -75,6 +79,7 @@ class LocalAws:
         self._stack_name = stack_name
         self._port = port
         self._function_environment = function_environment or {}
+        self._visibility_seconds = visibility_seconds
         self._time_scale = time_scale
         self._enforces_iam = enforces_iam
         self._say = say
@@ -115,6 +120,7 @@ class LocalAws:
 
     def _start_event_sources(self, resources: contextlib.ExitStack) -> None:
         for mapping in deployed_mappings(self.endpoint):
+            self._shorten_visibility(mapping)
             source = EventSource(self.endpoint, mapping)
             source.start()
             resources.callback(source.stop)
@@ -123,6 +129,14 @@ class LocalAws:
         alarms = AlarmStates(self.endpoint, self._time_scale)
         resources.enter_context(repeating("queue-metrics", _SECONDS_BETWEEN_METRICS, metrics.publish))
         resources.enter_context(repeating("alarm-states", _SECONDS_BETWEEN_METRICS, alarms.update))
+
+    def _shorten_visibility(self, mapping: event_source.Mapping) -> None:
+        # Before anybody polls: a receive that already waits would still hide its messages for the longer time.
+        if self._visibility_seconds is not None:
+            url = self.endpoint.sqs.get_queue_url(QueueName=mapping.queue_arn.rpartition(":")[2])["QueueUrl"]
+            self.endpoint.sqs.set_queue_attributes(
+                QueueUrl=url, Attributes={"VisibilityTimeout": str(self._visibility_seconds)}
+            )
 
     @contextlib.contextmanager
     def paused_event_sources(self) -> Iterator[None]:

@@ -61,6 +61,9 @@ class LocalStack:
         Port of the emulated AWS; a free one when absent.
     simulator
         What our simulator starts with.
+    visibility_seconds
+        How long a received message stays hidden, in place of what the template says: what a killed function held
+        comes back after it.
     enforces_iam
         Whether policies count; functions must then be given credentials of their roles.
     say
@@ -93,6 +96,7 @@ class LocalStack:
         aws_port: int | None = None,
         simulator: SimulatorSettings | None = None,
         enforces_iam: bool = False,
+        visibility_seconds: int | None = None,
         say: Callable[[str], None] = print,
     ) -> None:
         template = read_template(_TEMPLATE)
@@ -108,6 +112,7 @@ class LocalStack:
         self._time_scale = time_scale
         self._aws_port = aws_port
         self._enforces_iam = enforces_iam
+        self._visibility_seconds = visibility_seconds
         self._say = say
         self._resources = contextlib.ExitStack()
         self._aws: LocalAws
@@ -126,6 +131,7 @@ class LocalStack:
                     stack_name=STACK_NAME,
                     port=self._aws_port,
                     function_environment={"TIME_SCALE": str(self._time_scale)},
+                    visibility_seconds=self._visibility_seconds,
                     time_scale=self._time_scale,
                     enforces_iam=self._enforces_iam,
                     say=self._say,

@@ -42,19 +42,19 @@ def run(faults: list[str]) -> list[Result]:
     console = Console(width=100, highlight=False)
     results = []
     parameters = {"BatchingWindowSeconds": "1"}
-    with LocalStack(parameters, time_scale=TIME_SCALE, say=lambda _: None) as stack:
-        for output in ("SegmentEventsQueueUrl", "ThrottledDeadLetterQueueUrl"):
-            stack.endpoint.client("sqs").set_queue_attributes(
-                QueueUrl=stack.outputs[output], Attributes={"VisibilityTimeout": str(_VISIBILITY_SECONDS)}
-            )
-        with AwsFaultProxy(stack.endpoint.url) as aws:
-            stack.set_function_environment(aws.environment)
-            for fault in faults:
-                trial = Trial(stack, fault)
-                FAULTS[fault](trial, Setting(aws, TIME_SCALE))
-                result = trial.result()
-                results.append(result)
-                console.print(f"{'holds' if result.holds else 'FAILS'}  {result}", soft_wrap=True)
+    with (
+        LocalStack(
+            parameters, time_scale=TIME_SCALE, visibility_seconds=_VISIBILITY_SECONDS, say=lambda _: None
+        ) as stack,
+        AwsFaultProxy(stack.endpoint.url) as aws,
+    ):
+        stack.set_function_environment(aws.environment)
+        for fault in faults:
+            trial = Trial(stack, fault)
+            FAULTS[fault](trial, Setting(aws, TIME_SCALE))
+            result = trial.result()
+            results.append(result)
+            console.print(f"{'holds' if result.holds else 'FAILS'}  {result}", soft_wrap=True)
     console.print(_table(results))
     return results
 
