@@ -113,6 +113,8 @@ class FakeResponsys(BaseAdapter):
         Where a refusal of the whole request counts records from; ``None``: it names none.
     maximum_recipients : int
         More are refused.
+    known_events : set of str or None
+        Others are refused; ``None``: all are known.
     """
 
     def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
@@ -124,6 +126,7 @@ class FakeResponsys(BaseAdapter):
         self.record_named_from: int | None = None
         self.maximum_recipients = 200
         self.requests_per_minute: int | None = 200
+        self.known_events: set[str] | None = None
         self.token_lifetime = 7200.0
         self.accepted: list[Accepted] = []
         self.seen: list[Seen] = []
@@ -208,6 +211,8 @@ class FakeResponsys(BaseAdapter):
         recipients = json.loads(request.body or b"")["recipientData"]
         ids = tuple(each["recipient"]["recipientId"] for each in recipients)
         self.seen.append(Seen(self._clock(), event_name, ids, str(request.headers["X-Request-Id"])))
+        if self.known_events is not None and event_name not in self.known_events:
+            return refusal(404, "CUSTOM_EVENT_NOT_FOUND")
         if len(recipients) > self.maximum_recipients:
             return refusal(400, "RECIPIENT_LIMIT_EXCEEDED", "Recipient limit exceeded")
         properties = [{each["name"]: each["value"] for each in one["optionalData"]} for one in recipients]

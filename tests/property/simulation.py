@@ -35,8 +35,8 @@ class UnendingError(AssertionError):
     """The world does not come to rest."""
 
 
-class Environment:
-    """One execution environment of the function; frozen between invocations."""
+class Place:
+    """Where an execution environment's tasks run: frozen between invocations, and perhaps with a wrong clock."""
 
     def __init__(self, skew: float = 0.0) -> None:
         self.skew = skew
@@ -48,10 +48,10 @@ class Environment:
 class Task(greenlet.greenlet):
     """One thread."""
 
-    def __init__(self, simulation: Simulation, run: Callable[[], Any], environment: Environment) -> None:
+    def __init__(self, simulation: Simulation, run: Callable[[], Any], place: Place) -> None:
         super().__init__(self._run_to_end, parent=simulation.hub)
         self.simulation = simulation
-        self.environment = environment
+        self.place = place
         self.turn = 0
         self.ended = False
         self.result: Any = None
@@ -86,14 +86,9 @@ class Simulation:
         self._sleepers: list[tuple[float, int, Task, int]] = []
         self._tasks: list[Task] = []
 
-    def clock(self) -> float:
-        """Stand where ``time.time`` is injected."""
-        current = greenlet.getcurrent()
-        return self.now + current.environment.skew if isinstance(current, Task) else self.now
-
-    def spawn(self, run: Callable[[], Any], environment: Environment) -> Task:
+    def spawn(self, run: Callable[[], Any], place: Place) -> Task:
         """Start a task."""
-        task = Task(self, run, environment)
+        task = Task(self, run, place)
         self._tasks.append(task)
         self.wake(task)
         return task
@@ -120,20 +115,20 @@ class Simulation:
             self._park(None if until is None else until - self.now)
         return True
 
-    def kill(self, environment: Environment) -> None:
+    def kill(self, place: Place) -> None:
         """End all tasks of an environment where they are."""
-        environment.alive = False
-        environment.held.clear()
+        place.alive = False
+        place.held.clear()
         for task in self._tasks:
-            if task.environment is environment and not task.ended:
+            if task.place is place and not task.ended:
                 self.wake(task)
 
-    def thaw(self, environment: Environment) -> None:
+    def thaw(self, place: Place) -> None:
         """Let the tasks that outlived their invocation go on."""
-        environment.frozen = False
-        for task in environment.held:
+        place.frozen = False
+        for task in place.held:
             self.wake(task)
-        environment.held.clear()
+        place.held.clear()
 
     def run(self) -> None:
         """Let time pass until every task has ended or is frozen."""
@@ -143,8 +138,8 @@ class Simulation:
             at, _, task, turn = heapq.heappop(self._sleepers)
             if task.ended or turn != task.turn:
                 continue
-            if task.environment.frozen and task.environment.alive:
-                task.environment.held.append(task)
+            if task.place.frozen and task.place.alive:
+                task.place.held.append(task)
                 continue
             self.now = max(self.now, at)
             task.turn += 1
@@ -154,19 +149,19 @@ class Simulation:
     def end(self) -> None:
         """Kill whatever is left, so that no task outlives its world."""
         for task in self._tasks:
-            task.environment.alive = False
+            task.place.alive = False
         for task in self._tasks:
             while not task.ended:
                 task.switch()
 
     def _park(self, seconds: float | None) -> None:
         current = self._current()
-        if not current.environment.alive:
+        if not current.place.alive:
             raise Killed
         if seconds is not None:
             self.wake(current, seconds)
         self.hub.switch()
-        if not current.environment.alive:
+        if not current.place.alive:
             raise Killed
 
     @staticmethod
@@ -214,8 +209,8 @@ class _Executor:
         self._futures: list[_Future] = []
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> _Future:
-        environment = self._simulation._current().environment
-        future = _Future(self._simulation.spawn(lambda: function(*arguments), environment))
+        place = self._simulation._current().place
+        future = _Future(self._simulation.spawn(lambda: function(*arguments), place))
         self._futures.append(future)
         return future
 

@@ -12,34 +12,20 @@ from typing import Any
 from unittest.mock import patch
 
 import greenlet
-from aws_lambda_powertools.utilities.parameters import SSMProvider
 from botocore.exceptions import ConnectTimeoutError
 
 from responsys_activation import planning
 from responsys_activation.aws import ledger as ledger_module
-from responsys_activation.aws.account_limit import AccountLimit
-from responsys_activation.aws.connector_settings import ConnectorSettings
-from responsys_activation.aws.credentials import SecretCredentials
 from responsys_activation.aws.ledger import ClaimState, Ledger
-from responsys_activation.aws.login_guard import TableLoginGuard
-from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue
-from responsys_activation.aws.request_budget import RequestBudget
-from responsys_activation.aws.token_store import ParameterTokenStore
-from responsys_activation.connector import Connector
 from responsys_activation.delivery import Delivery
-from responsys_activation.endpoint import TrustedDomains
 from responsys_activation.ledger_key import LedgerKey
 from responsys_activation.observability import InvocationMetrics
-from responsys_activation.reporting import Reporting
-from responsys_activation.responsys.session import Session
-from responsys_activation.sending import RequestSender
-from responsys_activation.settling import Settling
-from tests.fakes.dynamodb import InMemoryDynamoDb
+from tests.fakes.environment import Environment, Surroundings
 from tests.fakes.memberships import connector_document
 from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
 from tests.fakes.responsys import SPOILING, FakeResponsys, Fault
 from tests.property.scenario import AwsFault, Kind, Scenario, Upstream
-from tests.property.simulation import Environment, Killed, Simulation, threads_of
+from tests.property.simulation import Killed, Place, Simulation, threads_of
 from tests.property.sqs import Message, Queue, SqsClient
 
 CONNECTORS = ("default", "second")
@@ -107,15 +93,18 @@ class World:
         self.rejected = Queue("rejected", self._time)
         self.source = Queue("segment-events", self._time, redrive=self.rejected)
         self.throttled = Queue("throttled", self._time, redrive=self.rejected)
-        self.table = InMemoryDynamoDb()
-        self.table.before = lambda operation: self._begin("dynamodb", operation)
-        self.table.after = self._finish
-        self.ssm = InMemoryParameters(self._connectors(), self.around)
-        self.secrets = InMemorySecrets(
-            {f"stack/{name}": json.dumps({"username": name, "password": "secret"}) for name in CONNECTORS}, self.around
-        )
-        self.sqs = SqsClient([self.source, self.throttled, self.rejected], self.around, _nth(scenario.refused_entries))
         self.responsys = {name: self._account() for name in CONNECTORS}
+        self.surroundings = Surroundings(
+            ssm=InMemoryParameters(self._connectors(), self.around),
+            secrets=InMemorySecrets(
+                {f"stack/{name}": json.dumps({"username": name, "password": "secret"}) for name in CONNECTORS},
+                self.around,
+            ),
+            sqs=SqsClient([self.source, self.throttled, self.rejected], self.around, _nth(scenario.refused_entries)),
+            responsys=self.responsys,
+        )
+        self.surroundings.table.before = lambda operation: self._begin("dynamodb", operation)
+        self.surroundings.table.after = self._finish
         self.bodies: dict[str, tuple[Upstream, str]] = {}
         self.told: list[Told] = []
         self.unknown = 0
@@ -138,7 +127,7 @@ class World:
 
     def run(self) -> World:
         """Let it come to rest: nothing on the queues that the function reads."""
-        outside = Environment()
+        outside = Place()
         with (
             threads_of(self.simulation),
             patch.object(planning, "MAXIMUM_RECIPIENTS", _RECIPIENTS_A_REQUEST),
@@ -193,7 +182,7 @@ class World:
 
     def _step(self) -> None:
         if next(self._steps) in self.scenario.kills:
-            self.simulation.kill(self._task().environment)
+            self.simulation.kill(self._task().place)
             raise Killed
 
     @staticmethod
@@ -244,7 +233,7 @@ class World:
             self._to_come -= 1
 
     def _poll(self, queues: Sequence[Queue]) -> None:
-        environment: tuple[Environment, Delivery, RecordedMetrics] | None = None
+        environment: tuple[Place, Delivery, RecordedMetrics] | None = None
         while self._to_come or self.source.messages or self.throttled.messages:
             for queue in queues:
                 received = queue.receive(self.scenario.batch_size, twice=self._received_twice)
@@ -259,10 +248,10 @@ class World:
 
     def _invoke(
         self,
-        environment: tuple[Environment, Delivery, RecordedMetrics],
+        environment: tuple[Place, Delivery, RecordedMetrics],
         queue: Queue,
         received: Sequence[Message],
-    ) -> tuple[Environment, Delivery, RecordedMetrics] | None:
+    ) -> tuple[Place, Delivery, RecordedMetrics] | None:
         """Invoke the function; give the environment if it lives on."""
         place, delivery, metrics = environment
         records = [message.record(queue.name) for message in received]
@@ -283,63 +272,22 @@ class World:
             queue.delete(message.message_id for message in received if message.message_id not in failures)
         return environment
 
-    def _start(self) -> tuple[Environment, Delivery, RecordedMetrics]:
-        """Start an environment cold: what ``functions/segment_events/app.py`` composes, with these clients."""
-        place = Environment(next(self._skews))
-        clock: Any = {"clock": lambda: self.simulation.now + place.skew}
-        waits: Any = clock | {"sleep": self.simulation.sleep}
-        table: Any = self.table
+    def _start(self) -> tuple[Place, Delivery, RecordedMetrics]:
+        """Start an environment cold."""
+        place = Place(next(self._skews))
         metrics = RecordedMetrics()
-        trusted = TrustedDomains(("responsys.net",))
-        ledger = CountingLedger(
-            "delivery", table, resend_unknown=self.scenario.resend, count=self._count_unknown, **clock
-        )
-        reporting = Reporting(metrics, service="segment_events", **clock)
-        ssm: Any = self.ssm
-        secrets: Any = self.secrets
-        sqs: Any = self.sqs
-
-        def open_sender(name: str, connector: Connector) -> RequestSender:
-            http = self.responsys[name].session()
-            session = Session(
-                name,
-                connector,
-                http=http,
-                trusted=trusted,
-                token_store=ParameterTokenStore(f"/stack/tokens/{name}", connector, ssm),
-                credentials=SecretCredentials(connector.credentials_secret_id, secrets),
-                guard=TableLoginGuard("delivery", name, table, **clock),
-                observe_login=reporting.login_ended,
-                **waits,
-            )
-            return RequestSender(
-                name,
-                connector,
-                http=http,
-                session=session,
-                budget=RequestBudget("delivery", name, table, environments=self.scenario.pollers, **waits),
-                account_limit=AccountLimit("delivery", name, table, **clock),
-                ledger=ledger,
-                resend_unknown=self.scenario.resend,
-                **waits,
-            )
-
-        delivery = Delivery(
-            connector_settings=ConnectorSettings("/stack/connectors/", SSMProvider(boto3_client=ssm)),
-            open_sender=open_sender,
-            trusted=trusted,
-            settling=Settling(
-                source_queues=[SourceQueue(self.source.url, sqs), SourceQueue(self.throttled.url, sqs)],
-                throttled=DeadLetterQueue(self.throttled.url, sqs),
-                rejected=DeadLetterQueue(self.rejected.url, sqs),
-                jitter=self.simulation.random.random,
-            ),
-            reporting=reporting,
-            maximum_age=86_400.0,
+        environment = Environment(
+            self.surroundings,
+            clock=lambda: self.simulation.now + place.skew,
+            sleep=self.simulation.sleep,
+            resend=self.scenario.resend,
             in_flight=self.scenario.in_flight,
-            **clock,
+            environments=self.scenario.pollers,
+            metrics=metrics,
+            new_ledger=partial(CountingLedger, count=self._count_unknown),
+            jitter=self.simulation.random.random,
         )
-        return place, delivery, metrics
+        return place, environment.delivery, metrics
 
     def _count_unknown(self, count: int) -> None:
         self.unknown += count

@@ -169,7 +169,10 @@ class RequestSender:
         rate = self._connector.requests_per_minute or self._account_limit.requests_per_minute(
             lambda: self._session.call(lambda token: self._read_limit(token, deadline), deadline=deadline)
         )
-        slot = self._budget.reserve(rate, deadline - SHORTEST_REQUEST)
+        latest = deadline - SHORTEST_REQUEST
+        if self._clock() > latest:
+            raise UnavailableError(ErrorCode.OUT_OF_TIME, title="too late for a request")
+        slot = self._budget.reserve(rate, latest)
         answer.alone = answer.alone or not slot.shared
         self._sleep(max(0.0, slot.at - self._clock()))
         answer.budget_wait += self._clock() - before
