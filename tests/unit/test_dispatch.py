@@ -1,0 +1,277 @@
+"""Do planned requests go in their waves, not too many at once, and no further than an answer allows?"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.dispatch import Lane, dispatch
+from responsys_activation.outcome import Delivered, ErrorCode, Outcome, Rejected, Retried, Throttled
+from responsys_activation.planning import PlannedRequest
+from responsys_activation.responsys.errors import (
+    LoginRefusedError,
+    OutcomeUnknownError,
+    RefusalScope,
+    RequestRefusedError,
+    ThrottledError,
+    UnavailableError,
+)
+from responsys_activation.sending import Answer, Failure, outcome_of_error
+
+SOON = 60.0
+
+
+@dataclass
+class Sent:
+    """What went out, in the order of its start."""
+
+    running: list[PlannedRequest] = field(default_factory=list)
+    started: list[PlannedRequest] = field(default_factory=list)
+    most_at_once: int = 0
+    overlaps: list[tuple[PlannedRequest, PlannedRequest]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def start(self, request: PlannedRequest) -> None:
+        with self.lock:
+            self.overlaps += [(other, request) for other in self.running]
+            self.running.append(request)
+            self.started.append(request)
+            self.most_at_once = max(self.most_at_once, len(self.running))
+
+    def end(self, request: PlannedRequest) -> None:
+        with self.lock:
+            self.running.remove(request)
+
+
+Ends = Callable[[PlannedRequest], Failure | None]
+
+
+def succeeds(_request: PlannedRequest) -> Failure | None:
+    return None
+
+
+def lane(
+    planned: Sequence[PlannedRequest],
+    sent: Sent | None = None,
+    *,
+    name: str = "default",
+    ends: Ends = succeeds,
+    seconds: float = 0.0,
+) -> Lane:
+    def send(request: PlannedRequest, deadline: float) -> Answer:
+        assert deadline > 0
+        if sent:
+            sent.start(request)
+        time.sleep(seconds)
+        failure = ends(request)
+        if sent:
+            sent.end(request)
+        outcome: Outcome = outcome_of_error(failure) if failure else Delivered()
+        return Answer(name, request, [outcome] * len(request.items), failure=failure)
+
+    return Lane(name, send, deque(planned))
+
+
+def planned(*waves: int, event_name: str = "ENTERED") -> list[PlannedRequest]:
+    item = cast("Any", object())
+    return [PlannedRequest(event_name, wave, [item]) for wave in waves]
+
+
+def run(lanes: Sequence[Lane], *, in_flight: int = 4, seconds: float = SOON) -> list[Answer]:
+    return list(dispatch(lanes, in_flight=in_flight, deadline=time.time() + seconds))
+
+
+def outcomes(answers: Sequence[Answer], of: Sequence[PlannedRequest]) -> list[Outcome]:
+    by_request = {answer.request.request_id: answer.outcomes[0] for answer in answers}
+    return [by_request[request.request_id] for request in of]
+
+
+@given(
+    waves=st.lists(st.integers(1, 4), max_size=12),
+    others=st.lists(st.integers(1, 3), max_size=6),
+    in_flight=st.integers(1, 5),
+)
+def test_every_request_is_answered_once_and_waves_keep_apart(
+    waves: list[int], others: list[int], in_flight: int
+) -> None:
+    # Given two connectors' requests
+    sent = {"default": Sent(), "second": Sent()}
+    requests = {"default": planned(*sorted(waves)), "second": planned(*sorted(others))}
+
+    # When they go
+    answers = run([lane(requests[name], sent[name], name=name) for name in requests], in_flight=in_flight)
+
+    # Then each has one answer, and no two waves of a connector were in flight together
+    for name, of_connector in requests.items():
+        answered = [answer.request.request_id for answer in answers if answer.connector == name]
+        assert sorted(answered) == sorted(request.request_id for request in of_connector)
+        assert all(one.wave == other.wave for one, other in sent[name].overlaps)
+        assert [request.wave for request in sent[name].started] == sorted(request.wave for request in of_connector)
+
+
+def test_no_more_requests_are_in_flight_than_allowed() -> None:
+    sent = Sent()
+
+    run([lane(planned(*[1] * 9), sent, seconds=0.01), lane(planned(*[1] * 9), sent, seconds=0.01)], in_flight=3)
+
+    assert sent.most_at_once == 3
+
+
+def test_a_connector_with_many_requests_leaves_places_to_another() -> None:
+    # Given a connector that could fill every place for long
+    sent = Sent()
+    many, few = planned(*[1] * 20), planned(*[1] * 3)
+
+    # When another one comes behind it
+    run([lane(many, sent, seconds=0.01), lane(few, sent, name="second", seconds=0.01)], in_flight=4)
+
+    # Then that is done long before the first
+    assert max(sent.started.index(request) for request in few) < 10
+
+
+@pytest.mark.parametrize(
+    ("failure", "outcome"),
+    [
+        (ThrottledError("API_LIMIT_EXCEEDED", clock=60), Throttled("API_LIMIT_EXCEEDED", 60)),
+        (ThrottledError("BUDGET_EXHAUSTED", clock=7), Throttled("BUDGET_EXHAUSTED", 7)),
+        (LoginRefusedError("PASSWORD_EXPIRED", clock=600), Throttled("INVALID_CREDENTIALS", 600)),
+        (LoginRefusedError("UNTRUSTED_ENDPOINT", clock=600), Throttled("UNTRUSTED_ENDPOINT", 600)),
+        (
+            RequestRefusedError("API_BLOCKED", scope=RefusalScope.CONNECTOR, title="blocked"),
+            Rejected("API_BLOCKED", "blocked"),
+        ),
+    ],
+    ids=lambda value: getattr(value, "code", ""),
+)
+def test_what_concerns_the_connector_stops_its_requests_and_no_others(failure: Failure, outcome: Outcome) -> None:
+    # Given a connector whose first request fails so
+    sent = Sent()
+    first, *rest = requests = planned(1, 1, 2, 3)
+    others = planned(1, 1)
+
+    # When its requests go one at a time
+    stopped = lane(requests, sent, ends=lambda request: failure if request is first else None)
+    answers = run([stopped, lane(others, name="second")], in_flight=1)
+
+    # Then the others of that connector end the same way without being sent
+    assert sent.started == [first]
+    assert outcomes(answers, rest) == [outcome] * 3
+    assert outcomes(answers, others) == [Delivered()] * 2
+
+
+def test_what_concerns_an_event_stops_requests_of_that_event_only() -> None:
+    failure = RequestRefusedError("CUSTOM_EVENT_NOT_FOUND", scope=RefusalScope.EVENT)
+    sent = Sent()
+    bad, good = planned(1, 2, event_name="GONE"), planned(1, 2)
+    requests = [bad[0], good[0], bad[1], good[1]]
+
+    answers = run(
+        [lane(requests, sent, ends=lambda request: failure if request.event_name == "GONE" else None)], in_flight=1
+    )
+
+    assert sent.started == [bad[0], good[0], good[1]]
+    assert outcomes(answers, requests) == [
+        Rejected("CUSTOM_EVENT_NOT_FOUND"),
+        Delivered(),
+        Rejected("CUSTOM_EVENT_NOT_FOUND"),
+        Delivered(),
+    ]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        UnavailableError("SERVICE_UNAVAILABLE"),
+        OutcomeUnknownError("TIMEOUT"),
+        AwsUnavailableError("DynamoDB"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_three_failures_in_a_row_end_the_attempts_of_a_connector(failure: Failure) -> None:
+    sent = Sent()
+    requests = planned(*[1] * 6)
+
+    answers = run([lane(requests, sent, ends=lambda _request: failure)], in_flight=1)
+
+    assert len(sent.started) == 3
+    assert outcomes(answers, requests) == [outcome_of_error(failure)] * 6
+
+
+def test_failures_that_are_not_in_a_row_end_nothing() -> None:
+    sent = Sent()
+    requests = planned(*[1] * 9)
+
+    def every_third_succeeds(request: PlannedRequest) -> Failure | None:
+        return None if requests.index(request) % 3 == 2 else UnavailableError("SERVICE_UNAVAILABLE")
+
+    run([lane(requests, sent, ends=every_third_succeeds)], in_flight=1)
+
+    assert len(sent.started) == 9
+
+
+def test_a_refusal_of_one_request_shows_that_responsys_is_up() -> None:
+    sent = Sent()
+    requests = planned(*[1] * 6)
+
+    def third_is_refused(request: PlannedRequest) -> Failure | None:
+        if requests.index(request) % 3 == 2:
+            return RequestRefusedError("DUPLICATE_API_REQUEST", scope=RefusalScope.REQUEST)
+        return UnavailableError("SERVICE_UNAVAILABLE")
+
+    run([lane(requests, sent, ends=third_is_refused)], in_flight=1)
+
+    assert len(sent.started) == 6
+
+
+def test_requests_without_time_for_a_reply_do_not_start() -> None:
+    sent = Sent()
+    requests = planned(1, 1, 2)
+
+    answers = run([lane(requests, sent)], seconds=4.9)
+
+    assert sent.started == []
+    assert outcomes(answers, requests) == [Retried(ErrorCode.OUT_OF_TIME)] * 3
+
+
+def test_a_reply_that_is_late_is_not_waited_for() -> None:
+    # Given a request whose reply takes longer than there is time, and a quick one
+    slow, quick = planned(1, 1)
+    release = threading.Event()
+
+    def send(request: PlannedRequest, _deadline: float) -> Answer:
+        if request is slow:
+            release.wait(10)
+        return Answer("default", request, [Delivered()])
+
+    # When the deadline comes a tenth of a second after both have started
+    readings = itertools.chain([0.0, 0.0], itertools.repeat(9.9))
+    of_connector = Lane("default", send, deque([slow, quick]))
+    answers = list(dispatch([of_connector], in_flight=2, deadline=10.0, clock=lambda: next(readings)))
+    slow_is_still_running = not release.is_set()
+    release.set()
+
+    # Then the slow one's messages stay on the queue, and settling can begin
+    assert outcomes(answers, [slow, quick]) == [Retried(ErrorCode.TIMEOUT), Delivered()]
+    assert slow_is_still_running
+
+
+def test_what_fails_in_an_unforeseen_way_is_not_hidden() -> None:
+    def send(_request: PlannedRequest, _deadline: float) -> Answer:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run([Lane("default", send, deque(planned(1)))])
+
+
+def test_nothing_to_send_is_nothing_to_do() -> None:
+    assert run([lane([])]) == []
