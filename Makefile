@@ -11,6 +11,8 @@ MAKEFLAGS += --no-print-directory
 REQUIREMENTS := tests/requirements
 ENVIRONMENTS := .venv .venv-lambda .venv-ministack .venv-sam
 STAMPS := $(ENVIRONMENTS:%=%/.complete)
+# Large, and needed for one target only.
+SCANNER := .venv-checkov
 PYTHON := .venv/bin/python
 
 # The first interpreter that really runs; the shims of version managers may exist and fail.
@@ -20,7 +22,7 @@ FIND_PYTHON = for candidate in python3.13 python3.12 python3.11 python3; do \
 	done; \
 	echo "error: no Python from 3.11 to 3.13 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup build demo local replay send check-connector test format lint types unit integration template end_to_end reliability backlog kills clean
+.PHONY: help setup build demo local replay send check-connector test format lint types unit integration template audit end_to_end reliability backlog kills clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,12 +36,13 @@ setup:  ## Make the tools' environments (once, and again when requirements chang
 .venv-lambda/.complete: $(REQUIREMENTS)/lambda_runtime.txt .venv/.complete
 .venv-ministack/.complete: $(REQUIREMENTS)/ministack.txt
 .venv-sam/.complete: $(REQUIREMENTS)/sam.txt
+$(SCANNER)/.complete: $(REQUIREMENTS)/checkov.txt
 
 # Functions are built for the project's interpreter, so they must run on the same.
 .venv-lambda/.complete: FIND_PYTHON = echo .venv/bin/python
 
 # The lists are complete, so that pip need not resolve; --no-deps also keeps older pips from refusing pins with extras.
-$(STAMPS): %/.complete:
+$(STAMPS) $(SCANNER)/.complete: %/.complete:
 	@python=$$($(FIND_PYTHON)); \
 	echo "Installing $* (once) ..."; \
 	rm -rf $*; \
@@ -74,7 +77,7 @@ send: setup  ## Send one membership and follow it: PROFILE=p1 SEGMENT=aud-42 ID=
 
 # ---- what a change must pass ------------------------------------------------------------------------------
 
-test: format lint types unit integration template end_to_end  ## All of the checks below
+test: format lint types unit integration template audit end_to_end  ## All of the checks below
 
 format: setup  ## Is the code formatted?
 	$(PYTHON) -m ruff format --check .
@@ -95,6 +98,9 @@ template: setup  ## Tests of the template, and sam validate --lint
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --template template.yaml
 	$(PYTHON) -m pytest tests/template
 
+audit: setup $(SCANNER)/.complete  ## Scan template, requirements and repository, without a network
+	$(PYTHON) -m pytest tests/audit
+
 # They mostly wait, for delays and batching windows: two at a time, each with a stack of its own.
 end_to_end: setup  ## Tests of the deployed stack
 	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/end_to_end
@@ -111,4 +117,4 @@ kills: setup  ## Kill the function 200 times while 20,000 messages flow
 	$(PYTHON) -m tests.reliability.kills
 
 clean:  ## Remove builds and environments
-	rm -rf .aws-sam .local $(ENVIRONMENTS)
+	rm -rf .aws-sam .local $(ENVIRONMENTS) $(SCANNER)
