@@ -47,7 +47,9 @@ def compose(settings: ConnectionSettings) -> ConnectorCheck:
     reporting = Reporting(metrics, service=SERVICE)
 
     def open_session(name: str, connector: Connector, credentials: Credentials) -> Session:
-        store = ParameterTokenStore(f"{settings.token_parameter_prefix}{name}", connector, ssm)
+        store = ParameterTokenStore(
+            f"{settings.token_parameter_prefix}{name}", connector, ssm, kms_key_id=settings.token_kms_key_id
+        )
         return Session(
             name,
             connector,

@@ -1,11 +1,13 @@
 """Does a key of the owner's encrypt everything that holds data, and may the functions use it for that alone?"""
 
+import ast
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.template.cloudformation import Stack
+from tests.template.conftest import REPOSITORY
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
@@ -51,6 +53,21 @@ def test_every_function_that_writes_tokens_encrypts_them_with_the_key(own_key: S
     assert writing
     # When the key they are told is read / Then it is the one that was given
     assert all(environment["TOKEN_KMS_KEY_ID"] == KEY for environment in writing)
+
+
+def test_every_function_that_writes_tokens_says_so_to_ssm() -> None:
+    # Given every place in the functions' code that opens the store of tokens
+    calls = [
+        call
+        for path in (REPOSITORY / "functions").rglob("app.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "ParameterTokenStore"
+    ]
+    assert calls
+    # When its keywords are read / Then the key that the function was told is among them
+    for call in calls:
+        given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        assert given["kms_key_id"] == "settings.token_kms_key_id"
 
 
 def test_every_function_may_use_the_key_through_the_services_that_hold_data(own_key: Stack) -> None:
