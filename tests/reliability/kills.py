@@ -18,8 +18,10 @@ from tests.reliability.trial import Result, Trial
 # A killed function's messages come back after this; deployed it is 1,020 s.
 _VISIBILITY_SECONDS = 8
 _TIME_SCALE = 60.0
-# Long enough for some invocations to get through: a message that met five kills would be on RejectedDLQ, unsent.
-_LONGEST_LIFE = 3.0  # seconds
+_LONGEST_LIFE = 1.2  # seconds: from the start of the process to past its last request
+# Some invocations get through: a message that met five kills would be on RejectedDLQ, unsent.
+_LEFT_ALONE, _PAUSE = 0.5, 1.5  # share, seconds
+_PER_KILL = 3.0  # seconds
 
 
 def measure(messages: int, kills: int) -> tuple[Result, int]:
@@ -34,8 +36,11 @@ def measure(messages: int, kills: int) -> tuple[Result, int]:
         made = 0
         chance = random.Random(1)  # noqa: S311 - repeatable, not secret
         while made < kills and (sender.is_alive() or trial.on_their_way()):
-            time.sleep(chance.uniform(0.1, _LONGEST_LIFE))
+            _until_one_runs(stack)
+            time.sleep(chance.uniform(0.0, _LONGEST_LIFE))
             made += stack.kill_running_workers()
+            if chance.random() < _LEFT_ALONE:
+                time.sleep(_PAUSE)
         sender.join()
         trial.wait_settled(300)
         return trial.result(), made
@@ -45,7 +50,13 @@ def _send_slowly(trial: Trial, messages: int, kills: int) -> None:
     """Keep messages coming for as long as the kills will take."""
     for _ in range(kills):
         trial.send(trial.bodies(messages // kills))
-        time.sleep(_LONGEST_LIFE / 2)
+        time.sleep(_PER_KILL)
+
+
+def _until_one_runs(stack: LocalStack, seconds: float = 5.0) -> None:
+    limit = time.monotonic() + seconds
+    while stack.worker_counts()["running"] == 0 and time.monotonic() < limit:
+        time.sleep(0.02)
 
 
 def main() -> int:
