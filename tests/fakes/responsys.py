@@ -57,7 +57,7 @@ class Accepted:
     """One recipient's custom event as accepted."""
 
     event_name: str
-    recipient: int
+    recipient: int | str
     properties: dict[str, str]
     at: float
 
@@ -68,7 +68,7 @@ class Seen:
 
     at: float
     event_name: str
-    recipients: tuple[int, ...]
+    recipients: tuple[int | str, ...]
     request_id: str
 
 
@@ -209,7 +209,7 @@ class FakeResponsys(BaseAdapter):
 
     def _trigger(self, event_name: str, request: requests.PreparedRequest) -> Reply:
         recipients = json.loads(request.body or b"")["recipientData"]
-        ids = tuple(each["recipient"]["recipientId"] for each in recipients)
+        ids = tuple(_identifier(each["recipient"]) for each in recipients)
         self.seen.append(Seen(self._clock(), event_name, ids, str(request.headers["X-Request-Id"])))
         if self.known_events is not None and event_name not in self.known_events:
             return refusal(404, "CUSTOM_EVENT_NOT_FOUND")
@@ -219,16 +219,22 @@ class FakeResponsys(BaseAdapter):
         spoilers = [position for position, each in enumerate(properties) if SPOILING in each]
         if spoilers:
             named = self.record_named_from
-            detail = "Bad value" if named is None else f"Record {spoilers[0] + named} = bad value"
+            who = "" if named is None else f"Record {spoilers[0] + named} = "
+            detail = f"{who}{ids[spoilers[0]]}"  # a detail may quote the recipient
             return refusal(400, "INVALID_PARAMETER", detail)
         results = []
         for recipient, values in zip(ids, properties, strict=True):
-            known = recipient != UNKNOWN_RECIPIENT
+            known = str(recipient) != str(UNKNOWN_RECIPIENT)
             if known:
                 self.accepted.append(Accepted(event_name, recipient, values, self._clock()))
-            error = None if known else "NO_RECIPIENT_FOUND: Recipient Not Found"
+            error = None if known else f"NO_RECIPIENT_FOUND: Recipient Not Found {recipient}"
             results.append({"errorMessage": error, "success": known, "recipientId": recipient if known else -1})
         return _json(200, results)
+
+
+def _identifier(recipient: dict[str, Any]) -> int | str:
+    ((_, value),) = ((name, value) for name, value in recipient.items() if name != "listName")
+    return value  # type: ignore[no-any-return]
 
 
 def _raise_unsent(
