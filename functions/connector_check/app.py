@@ -57,7 +57,7 @@ def compose(settings: ConnectionSettings) -> ConnectorCheck:
             trusted=trusted,
             token_store=NewTokensOnly(store, since=time.time()),
             credentials=lambda: credentials,
-            guard=TableLoginGuard(settings.delivery_table_name, name, dynamodb),
+            guard=TableLoginGuard(settings.delivery_table_name, connector.credentials_secret_id, dynamodb),
             observe_login=reporting.login_ended,
             time_scale=settings.time_scale,
         )

@@ -57,7 +57,7 @@ def compose(settings: Settings) -> Delivery:
                 f"{settings.token_parameter_prefix}{name}", connector, ssm, kms_key_id=settings.token_kms_key_id
             ),
             credentials=SecretCredentials(connector.credentials_secret_id, secrets_manager),
-            guard=TableLoginGuard(table, name, dynamodb),
+            guard=TableLoginGuard(table, connector.credentials_secret_id, dynamodb),
             observe_login=reporting.login_ended,
             time_scale=settings.time_scale,
         )

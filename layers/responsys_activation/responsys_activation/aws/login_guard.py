@@ -1,4 +1,4 @@
-"""May this environment log in? One item of the delivery table for each connector."""
+"""May this environment log in? One item of the delivery table for each secret."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _KEEP_SECONDS = 86_400
 
 
 class TableLoginGuard:
-    """Lease and memory of refusals of one connector's logins.
+    """Lease and memory of refusals of the logins with one secret, whichever connectors use it.
 
-    Without the table there is no login: never locking the account comes before going on.
+    A wrong password that ten connectors share must be tried once, not ten times. Without the table there is no login: never locking the account comes before going on.
 
     Attributes of the item: ``leaseOwner``, ``leaseUntil``, ``refusedCode``, ``refusedSecretVersion``,
     ``refusedUntil`` (epoch seconds), ``refusedByThrottle``, ``expiresAt``.
@@ -34,13 +34,13 @@ class TableLoginGuard:
     def __init__(
         self,
         table: str,
-        connector_name: str,
+        secret_id: str,
         client: DynamoDBClient,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._table = table
-        self._key = {"pk": {"S": f"connector#{connector_name}"}, "sk": {"S": "login"}}
+        self._key = {"pk": {"S": f"secret#{secret_id}"}, "sk": {"S": "login"}}
         self._client = client
         self._clock = clock
         self._owner = uuid.uuid4().hex
