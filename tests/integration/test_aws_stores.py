@@ -413,14 +413,14 @@ def test_who_lost_the_lease_can_neither_end_anothers_nor_overwrite_what_it_knows
     assert other.refused() is None
 
 
-def test_the_leases_of_two_connectors_are_two(guard_of: GuardOf) -> None:
+def test_the_leases_of_two_secrets_are_two(guard_of: GuardOf) -> None:
     clock = Clock()
 
     assert guard_of(clock, "default").acquire()
     assert guard_of(clock, "eu").acquire()
 
 
-def test_a_refusal_is_known_to_every_environment_of_the_connector_only(guard_of: GuardOf) -> None:
+def test_a_refusal_is_known_to_every_user_of_the_secret_only(guard_of: GuardOf) -> None:
     clock = Clock()
     guard = guard_of(clock)
     refused = RefusedLogin("INVALID_USER_NAME_PASSWORD", "v1", NOW + 600.125)
@@ -446,13 +446,13 @@ def test_a_later_login_without_refusal_leaves_the_memory_to_its_own_end(guard_of
     assert guard.refused() == refused
 
 
-def test_the_item_goes_by_itself_when_the_connector_is_no_longer_used(
+def test_the_item_goes_by_itself_when_the_secret_is_no_longer_used(
     guard_of: GuardOf, dynamodb: DynamoDBClient
 ) -> None:
     guard_of(Clock()).acquire()
 
     (item,) = dynamodb.scan(TableName=TABLE)["Items"]
-    assert (item["pk"]["S"], item["sk"]["S"]) == ("connector#default", "login")
+    assert (item["pk"]["S"], item["sk"]["S"]) == ("secret#default", "login")
     assert int(item["expiresAt"]["N"]) == NOW + 86_400
 
 

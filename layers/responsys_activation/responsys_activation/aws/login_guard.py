@@ -25,7 +25,8 @@ _KEEP_SECONDS = 86_400
 class TableLoginGuard:
     """Lease and memory of refusals of the logins with one secret, whichever connectors use it.
 
-    A wrong password that ten connectors share must be tried once, not ten times. Without the table there is no login: never locking the account comes before going on.
+    A wrong password that ten connectors share must be tried once, not ten times. Without the table there is no
+    login: never locking the account comes before going on.
 
     Attributes of the item: ``leaseOwner``, ``leaseUntil``, ``refusedCode``, ``refusedSecretVersion``,
     ``refusedUntil`` (epoch seconds), ``refusedByThrottle``, ``expiresAt``.
