@@ -7,7 +7,6 @@ import argparse
 import json
 import random
 import sys
-import threading
 import time
 from dataclasses import asdict
 
@@ -18,10 +17,10 @@ from tests.reliability.trial import Result, Trial
 # A killed function's messages come back after this; deployed it is 1,020 s.
 _VISIBILITY_SECONDS = 8
 _TIME_SCALE = 60.0
-_LONGEST_LIFE = 1.2  # seconds: from the start of the process to past its last request
-# Some invocations get through: a message that met five kills would be on RejectedDLQ, unsent.
-_LEFT_ALONE, _PAUSE = 0.5, 1.5  # share, seconds
-_PER_KILL = 3.0  # seconds
+# From the start of the process to past its last request, so that some invocations get through: a message that met
+# five kills would be on RejectedDLQ, unsent.
+_LONGEST_LIFE = 1.8  # seconds
+_SENT_AT_ONCE = 50
 
 
 def measure(messages: int, kills: int) -> tuple[Result, int]:
@@ -31,26 +30,15 @@ def measure(messages: int, kills: int) -> tuple[Result, int]:
         parameters, time_scale=_TIME_SCALE, visibility_seconds=_VISIBILITY_SECONDS, say=lambda _: None
     ) as stack:
         trial = Trial(stack, f"{kills} kills")
-        sender = threading.Thread(target=_send_slowly, args=(trial, messages, kills))
-        sender.start()
         made = 0
         chance = random.Random(1)  # noqa: S311 - repeatable, not secret
-        while made < kills and (sender.is_alive() or trial.on_their_way()):
+        for _ in range(messages // _SENT_AT_ONCE):
+            trial.send(trial.bodies(_SENT_AT_ONCE))
             _until_one_runs(stack)
             time.sleep(chance.uniform(0.0, _LONGEST_LIFE))
-            made += stack.kill_running_workers()
-            if chance.random() < _LEFT_ALONE:
-                time.sleep(_PAUSE)
-        sender.join()
+            made += stack.kill_running_workers() if made < kills else 0
         trial.wait_settled(300)
         return trial.result(), made
-
-
-def _send_slowly(trial: Trial, messages: int, kills: int) -> None:
-    """Keep messages coming for as long as the kills will take."""
-    for _ in range(kills):
-        trial.send(trial.bodies(messages // kills))
-        time.sleep(_PER_KILL)
 
 
 def _until_one_runs(stack: LocalStack, seconds: float = 5.0) -> None:
