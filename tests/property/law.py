@@ -86,7 +86,7 @@ def _reasons(world: World, message: Upstream) -> set[str]:
 def assert_nothing_is_sent_twice(world: World, accepted: Counter[Key]) -> None:
     """Responsys accepted nothing twice but what was known to be in doubt."""
     duplicates = sum(count - 1 for count in accepted.values())
-    allowed = world.unknown + world.sent_without_ledger if world.scenario.resend else 0
+    allowed = world.unknown + world.out_of_reach if world.scenario.resend else 0
     assert duplicates <= allowed, f"{duplicates} duplicates, {allowed} in doubt: {accepted}"
 
 
@@ -95,7 +95,7 @@ def assert_doubt_has_a_cause(world: World) -> None:
     scenario = world.scenario
     table_fails = any(fault.call in _TABLE_CALLS for fault in scenario.aws_faults)
     if not table_fails:
-        assert world.sent_without_ledger == 0, "sent without a ledger that was there"
+        assert world.total("SentWithoutLedger") == 0, "sent without a ledger that was there"
     reply_fails = any(fault.kind == "event" and fault.fault in _DOUBTFUL for fault in scenario.responsys_faults)
     if not (table_fails or reply_fails or world.killed or set(scenario.skews) != {0}):
         assert world.unknown == 0, f"{world.unknown} outcomes in doubt without a reason"

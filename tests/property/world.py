@@ -58,15 +58,31 @@ class RecordedMetrics(InvocationMetrics):
 
 
 class CountingLedger(Ledger):
-    """Counts the unknown outcomes that the code learns of, whether or not its invocation lives to tell them."""
+    """Counts the doubts that the code knows of, whether or not its invocation lives to tell them.
 
-    def __init__(self, *arguments: Any, count: Callable[[int], None], **options: Any) -> None:
+    Parameters
+    ----------
+    count : callable
+        Gets the number of outcomes that became unknown.
+    count_out_of_reach : callable
+        Gets the number of messages whose claim DynamoDB did not answer; new ones are sent all the same.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        count: Callable[[int], None],
+        count_out_of_reach: Callable[[int], None],
+        **options: Any,
+    ) -> None:
         super().__init__(*arguments, **options)
         self._count = count
+        self._count_out_of_reach = count_out_of_reach
 
     def claim(self, keys: Sequence[LedgerKey], request_id: str, deadline: float) -> tuple[list[ClaimState], int]:
         states, abandoned = super().claim(keys, request_id, deadline)
         self._count(abandoned)
+        self._count_out_of_reach(states.count(ClaimState.OUT_OF_REACH))
         return states, abandoned
 
     def record(self, request_id: str, *, undelivered: Collection[int], unknown: Collection[int]) -> None:
@@ -83,8 +99,8 @@ class World:
         By invocation that ended.
     unknown : int
         Outcomes that the code knew to be unknown.
-    sent_without_ledger : int
-        As its metrics told.
+    out_of_reach : int
+        Messages that the ledger did not answer for.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -108,6 +124,7 @@ class World:
         self.bodies: dict[str, tuple[Upstream, str]] = {}
         self.told: list[Told] = []
         self.unknown = 0
+        self.out_of_reach = 0
         self.killed = 0
         self._calls: Counter[str] = Counter()
         self._steps = itertools.count()
@@ -116,10 +133,6 @@ class World:
         self._received_twice = _nth(scenario.received_twice)
         self._not_deleted = _nth(scenario.not_deleted)
         self._skews = itertools.cycle(scenario.skews)
-
-    @property
-    def sent_without_ledger(self) -> int:
-        return self.total("SentWithoutLedger")
 
     def total(self, name: str) -> int:
         """Sum a metric over all that was told."""
@@ -284,13 +297,16 @@ class World:
             in_flight=self.scenario.in_flight,
             environments=self.scenario.pollers,
             metrics=metrics,
-            new_ledger=partial(CountingLedger, count=self._count_unknown),
+            new_ledger=partial(CountingLedger, count=self._count_unknown, count_out_of_reach=self._count_out_of_reach),
             jitter=self.simulation.random.random,
         )
         return place, environment.delivery, metrics
 
     def _count_unknown(self, count: int) -> None:
         self.unknown += count
+
+    def _count_out_of_reach(self, count: int) -> None:
+        self.out_of_reach += count
 
 
 def _nth(chosen: Collection[int]) -> Callable[[], bool]:
