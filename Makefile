@@ -22,7 +22,7 @@ FIND_PYTHON = for candidate in python3.13 python3.12 python3.11 python3; do \
 	done; \
 	echo "error: no Python from 3.11 to 3.13 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup build demo local replay send check-connector test format lint types unit integration template audit end_to_end reliability backlog kills clean
+.PHONY: help setup build demo local replay send check-connector test format lint types unit property integration template audit end_to_end reliability backlog kills soak clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,7 +77,7 @@ send: setup  ## Send one membership and follow it: PROFILE=p1 SEGMENT=aud-42 ID=
 
 # ---- what a change must pass ------------------------------------------------------------------------------
 
-test: format lint types unit integration template audit end_to_end  ## All of the checks below
+test: format lint types unit property integration template audit end_to_end  ## All of the checks below
 
 format: setup  ## Is the code formatted?
 	$(PYTHON) -m ruff format --check .
@@ -90,6 +90,9 @@ types: setup  ## Do the types agree (mypy, strict)?
 
 unit: setup  ## Tests without AWS or HTTP
 	$(PYTHON) -m pytest tests/unit
+
+property: setup  ## The law of outcomes in 2,000 random worlds of faults, kills and redeliveries
+	$(PYTHON) -m pytest tests/property
 
 integration: setup  ## Tests with an emulated AWS or Responsys
 	$(PYTHON) -m pytest tests/integration
@@ -115,6 +118,9 @@ backlog: setup  ## Work off 50,000 messages: is the account's limit kept, and us
 
 kills: setup  ## Kill the function 200 times while 20,000 messages flow
 	$(PYTHON) -m tests.reliability.kills
+
+soak: setup  ## The law of outcomes in random worlds, for MINUTES (10)
+	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.property --minutes $(or $(MINUTES),10)
 
 clean:  ## Remove builds and environments
 	rm -rf .aws-sam .local $(ENVIRONMENTS) $(SCANNER)

@@ -47,19 +47,20 @@ class InvocationMetrics:
 
     def flush(self) -> None:
         """Write everything to standard output, from where CloudWatch takes it."""
-        for dimensions in self._counts.keys() | self._samples.keys():
+        with self._lock:  # a login that outlives its batch may still count
+            counts, self._counts = self._counts, defaultdict(Counter)
+            samples, self._samples = self._samples, defaultdict(list)
+        for dimensions in counts.keys() | samples.keys():
             # A provider of its own for each set: the shared one of Powertools would mix dimensions, and "" keeps it
             # from adding the service where it is not a dimension.
             provider = AmazonCloudWatchEMFProvider(namespace=_NAMESPACE, service="", metric_set={}, dimension_set={})
             for name, value in dimensions:
                 provider.add_dimension(name, value)
-            for name, count in self._counts[dimensions].items():
+            for name, count in counts[dimensions].items():
                 provider.add_metric(name, MetricUnit.Count, count)
-            for name, sample in self._samples[dimensions]:
+            for name, sample in samples[dimensions]:
                 provider.add_metric(name, _UNITS.get(name, MetricUnit.Milliseconds), sample)
             provider.flush_metrics()
-        self._counts.clear()
-        self._samples.clear()
 
     def _sample(self, name: str, value: float, dimensions: dict[str, str]) -> None:
         with self._lock:

@@ -237,11 +237,12 @@ class RequestSender:
                 if exc.scope in {RefusalScope.EVENT, RefusalScope.CONNECTOR}:
                     self._give_up(answer, group, [*chain(*groups)], exc)
                     return
-                mendable = exc.scope is RefusalScope.RECIPIENTS and len(group) > 1
-                if mendable and len(answer.exchanges) <= _MOST_EXTRA_REQUESTS:
-                    groups.extendleft(reversed(_parts(group, exc.record)))
-                else:
+                if exc.scope is not RefusalScope.RECIPIENTS or len(group) == 1:
                     _end(answer, group, outcome_of_error(exc))
+                elif len(answer.exchanges) <= _MOST_EXTRA_REQUESTS:
+                    groups.extendleft(reversed(_parts(group, exc.record)))
+                else:  # the bad ones found so far are out; the others come back without them
+                    _end(answer, group, Retried(exc.code))
             except (ResponsysError, AwsUnavailableError) as exc:
                 self._give_up(answer, group, [*chain(*groups)], exc)
                 return
