@@ -446,9 +446,7 @@ def test_a_later_login_without_refusal_leaves_the_memory_to_its_own_end(guard_of
     assert guard.refused() == refused
 
 
-def test_the_item_goes_by_itself_when_the_secret_is_no_longer_used(
-    guard_of: GuardOf, dynamodb: DynamoDBClient
-) -> None:
+def test_the_item_goes_by_itself_when_the_secret_is_no_longer_used(guard_of: GuardOf, dynamodb: DynamoDBClient) -> None:
     guard_of(Clock()).acquire()
 
     (item,) = dynamodb.scan(TableName=TABLE)["Items"]
