@@ -94,8 +94,9 @@ unit: setup  ## Tests without AWS or HTTP
 property: setup  ## The law of outcomes in 2,000 random worlds of faults, kills and redeliveries
 	$(PYTHON) -m pytest tests/property
 
+# These and the end-to-end tests mostly wait, for delays and batching windows: two at a time, each with a stack of its own.
 integration: setup  ## Tests with an emulated AWS or Responsys
-	$(PYTHON) -m pytest tests/integration
+	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/integration
 
 template: setup  ## Tests of the template, and sam validate --lint
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --template template.yaml
@@ -104,7 +105,6 @@ template: setup  ## Tests of the template, and sam validate --lint
 audit: setup $(SCANNER)/.complete  ## Scan template, requirements and repository, without a network
 	$(PYTHON) -m pytest tests/audit
 
-# They mostly wait, for delays and batching windows: two at a time, each with a stack of its own.
 end_to_end: setup  ## Tests of the deployed stack
 	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/end_to_end
 
