@@ -83,16 +83,16 @@ def invoke(aws: LocalAws, event: dict[str, Any]) -> tuple[bool, Any]:
 # ---- batches ---------------------------------------------------------------------------------------------
 
 
-def test_two_thousand_messages_arrive_in_one_invocation(aws: LocalAws) -> None:
-    # Given 2,000 messages that wait together
+def test_a_thousand_messages_arrive_in_one_invocation(aws: LocalAws) -> None:
+    # Given as many messages as a batch takes, which wait together
     with aws.paused_event_sources():
-        ids = send(aws, "LargeBatchesUrl", ["succeed" + "." * 1500] * 2000)
+        ids = send(aws, "LargeBatchesUrl", ["succeed" + "." * 500] * 1000)
 
     # When the event source gathers
     seen = only_observation(aws, ids)
 
     # Then one full batch was given to the function, and nothing is left
-    assert seen["count"] == 2000
+    assert seen["count"] == 1000
     assert eventually(lambda: depth(aws, "LargeBatchesUrl") == 0)
 
 

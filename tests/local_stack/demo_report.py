@@ -42,7 +42,7 @@ def print_report(console: Console, stack: LocalStack, memberships: list[Publishe
         _first_events(results.inbox),
         _dead_letters(results),
         _metrics(PublishedMetrics(stack.endpoint.cloudwatch)),
-        _alarms(results),
+        _alarms(stack, results),
     ):
         console.print(table)
     _print_directions(console, stack)
@@ -114,7 +114,7 @@ def _requests(stack: LocalStack, memberships: list[PublishedMembership], results
     return _captioned(
         table,
         f"{sent.total() / least.total():.2f} times the least possible number; {results.logins} logins;"
-        f" {throttled.total()} requests met the throttle" + (f" ({kinds})" if kinds else ""),
+        f" requests that met the throttle: {throttled.total()}" + (f" ({kinds})" if kinds else ""),
     )
 
 
@@ -177,12 +177,21 @@ def _metrics(metrics: PublishedMetrics) -> Table:
     return table
 
 
-def _alarms(results: Results) -> Table:
-    table = _table("Alarms", "alarm", "state", "")
-    for name, state in sorted(results.alarms.items()):
-        reason = "as it should be: messages wait on RejectedDLQ" if name.endswith("rejected-messages") else ""
-        table.add_row(name, state, reason if state == "ALARM" else "")
+def _alarms(stack: LocalStack, results: Results) -> Table:
+    table = _table("Alarms (a minute of theirs is as short here as one of the throttles)", "alarm", "state", "")
+    prefix = stack.function_name.removesuffix("segment-events")
+    for full_name, state in sorted(results.alarms.items()):
+        name = full_name.removeprefix(prefix)
+        table.add_row(name, state, _REASONS.get((name, state)))
     return table
+
+
+_REASONS = {
+    ("rejected-messages", "ALARM"): "as it should be: messages wait on RejectedDLQ",
+    ("failure-share", "ALARM"): "as it should be: half of the messages met the throttle",
+    ("responsys-throttling", "ALARM"): "as it should be: Responsys throttled",
+    ("connector-check", "INSUFFICIENT_DATA"): "the check runs once a day",
+}
 
 
 def _print_directions(console: Console, stack: LocalStack) -> None:
