@@ -192,7 +192,7 @@ def test_a_passing_throttle_raises_no_backlog_alarm(alarms: dict[str, Any]) -> N
     assert {s["Period"] for s in statistics} == {300}
     assert 300 * alarm["EvaluationPeriods"] == 3600
     assert alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"]) == alarm["EvaluationPeriods"]
-    assert {s["Stat"] for s in statistics} == {"Minimum"}
+    assert {s["Stat"] for s in statistics} == {"Maximum"}
 
 
 def test_the_batching_window_alone_never_makes_a_message_old(alarms: dict[str, Any], source: dict[str, Any]) -> None:
