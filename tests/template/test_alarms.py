@@ -188,7 +188,7 @@ def test_a_passing_throttle_raises_no_backlog_alarm(alarms: dict[str, Any]) -> N
     # Given the longest throttle, ten minutes, and a delay of up to fifteen
     alarm = alarms["ThrottledBacklogAlarm"]
     statistics = [query["MetricStat"] for query in alarm["Metrics"] if "MetricStat" in query]
-    # When the time that the alarm waits is read / Then it is much longer, and one empty moment ends it
+    # When the time that the alarm waits is read / Then it is much longer, and one empty period ends it
     assert {s["Period"] for s in statistics} == {300}
     assert 300 * alarm["EvaluationPeriods"] == 3600
     assert alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"]) == alarm["EvaluationPeriods"]
