@@ -17,9 +17,10 @@ from tests.reliability.trial import Result, Trial
 # A killed function's messages come back after this; deployed it is 1,020 s.
 _VISIBILITY_SECONDS = 8
 _TIME_SCALE = 60.0
-# From the start of the process to past its last request, so that some invocations get through: a message that met
-# five kills would be on RejectedDLQ, unsent.
-_LONGEST_LIFE = 1.8  # seconds
+# Replies take as long as real ones, so that many kills hit a request in flight; and some invocations get through: a
+# message that met five kills would be on RejectedDLQ, unsent.
+_REPLY_MILLISECONDS = 800
+_LONGEST_LIFE = 2.2  # seconds, of a cold start and one request
 _SENT_AT_ONCE = 50
 
 
@@ -30,6 +31,7 @@ def measure(messages: int, kills: int) -> tuple[Result, int]:
         parameters, time_scale=_TIME_SCALE, visibility_seconds=_VISIBILITY_SECONDS, say=lambda _: None
     ) as stack:
         trial = Trial(stack, f"{kills} kills")
+        trial.simulator.patch_account(trial.name, {"replies": {"latencyMs": _REPLY_MILLISECONDS}})
         made = 0
         chance = random.Random(1)  # noqa: S311 - repeatable, not secret
         for _ in range(messages // _SENT_AT_ONCE):
