@@ -129,9 +129,10 @@ def test_the_alarm_rings_for_a_wrong_connector_and_ends_when_all_are_right(conne
     # When all are checked, as every day / Then the failure is counted by connector, and the alarm rings
     report = check(outputs, None)
     assert {each["connector"]: each["ok"] for each in report["connectors"]}[connector.name] is False
-    assert eventually(lambda: alarm_state(stack) == "ALARM")
+    # (again and again, for the local stack may miss a single value in a period of five seconds)
+    assert eventually(lambda: check(outputs, None)["ok"] is False and alarm_state(stack) == "ALARM", 45)
     metrics = PublishedMetrics(stack.endpoint.cloudwatch)
-    assert eventually(lambda: metrics.total("ConnectorCheckFailures", connector=connector.name)) == 1
+    assert eventually(lambda: metrics.total("ConnectorCheckFailures", connector=connector.name)) >= 1
     # And a check of the one connector that is right does not end it
     assert check(outputs, "default")["ok"] is True
     # When every connector but that one is gone, and all are checked again in another period
