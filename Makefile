@@ -11,8 +11,9 @@ MAKEFLAGS += --no-print-directory
 REQUIREMENTS := tests/requirements
 ENVIRONMENTS := .venv .venv-lambda .venv-ministack .venv-sam
 STAMPS := $(ENVIRONMENTS:%=%/.complete)
-# Large, and needed for one target only.
+# Large, and needed for one target each.
 SCANNER := .venv-checkov
+PLOTTER := .venv-plots
 PYTHON := .venv/bin/python
 
 # The first interpreter that really runs; the shims of version managers may exist and fail.
@@ -22,7 +23,7 @@ FIND_PYTHON = for candidate in python3.13 python3.12 python3.11 python3; do \
 	done; \
 	echo "error: no Python from 3.11 to 3.13 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup build demo local replay send check-connector test format lint types unit property integration template audit end_to_end reliability backlog kills soak clean
+.PHONY: help setup build demo local replay send check-connector test format lint types unit property integration template audit end_to_end reliability backlog kills soak bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,12 +38,13 @@ setup:  ## Make the tools' environments (once, and again when requirements chang
 .venv-ministack/.complete: $(REQUIREMENTS)/ministack.txt
 .venv-sam/.complete: $(REQUIREMENTS)/sam.txt
 $(SCANNER)/.complete: $(REQUIREMENTS)/checkov.txt
+$(PLOTTER)/.complete: $(REQUIREMENTS)/plots.txt
 
 # Functions are built for the project's interpreter, so they must run on the same.
 .venv-lambda/.complete: FIND_PYTHON = echo .venv/bin/python
 
 # The lists are complete, so that pip need not resolve; --no-deps also keeps older pips from refusing pins with extras.
-$(STAMPS) $(SCANNER)/.complete: %/.complete:
+$(STAMPS) $(SCANNER)/.complete $(PLOTTER)/.complete: %/.complete:
 	@python=$$($(FIND_PYTHON)); \
 	echo "Installing $* (once) ..."; \
 	rm -rf $*; \
@@ -122,5 +124,9 @@ kills: setup  ## Kill the function 200 times while 20,000 messages flow
 soak: setup  ## The law of outcomes in random worlds, for MINUTES (10)
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.property --minutes $(or $(MINUTES),10)
 
+bench: setup $(PLOTTER)/.complete  ## Measure everything in docs/performance.md (BENCHMARKS='cpu cost' for some)
+	$(PYTHON) -m tests.benchmarks $(BENCHMARKS)
+	$(PLOTTER)/bin/python -m tests.benchmarks.plots
+
 clean:  ## Remove builds and environments
-	rm -rf .aws-sam .local $(ENVIRONMENTS) $(SCANNER)
+	rm -rf .aws-sam .local $(ENVIRONMENTS) $(SCANNER) $(PLOTTER)
