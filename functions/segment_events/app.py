@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,10 @@ def compose(settings: Settings) -> Delivery:
 
 
 delivery = compose(read_settings(os.environ))
+
+# What a batch makes lives until its end and is free of cycles: collecting in its midst would only read it over and over.
+gc.freeze()
+gc.set_threshold(200_000)
 
 
 @logger.inject_lambda_context

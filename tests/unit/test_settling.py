@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -46,7 +45,7 @@ def message(number: int = 1, **changes: Any) -> ReceivedMessage:
         first_received_at=NOW,
         last_error_code="",
     )
-    return replace(received, **changes)
+    return received._replace(**changes)
 
 
 def ending(outcome: Outcome, number: int = 1, **changes: Any) -> Ending:
@@ -208,7 +207,7 @@ def test_a_message_whose_dead_letter_queue_is_down_stays_where_it_is(outcome: Ou
 
     settled = settling(sqs).settle([ending(outcome)])
 
-    assert settled == [replace(ending(Retried(ErrorCode.AWS_UNAVAILABLE)), dead_letter_failed=True)]
+    assert settled == [ending(Retried(ErrorCode.AWS_UNAVAILABLE))._replace(dead_letter_failed=True)]
     assert [entry["ReceiptHandle"] for entry in sqs.visibility[SEGMENT_EVENTS]] == ["handle-1"]
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import base64
 import json
-import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 from pydantic import (
     AfterValidator,
@@ -20,10 +18,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetPydanticSchema,
     StringConstraints,
     ValidationError,
     WithJsonSchema,
 )
+from pydantic_core import core_schema
 
 __all__ = ["CallType", "InvalidMessageError", "JsonNumber", "Membership", "Segment", "read_membership"]
 
@@ -32,15 +32,13 @@ _OWN_FIELDS = frozenset({"profileId", "callType", "segment"})
 _REPORTED_ERRORS = 3
 # The schema's way to say "in any letter case", which it has no flag for.
 _ANY_CASE_SEGMENT_TYPE = r"^([Aa][Uu][Dd][Ii][Ee][Nn][Cc][Ee]|[Jj][Oo][Uu][Rr][Nn][Ee][Yy])$"
-_NUMERIC = re.compile(r"[-+]?[0-9.]*")
 
 
 class InvalidMessageError(ValueError):
     """The body is not a membership message; the text names the field and never quotes its value."""
 
 
-@dataclass(frozen=True, slots=True)
-class JsonNumber:
+class JsonNumber(NamedTuple):
     """A number exactly as the producer wrote it: ``1.10`` stays ``1.10``, 30 digits stay 30 digits."""
 
     text: str
@@ -54,17 +52,6 @@ class CallType(StrEnum):
     REMOVE = "REMOVE"
 
 
-def _upper(value: object) -> object:
-    return value.upper() if isinstance(value, str) else value
-
-
-def _not_epoch(value: object) -> object:
-    # pydantic would read digits as epoch seconds, and so 20240131 as a day in August 1970.
-    if isinstance(value, str) and _NUMERIC.fullmatch(value):
-        raise ValueError("must be an ISO 8601 time such as 2024-01-31T08:30:00Z")
-    return value
-
-
 def _as_utc(value: datetime) -> datetime:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
@@ -73,41 +60,71 @@ def _number_as_text(value: object) -> object:
     return value.text if isinstance(value, JsonNumber) else value
 
 
-def _none_as_empty(value: object) -> object:
-    return {} if value is None else value
-
-
-def _none_as_default(value: object) -> object:
-    return "default" if value is None else value
-
-
 def _safe_segment(value: str) -> str:
     if value in {".", ".."}:
         raise ValueError("'.' and '..' are no names")
     return value
 
 
+def _or_say(message: str) -> GetPydanticSchema:
+    """Give a reason of our own where a value is refused."""
+    return GetPydanticSchema(
+        lambda source, handler: core_schema.custom_error_schema(
+            handler(source), custom_error_type="refused", custom_error_message=message
+        )
+    )
+
+
+def _more_than_digits() -> GetPydanticSchema:
+    """Refuse digits, which pydantic would read as epoch seconds: 20240131 as a day in August 1970."""
+    return GetPydanticSchema(
+        lambda source, handler: core_schema.chain_schema([core_schema.str_schema(pattern="[^-+0-9.]"), handler(source)])
+    )
+
+
+# Every message passes here, so what pydantic checks itself is not left to a function of ours: a call costs as much as
+# all of pydantic's work on a field.
 NonBlank = Annotated[str, StringConstraints(pattern=r"\S")]
 # One path segment of the request: what could leave the segment or break a header is refused here.
 EventName = Annotated[
     str,
     StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f/\\\ufffe\uffff]{1,200}$"),
     AfterValidator(_safe_segment),
+    _or_say("must be 1 to 200 characters without slash, backslash or control character, and not '.' or '..'"),
 ]
 # Becomes the last part of an SSM parameter name.
-ConnectorName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+ConnectorName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"),
+    _or_say("must be 1 to 100 letters, digits, dots, dashes and underscores, the first a letter or digit"),
+]
+SegmentType = Annotated[
+    str,
+    StringConstraints(to_upper=True, pattern="^(?i:AUDIENCE|JOURNEY)$"),
+    _or_say("must be AUDIENCE or JOURNEY"),
+    WithJsonSchema({"type": "string", "pattern": _ANY_CASE_SEGMENT_TYPE}),
+]
+Iso8601 = Annotated[
+    datetime,
+    _more_than_digits(),
+    _or_say("must be an ISO 8601 time such as 2024-01-31T08:30:00Z"),
+    AfterValidator(_as_utc),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 
 
 class Segment(BaseModel):
-    """The audience or journey."""
+    """The audience or journey.
+
+    Attributes
+    ----------
+    type : str
+        ``AUDIENCE`` or ``JOURNEY``.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    type: Annotated[
-        Literal["AUDIENCE", "JOURNEY"],
-        BeforeValidator(_upper),
-        WithJsonSchema({"type": "string", "pattern": _ANY_CASE_SEGMENT_TYPE}),
-    ]
+    type: SegmentType
     id: NonBlank
     name: str | None = None
 
@@ -135,15 +152,11 @@ class Membership(BaseModel):
     profile_id: Annotated[NonBlank, Field(alias="profileId")]
     call_type: Annotated[CallType, Field(alias="callType")]
     segment: Segment
-    connector: Annotated[ConnectorName, BeforeValidator(_none_as_default)] = "default"
+    connector: ConnectorName = "default"
     event_name: Annotated[EventName | None, Field(alias="eventName")] = None
-    identifiers: Annotated[
-        dict[str, Annotated[str | None, BeforeValidator(_number_as_text)]], BeforeValidator(_none_as_empty)
-    ] = {}
-    variables: Annotated[dict[str, Any], BeforeValidator(_none_as_empty)] = {}
-    occurred_at: Annotated[
-        Annotated[datetime, BeforeValidator(_not_epoch), AfterValidator(_as_utc)] | None, Field(alias="occurredAt")
-    ] = None
+    identifiers: dict[str, Annotated[str, BeforeValidator(_number_as_text)] | None] = {}
+    variables: dict[str, Any] = {}
+    occurred_at: Annotated[Iso8601 | None, Field(alias="occurredAt")] = None
 
 
 def read_membership(body: str) -> Membership:
@@ -160,15 +173,16 @@ def read_membership(body: str) -> Membership:
         Anything that keeps the body from being a membership; the text names the field.
     """
     document = _unwrap(_parse(body, "body"))
+    given = {name: value for name, value in document.items() if value is not None}  # null stands for absent
     try:
-        return Membership.model_validate(document)
+        return Membership.model_validate(given)
     except ValidationError as exc:
         raise InvalidMessageError(_reason(exc)) from None  # the cause would carry the values
 
 
 def _parse(text: str, field: str) -> dict[str, Any]:
     try:
-        document = json.loads(text, parse_int=JsonNumber, parse_float=JsonNumber, parse_constant=_refuse_constant)
+        document = _decode(text)
     except RecursionError:
         raise InvalidMessageError(f"{field}: nested too deeply") from None
     except ValueError as exc:
@@ -181,6 +195,9 @@ def _parse(text: str, field: str) -> dict[str, Any]:
 
 def _refuse_constant(_name: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
+
+
+_decode = json.JSONDecoder(parse_int=JsonNumber, parse_float=JsonNumber, parse_constant=_refuse_constant).decode
 
 
 def _unwrap(document: dict[str, Any]) -> dict[str, Any]:

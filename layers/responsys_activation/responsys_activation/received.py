@@ -7,15 +7,13 @@ here and written by :mod:`responsys_activation.settling`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["ReceivedMessage", "read_record"]
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedMessage:
+class ReceivedMessage(NamedTuple):
     """One SQS record of the invocation.
 
     Attributes

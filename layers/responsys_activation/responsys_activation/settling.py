@@ -10,8 +10,8 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue, SourceQueue
 from responsys_activation.outcome import ErrorCode, Outcome, Rejected, Retried, Throttled
@@ -32,8 +32,7 @@ _BACK_OFF_JITTER = 0.1  # of the back-off
 NOT_KNOWN = "-"  # SQS takes no empty attribute
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """A message and its outcome.
 
     Attributes
@@ -100,8 +99,8 @@ class Settling:
         safe = queue.send([self._letter(endings[position]) for position in positions])
         for position, is_safe in zip(positions, safe, strict=True):
             if not is_safe:
-                endings[position] = replace(
-                    endings[position], outcome=Retried(ErrorCode.AWS_UNAVAILABLE), dead_letter_failed=True
+                endings[position] = endings[position]._replace(
+                    outcome=Retried(ErrorCode.AWS_UNAVAILABLE), dead_letter_failed=True
                 )
 
     def _letter(self, ending: Ending) -> DeadLetter:
@@ -143,5 +142,5 @@ class Settling:
 
 def _not_for_ever(ending: Ending) -> Ending:
     if isinstance(ending.outcome, Retried) and ending.message.receive_count >= LAST_RECEIVE:
-        return replace(ending, outcome=Throttled(ending.outcome.error_code, OUTAGE_DELAY))
+        return ending._replace(outcome=Throttled(ending.outcome.error_code, OUTAGE_DELAY))
     return ending
