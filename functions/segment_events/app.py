@@ -100,7 +100,7 @@ def compose(settings: Settings) -> Delivery:
 
 delivery = compose(read_settings(os.environ))
 
-# What a batch makes lives until its end and is free of cycles: collecting in its midst would only read it over and over.
+# What a batch makes lives until its end, without cycles: to collect in its midst would only read it again and again.
 gc.freeze()
 gc.set_threshold(200_000)
 

@@ -41,7 +41,7 @@ class Arena:
             endpoint=self._stack.parameters["ResponsysAuthEndpoint"],
             username=subject,
             password=_PASSWORD,
-            queue_arn=self._stack.outputs["SegmentEventsQueueArn"],
+            queue_arn=self.queue_arn,
             environment=self.function_environment(),
         )
         answer = subprocess.run(
@@ -56,6 +56,15 @@ class Arena:
         cost = Cost(**json.loads(answer.stdout))
         sent = self._simulator.requests(subject, "event")
         return cost, sum(request.received_at_ms >= cost.started_at * 1000 for request in sent)
+
+    @property
+    def queue_arn(self) -> str:
+        """Where every message says that it comes from."""
+        return self._stack.outputs["SegmentEventsQueueArn"]
+
+    def last_request_at(self, subject: str) -> float:
+        """Tell when the simulator got the last event request of a subject, in epoch seconds."""
+        return self._simulator.requests(subject, "event")[-1].received_at_ms / 1000
 
     def function_environment(self) -> dict[str, str]:
         """Give the deployed function's variables, and those by which it reaches AWS."""

@@ -220,9 +220,9 @@ def main() -> None:
         handler(event, _CONTEXT)
         cpu += _cpu_seconds() - before
         wall += time.monotonic() - started
-        after_first = after_first or _resident_bytes()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps(asdict(Cost(started_at, cpu, wall, peak, _resident_bytes() - after_first))), file=answer)
+        after_first = after_first or _memory_bytes("VmRSS")
+    cost = Cost(started_at, cpu, wall, _memory_bytes("VmHWM"), _memory_bytes("VmRSS") - after_first)
+    print(json.dumps(asdict(cost)), file=answer)
 
 
 def _nowhere() -> TextIO:
@@ -235,9 +235,10 @@ def _cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _resident_bytes() -> int:
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize()
+def _memory_bytes(field: str) -> int:
+    """Read what the kernel says of this process; ``ru_maxrss`` would be that of the process that started it."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(f"{field}:"))
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def for_this_host(node: Any) -> Any:
         return node
     own = {
         "Runtime": HOST_RUNTIME,
-        "BuildMethod": HOST_RUNTIME,
+        "BuildMethod": "makefile" if node.get("BuildMethod") == "makefile" else HOST_RUNTIME,
         "CompatibleRuntimes": [HOST_RUNTIME],
         "BuildArchitecture": HOST_ARCHITECTURE,
         "Architectures": [HOST_ARCHITECTURE],
@@ -113,7 +113,7 @@ def _sam_build(template: Mapping[str, Any], base: Path, directory: Path) -> None
     ]
     run = subprocess.run(
         [str(part) for part in command],
-        env={**os.environ, "PATH": interpreters, "SAM_CLI_TELEMETRY": "0"},
+        env={**os.environ, "PATH": interpreters, "LAYER_PYTHON": HOST_RUNTIME, "SAM_CLI_TELEMETRY": "0"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

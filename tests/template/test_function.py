@@ -233,7 +233,7 @@ def test_functions_run_on_arm_unless_told_otherwise(stack_with: Callable[..., St
         # Then all agree on it and on the runtime
         assert {tuple(function["Architectures"]) for function in functions} == {(architecture,)}
         assert {function["Runtime"] for function in functions} == {"python3.13"}
-        assert [layer["CompatibleArchitectures"] for layer in layers] == [[architecture]] * 2
+        assert [layer["CompatibleArchitectures"] for layer in layers] == [[architecture]] * 3
         assert [layer["CompatibleRuntimes"] for layer in layers] == [["python3.13"]] * 2
 
 
@@ -268,8 +268,9 @@ def test_layers_are_built_for_the_function_they_serve(source: dict[str, Any]) ->
     # Given the sources of the layers
     function = source["Resources"]["SegmentEventsFunction"]["Properties"]
     layers = [r for r in source["Resources"].values() if r["Type"] == "AWS::Serverless::LayerVersion"]
-    assert len(layers) == 2
-    for layer in layers:
+    built_by_sam = [layer for layer in layers if layer["Metadata"]["BuildMethod"] != "makefile"]
+    assert len(built_by_sam) == 2
+    for layer in built_by_sam:
         folder = REPOSITORY / layer["Properties"]["ContentUri"]
         # When how they are built is read / Then it is for the function's runtime and architecture
         assert layer["Metadata"]["BuildMethod"] == function["Runtime"]
@@ -277,6 +278,20 @@ def test_layers_are_built_for_the_function_they_serve(source: dict[str, Any]) ->
         # And no folder `python` of their own makes the built layer unimportable
         assert folder.is_dir()
         assert not (folder / "python").exists()
+
+
+def test_bytecode_is_made_by_the_interpreter_that_runs_it(source: dict[str, Any]) -> None:
+    # Given the Makefile of the layer that holds it
+    layer = source["Resources"]["BytecodeLayer"]
+    makefile = (REPOSITORY / layer["Properties"]["ContentUri"] / "Makefile").read_text()
+    # When it is read / Then it has the target that SAM asks for, and its interpreter is of every function's runtime
+    assert layer["Metadata"] == {"BuildMethod": "makefile"}
+    assert "\nbuild-BytecodeLayer:\n" in makefile
+    functions = [r["Properties"] for r in source["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
+    for function in functions:
+        assert f"\nLAYER_PYTHON ?= {function['Runtime']}\n" in makefile
+        # And every function has it
+        assert {"Ref": "BytecodeLayer"} in function["Layers"]
 
 
 def test_handler_exists_where_its_function_looks_for_it(source: dict[str, Any]) -> None:

@@ -1,0 +1,138 @@
+"""How long until a new environment's first request leaves, against a process that only makes one AWS client?"""
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.benchmarks.arena import Arena, arena
+from tests.benchmarks.benchmark import markdown_table
+from tests.benchmarks.memberships import body, record
+from tests.local_stack.artifact import unpacked
+from tests.local_stack.environments import program
+
+__all__ = ["measure", "measure_in", "report"]
+
+_ROUNDS = 11
+_SUBJECT = "ours_with_ledger"
+_FUNCTION = "SegmentEventsFunction"
+_FIRST_REQUEST = """
+import json, sys
+from types import SimpleNamespace
+from app import handler
+context = SimpleNamespace(function_name="f", memory_limit_in_mb=1024, invoked_function_arn="a", aws_request_id="r",
+                          get_remaining_time_in_millis=lambda: 120_000)
+if handler(json.load(sys.stdin), context)["batchItemFailures"]:
+    raise SystemExit("not delivered")
+"""
+_ONE_CLIENT = "import boto3; boto3.client('ssm')"
+_MEGABYTE = 1_000_000
+# What is told by the name of the package that it belongs to.
+_PACKAGES = {
+    "boto3": ("boto3", "botocore", "s3transfer", "jmespath", "dateutil"),
+    "pydantic": ("pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"),
+    "requests": ("requests", "charset_normalizer", "idna", "certifi", "urllib3"),
+    "aws-lambda-powertools": ("aws_lambda_powertools",),
+    "this project": ("responsys_activation", "app"),
+}
+
+
+def _python(code: str, environment: Mapping[str, str], *options: str) -> list[str]:
+    """Give the command that runs code with the managed runtime's packages, and no other variables than these."""
+    # /var/task and /opt cannot be written on Lambda, so nothing is kept for the next start.
+    variables = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    assignments = [f"{name}={value}" for name, value in variables.items()]
+    return ["env", "-i", *assignments, str(program(".venv-lambda", "python")), *options, "-c", code]
+
+
+def measure() -> dict[str, Any]:
+    """Start both in turn."""
+    with arena() as running:
+        return measure_in(running, rounds=_ROUNDS)
+
+
+def measure_in(running: Arena, *, rounds: int) -> dict[str, Any]:
+    """Start both `rounds` times in turn, after one start that logs in and fills the disk cache."""
+    with unpacked(_FUNCTION) as artifact:
+        environment = running.function_environment()
+        deployed = environment | {"PYTHONPATH": artifact.path}
+        _first_request(running, deployed)
+        ours, boto3 = [], []
+        for _ in range(rounds):
+            boto3.append(_one_client(environment))
+            ours.append(_first_request(running, deployed))
+        return {
+            "rounds": rounds,
+            "cold_start_over_boto3": round(median(a / b for a, b in zip(ours, boto3, strict=True)), 2),
+            "ours_ms": round(median(ours) * 1000),
+            "boto3_ms": round(median(boto3) * 1000),
+            "import_ms": _import_milliseconds(deployed),
+            "layers_megabytes": round(_size(artifact.layer_root) / _MEGABYTE, 1),
+            "largest_megabytes": _largest(artifact.layer_root / "python"),
+        }
+
+
+def _first_request(running: Arena, environment: Mapping[str, str]) -> float:
+    """Give the seconds from the start of a process until Responsys gets its first request."""
+    message = body(time.time_ns() % 10**12, _SUBJECT.replace("_", "-"), "cold")
+    event = {"Records": [record(1, message, running.queue_arn)]}
+    started = time.time()
+    subprocess.run(
+        _python(_FIRST_REQUEST, environment),
+        input=json.dumps(event),
+        text=True,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    return running.last_request_at(_SUBJECT) - started
+
+
+def _one_client(environment: Mapping[str, str]) -> float:
+    started = time.time()
+    subprocess.run(_python(_ONE_CLIENT, environment), check=True)
+    return time.time() - started
+
+
+def _import_milliseconds(environment: Mapping[str, str]) -> dict[str, float]:
+    """Sum each module's own import time by package; what is measured in so fine a grain takes longer."""
+    told = subprocess.run(
+        _python("import app", environment, "-X", "importtime"), capture_output=True, text=True, check=True
+    ).stderr
+    micros: Counter[str] = Counter()
+    for own, module in re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)$", told, re.MULTILINE):
+        top = module.partition(".")[0]
+        micros[next((name for name, tops in _PACKAGES.items() if top in tops), "standard library")] += int(own)
+    return {name: round(total / 1000, 1) for name, total in micros.most_common()}
+
+
+def _size(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+
+
+def _largest(directory: Path) -> dict[str, float]:
+    sizes = Counter({path.name: _size(path) if path.is_dir() else path.stat().st_size for path in directory.iterdir()})
+    return {name: round(size / _MEGABYTE, 1) for name, size in sizes.most_common(5)}
+
+
+def report(result: dict[str, Any]) -> str:
+    """Give the tables."""
+    times = markdown_table(
+        ("a fresh process", "ms"),
+        [
+            ("imports boto3 and makes one SSM client", result["boto3_ms"]),
+            ("this function, until its first request arrives at Responsys", result["ours_ms"]),
+        ],
+    )
+    imports = markdown_table(("imports by package", "ms"), list(result["import_ms"].items()))
+    sizes = ", ".join(f"{name} {size}" for name, size in result["largest_megabytes"].items())
+    return (
+        f"{times}\n\nThe second takes **{result['cold_start_over_boto3']} times** as long as the first (median of "
+        f"{result['rounds']} pairs).\n\n{imports}\n\nBoth layers together: {result['layers_megabytes']} MB unpacked "
+        f"(the largest: {sizes})."
+    )
