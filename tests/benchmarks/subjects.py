@@ -13,11 +13,13 @@ import os
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import SimpleNamespace
 from typing import Any, TextIO
 
+import boto3
 import requests
 
 from tests.benchmarks.memberships import EVENT_NAME, LIST_NAME, batches
@@ -73,6 +75,8 @@ class Cost:
         Of the process and its threads, user and system.
     peak_bytes, growth_bytes
         The most memory the process had; how much more it has after the last batch than after the first.
+    aws_calls
+        By service and operation.
     """
 
     started_at: float
@@ -80,6 +84,7 @@ class Cost:
     wall_seconds: float
     peak_bytes: int
     growth_bytes: int
+    aws_calls: dict[str, int]
 
 
 def _log_in(task: Task) -> tuple[str, str]:
@@ -205,10 +210,12 @@ def main() -> None:
     """Send, and tell what it cost."""
     task = Task(**json.load(sys.stdin))
     answer, sys.stdout = sys.stdout, _nowhere()
+    aws_calls = _counted_aws_calls()
     handler = SUBJECTS[sys.argv[1]](task)
     warm_up = batches(_RECIPIENTS, _RECIPIENTS, task.queue_arn, connector=task.connector, run=f"{task.run}w")
     for event in warm_up:
         handler(event, _CONTEXT)
+    aws_calls.clear()
     started_at = time.time()
     cpu = wall = 0.0
     after_first = 0
@@ -221,13 +228,26 @@ def main() -> None:
         cpu += _cpu_seconds() - before
         wall += time.monotonic() - started
         after_first = after_first or _memory_bytes("VmRSS")
-    cost = Cost(started_at, cpu, wall, _memory_bytes("VmHWM"), _memory_bytes("VmRSS") - after_first)
+    cost = Cost(started_at, cpu, wall, _memory_bytes("VmHWM"), _memory_bytes("VmRSS") - after_first, dict(aws_calls))
     print(json.dumps(asdict(cost)), file=answer)
 
 
 def _nowhere() -> TextIO:
     """Lambda takes what is printed through a pipe; writing it costs the same here."""
     return open(os.devnull, "w", encoding="utf-8")
+
+
+def _counted_aws_calls() -> Counter[str]:
+    """Count the calls of every client that is made from now on."""
+    calls: Counter[str] = Counter()
+
+    def count(model: Any, **_others: Any) -> None:
+        calls[f"{model.service_model.service_name} {model.name}"] += 1
+
+    boto3.setup_default_session()
+    assert boto3.DEFAULT_SESSION is not None
+    boto3.DEFAULT_SESSION.events.register("before-call", count)
+    return calls
 
 
 def _cpu_seconds() -> float:
