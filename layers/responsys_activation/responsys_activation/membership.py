@@ -82,8 +82,8 @@ def _none_as_default(value: object) -> object:
 
 
 def _safe_segment(value: str) -> str:
-    if value in {".", ".."}:
-        raise ValueError("'.' and '..' are no names")
+    if value in {".", ".."} or not value.strip():
+        raise ValueError("blanks, '.' and '..' are no names")
     return value
 
 
