@@ -97,7 +97,7 @@ def compose(settings: Settings) -> Delivery:
     )
 
 
-delivery = compose(read_settings(os.environ))
+delivery = compose(read_settings(Settings, os.environ))
 
 
 @logger.inject_lambda_context
