@@ -134,7 +134,7 @@ def never_sent(stack: LocalStack) -> Iterator[str]:
 
 
 @pytest.fixture
-def told(stack: LocalStack, connector: ConnectorUnderTest) -> list[Any]:
+def told(stack: LocalStack) -> Iterator[list[Any]]:
     """Let her memberships meet everything that can happen, and give the answers of the functions."""
     # The wrong password is refused in words that quote her, and then taken.
     refused = connector_of_hers(stack)
@@ -153,7 +153,11 @@ def told(stack: LocalStack, connector: ConnectorUnderTest) -> list[Any]:
     answers += [invoke(stack, "ReplayFunctionName", {"errorCode": "NO_IDENTIFIER", "dryRun": False})]
     settle(stack)
     answers += [*crashes(stack), killed(stack)]
-    return answers
+    yield answers
+    # A check of all connectors, in other tests, shall not log in to all of these.
+    prefix = stack.outputs["ConnectorParameterPrefix"]
+    for name in parameters(stack, prefix).keys() - {f"{prefix}default"}:
+        stack.endpoint.client("ssm").delete_parameter(Name=name)
 
 
 def send_too_old(stack: LocalStack, connector: ConnectorUnderTest) -> None:
@@ -244,7 +248,8 @@ def test_no_log_metric_attribute_exception_or_report_tells_who_somebody_is(stack
     counted = {code for _, code in metrics.totals("Errors", ("connector", "errorCode"))}
     assert counted >= PASSING.keys() - {"TOKEN_EXPIRED"} | {"INVALID_CREDENTIALS"}
     # And her credentials: what a login gave is as secret as what it was given
-    tokens = [json.loads(each)["authToken"] for each in token_parameters(stack)]
+    stored = parameters(stack, stack.outputs["ConnectorParameterPrefix"].replace("connectors", "tokens"))
+    tokens = [json.loads(each)["authToken"] for each in stored.values()]
     assert len(tokens) > 30
 
     # When everything is read that somebody may read who watches
@@ -267,11 +272,12 @@ def test_no_log_metric_attribute_exception_or_report_tells_who_somebody_is(stack
     assert {where: marks_in(text, *tokens) for where, text in readable.items()} == {where: [] for where in readable}
 
 
-def token_parameters(stack: LocalStack) -> Iterator[str]:
-    path = stack.outputs["ConnectorParameterPrefix"].replace("connectors", "tokens").rstrip("/")
+def parameters(stack: LocalStack, prefix: str) -> dict[str, str]:
     pages = stack.endpoint.client("ssm").get_paginator("get_parameters_by_path")
-    for page in pages.paginate(Path=path, WithDecryption=True):
-        yield from (parameter["Value"] for parameter in page["Parameters"])
+    found = [
+        each for page in pages.paginate(Path=prefix.rstrip("/"), WithDecryption=True) for each in page["Parameters"]
+    ]
+    return {parameter["Name"]: parameter["Value"] for parameter in found}
 
 
 def delivery_table(stack: LocalStack) -> Iterator[Any]:
