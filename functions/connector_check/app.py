@@ -24,7 +24,7 @@ from responsys_activation.reporting import Reporting
 from responsys_activation.responsys.http import open_http_session
 from responsys_activation.responsys.login import Credentials
 from responsys_activation.responsys.session import Session
-from responsys_activation.settings import ConnectionSettings, read_connection_settings
+from responsys_activation.settings import ConnectionSettings, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +71,7 @@ def compose(settings: ConnectionSettings) -> ConnectorCheck:
     )
 
 
-connector_check = compose(read_connection_settings(os.environ))
+connector_check = compose(read_settings(ConnectionSettings, os.environ))
 
 
 @logger.inject_lambda_context

@@ -12,7 +12,7 @@ from responsys_activation.aws.parked_messages import ParkedMessages
 from responsys_activation.observability import logger
 from responsys_activation.replay import Replay
 from responsys_activation.replay_request import read_replay_request
-from responsys_activation.settings import ReplaySettings, read_replay_settings
+from responsys_activation.settings import ReplaySettings, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,7 @@ def compose(settings: ReplaySettings) -> Replay:
     )
 
 
-replay = compose(read_replay_settings(os.environ))
+replay = compose(read_settings(ReplaySettings, os.environ))
 
 
 @logger.inject_lambda_context

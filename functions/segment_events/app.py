@@ -98,7 +98,7 @@ def compose(settings: Settings) -> Delivery:
     )
 
 
-delivery = compose(read_settings(os.environ))
+delivery = compose(read_settings(Settings, os.environ))
 
 # What a batch makes lives until its end, without cycles: to collect in its midst would only read it again and again.
 gc.freeze()

@@ -14,7 +14,9 @@ TIME_SCALE = 60.0
 
 @pytest.fixture(scope="session")
 def shared_stack() -> Iterator[LocalStack]:
-    with LocalStack({"BatchingWindowSeconds": "1"}, time_scale=TIME_SCALE, say=lambda _: None) as stack:
+    with LocalStack(
+        {"BatchingWindowSeconds": "1", "LogLevel": "DEBUG"}, time_scale=TIME_SCALE, say=lambda _: None
+    ) as stack:
         yield stack
 
 

@@ -24,7 +24,7 @@ _riids = itertools.count(500_000_000)
 
 
 class ConnectorUnderTest:
-    """A connector whose name is also the user name of its account.
+    """A connector with an account of its own.
 
     Parameters
     ----------
@@ -32,6 +32,8 @@ class ConnectorUnderTest:
         The local stack, with a simulator of its own.
     account
         Settings of the account that differ, as the simulator's JSON.
+    username
+        Of the account; the connector's name where none is given.
     optional
         Further keys of the connector's parameter.
 
@@ -41,24 +43,27 @@ class ConnectorUnderTest:
         What the account takes; the secret holds it unless `put` is told otherwise.
     """
 
-    def __init__(self, stack: LocalStack, account: dict[str, Any] | None = None, **optional: Any) -> None:
+    def __init__(
+        self, stack: LocalStack, account: dict[str, Any] | None = None, *, username: str | None = None, **optional: Any
+    ) -> None:
         assert stack.simulator is not None
         self.stack = stack
         self.simulator: SimulatorClient = stack.simulator
         self.name = f"c-{uuid.uuid4().hex[:10]}"
-        self.password = f"password-of-{self.name}"
+        self.username = username or self.name
+        self.password = f"password-of-{self.username}"
         self.profile_list = {"name": LIST.name, "folder": LIST.folder}
         self.optional = {"defaultEventName": EVENT, **optional}
         self.simulator.put_account(
             AccountSettings(
-                username=self.name,
+                username=self.username,
                 password=self.password,
                 lists=(LIST,),
                 events=(CustomEvent(name=EVENT), CustomEvent(name=OTHER_EVENT)),
             )
         )
         if account:
-            self.simulator.patch_account(self.name, account)
+            self.simulator.patch_account(self.username, account)
         self.put()
 
     def put(self, password: str | None = None, identifier_type: str = "RIID") -> None:
@@ -66,7 +71,7 @@ class ConnectorUnderTest:
         self.stack.add_connector(
             self.name,
             ConnectorSettings(
-                username=self.name,
+                username=self.username,
                 password=password or self.password,
                 profile_list=self.profile_list,
                 identifier_type=identifier_type,
@@ -102,7 +107,7 @@ class ConnectorUnderTest:
 
     def inbox(self) -> list[InboxEvent]:
         """Return what Responsys accepted."""
-        return self.simulator.inbox(self.name)
+        return self.simulator.inbox(self.username)
 
     def accepted(self) -> Counter[str]:
         """Count how often Responsys accepted each message, by messageId."""
@@ -110,7 +115,7 @@ class ConnectorUnderTest:
 
     def event_requests(self) -> list[RequestRecord]:
         """Return the requests that were to trigger events."""
-        return self.simulator.requests(self.name, "event")
+        return self.simulator.requests(self.username, "event")
 
     def error_codes(self) -> Counter[str | None]:
         """Count the answers to event requests by error code; None: a list of results."""

@@ -85,8 +85,8 @@ def untrusted_reply(connector: ConnectorUnderTest) -> None:
         ),
         (
             wrong_password,
-            "credentialsSecretId: Responsys refuses the login (INVALID_USER_NAME_PASSWORD, HTTP 400, Invalid username "
-            "or password): put the API user's present username and password into the secret",
+            "credentialsSecretId: Responsys refuses the login (INVALID_USER_NAME_PASSWORD, HTTP 400): put the API "
+            "user's present username and password into the secret",
         ),
         (
             untrusted_endpoint,

@@ -18,7 +18,7 @@ from tests.local_stack.demo_memberships import (
 )
 from tests.local_stack.demo_results import SERVICE, Results
 from tests.local_stack.published_metrics import PublishedMetrics
-from tests.local_stack.stack import LocalStack
+from tests.local_stack.stack import STACK_NAME, LocalStack
 from tests.simulator.inbox import InboxEvent
 
 _FIRST_EVENTS = 8
@@ -196,9 +196,12 @@ _REASONS = {
 
 def _print_directions(console: Console, stack: LocalStack) -> None:
     console.print("\nWhere to see this", style="bold")
-    console.print("  here     `make local` keeps the same stack running and tells how to send a message")
-    console.print(f"  on AWS   log group /aws/lambda/{stack.function_name}")
-    console.print(f"           dashboard {stack.outputs['DashboardName']}, alarms by topic {_name(stack)}")
+    console.print("  here     `make local` keeps the same stack running and tells how to send a message; beside it")
+    console.print("           `make send`, `make check-connector` and `make replay`")
+    console.print(f"  on AWS   dashboard {stack.outputs['DashboardName']}, alarms by topic {_name(stack)}")
+    console.print(
+        f"           log group /aws/lambda/{stack.function_name}, with saved queries in the folder {STACK_NAME}"
+    )
     console.print("  on call  docs/runbook.md; what each error code means: docs/reference.md\n")
 
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.local_stack.demo_memberships import (
     Arrival,
@@ -93,7 +93,10 @@ def read_results(stack: LocalStack) -> Results:
 
 
 def differences(memberships: list[PublishedMembership], results: Results) -> list[str]:
-    """Return what is not as it should be, a line each; nothing when all is well."""
+    """Return what is not as it should be, a line each; nothing when all is well.
+
+    Memberships are named by their place among the published: what they say is about somebody.
+    """
     return [
         *_inbox_differences(memberships, results.inbox),
         *_rejection_differences(memberships, results.rejected),
@@ -129,17 +132,19 @@ def _inbox_differences(memberships: list[PublishedMembership], inbox: list[Inbox
         )
         for event in inbox
     )
-    yield from _listed("did not arrive", expected - arrived)
-    yield from _listed("arrived but should not have, or not like this", arrived - expected)
+    names = {membership.fate: _name(place) for place, membership in enumerate(memberships)}
+    yield from _listed("did not arrive", expected - arrived, names)
+    yield from _listed("arrived but should not have, or not like this", arrived - expected, names)
 
 
-def _listed(what: str, arrivals: Counter[Arrival]) -> Iterator[str]:
+def _name(place: int) -> str:
+    return f"membership {place + 1}"
+
+
+def _listed(what: str, arrivals: Counter[Arrival], names: Mapping[Any, str]) -> Iterator[str]:
     for arrival, times in list(arrivals.items())[:_SHOWN_DIFFERENCES]:
-        properties = dict(arrival.properties)
-        yield (
-            f"{properties.get('MESSAGE_ID', 'an event without MESSAGE_ID')} ({arrival.event_name}, "
-            f"{properties.get('callType')}) {what}" + (f" ({times} times)" if times > 1 else "")
-        )
+        name = f"{names.get(arrival, 'an event')} ({arrival.event_name})"
+        yield f"{name} {what}" + (f" ({times} times)" if times > 1 else "")
     if len(arrivals) > _SHOWN_DIFFERENCES:
         yield f"{len(arrivals) - _SHOWN_DIFFERENCES} more {what}"
 
@@ -147,10 +152,12 @@ def _listed(what: str, arrivals: Counter[Arrival]) -> Iterator[str]:
 def _rejection_differences(memberships: list[PublishedMembership], rejected: list[tuple[str, str]]) -> Iterator[str]:
     expected = Counter((m.body, m.fate.error_code) for m in memberships if isinstance(m.fate, Rejection))
     found = Counter(rejected)
+    names = {membership.body: _name(place) for place, membership in enumerate(memberships)}
     for (body, error_code), times in (expected - found).items():
-        yield f"not on RejectedDLQ as {error_code}, {times} times: {body[:60]} ..."
+        yield f"{names[body]} is not on RejectedDLQ as {error_code}, {times} times"
     for (body, error_code), times in (found - expected).items():
-        yield f"on RejectedDLQ as {error_code}, {times} times more than it should be: {body[:60]} ..."
+        name = names.get(body, "a message that was not published")
+        yield f"{name} is on RejectedDLQ as {error_code}, {times} times more than it should be"
 
 
 def _sum_differences(memberships: list[PublishedMembership], results: Results) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from responsys_activation.check_request import read_check_request
-from responsys_activation.settings import read_connection_settings
+from responsys_activation.settings import ConnectionSettings, read_settings
 from tests.template.cloudformation import Stack
 
 
@@ -48,7 +48,7 @@ def test_its_code_finds_everything_in_its_environment(stack_with: Callable[..., 
     stack = stack_with(TrustedEndpointDomains="responsys.net,127.0.0.1")
     environment = stack.of_type("AWS::Lambda::Function")["ConnectorCheckFunction"]["Environment"]["Variables"]
     # When the function's own reader reads the environment
-    settings = read_connection_settings(environment)
+    settings = read_settings(ConnectionSettings, environment)
     # Then everything is there, and the same as the delivering function's
     assert settings.trusted_endpoint_domains == ("responsys.net", "127.0.0.1")
     delivering = stack.of_type("AWS::Lambda::Function")["SegmentEventsFunction"]["Environment"]["Variables"]

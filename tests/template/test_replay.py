@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from responsys_activation.settings import read_replay_settings
+from responsys_activation.settings import ReplaySettings, read_settings
 from tests.template.cloudformation import Stack
 
 
@@ -15,7 +15,7 @@ def function(stack: Stack) -> dict[str, Any]:
 
 def test_its_code_finds_the_queues_in_its_environment(stack: Stack, function: dict[str, Any]) -> None:
     # Given its environment / When its own reader reads it
-    settings = read_replay_settings(function["Environment"]["Variables"])
+    settings = read_settings(ReplaySettings, function["Environment"]["Variables"])
     # Then the queues are those that the stack names
     assert settings.segment_events_queue_url == stack.outputs["SegmentEventsQueueUrl"]
     assert settings.rejected_dead_letter_queue_url == stack.outputs["RejectedDeadLetterQueueUrl"]

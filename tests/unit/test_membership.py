@@ -118,6 +118,8 @@ def test_segment_type_is_read_in_any_letter_case(segment_type: str) -> None:
         ("connector", {"connector": "a\n"}),
         ("connector", {"connector": "x" * 101}),
         ("eventName", {"eventName": ""}),
+        ("eventName", {"eventName": " "}),
+        ("eventName", {"eventName": "\u3000"}),
         ("eventName", {"eventName": "."}),
         ("eventName", {"eventName": ".."}),
         ("eventName", {"eventName": "a/b"}),

@@ -148,9 +148,9 @@ def test_a_redirect_is_not_followed_because_it_could_carry_the_token_elsewhere(s
 
     assert reply.status == status
     assert len(transport.requests) == 1
-    with pytest.raises(RequestRefusedError) as refused:
+    with pytest.raises(UnavailableError) as unavailable:
         raise_error(reply)
-    assert refused.value.scope is RefusalScope.CONNECTOR
+    assert not isinstance(unavailable.value, OutcomeUnknownError)
 
 
 def test_proxies_and_netrc_of_the_environment_get_no_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
@@ -197,7 +197,10 @@ def test_a_reply_is_its_json_or_none(content: bytes, document: object) -> None:
         (refusing(404, "CUSTOM_EVENT_NOT_FOUND"), RequestRefusedError, {"scope": RefusalScope.EVENT}),
         (refusing(400, "DUPLICATE_API_REQUEST"), RequestRefusedError, {"scope": RefusalScope.REQUEST}),
         (refusing(400, "INVALID_PARAMETER"), RequestRefusedError, {"scope": RefusalScope.RECIPIENTS}),
-        (Answer(404, b"<html>Not found</html>"), RequestRefusedError, {"scope": RefusalScope.EVENT}),
+        (Answer(404, b"<html>Not found</html>"), UnavailableError, {"code": ErrorCode.OTHER_ERROR}),
+        (Answer(403, b"<html>Forbidden</html>"), UnavailableError, {"code": ErrorCode.OTHER_ERROR}),
+        (Answer(400, b"Bad Request"), UnavailableError, {"code": ErrorCode.OTHER_ERROR}),
+        (Answer(302, b"", {"Location": "https://login.example.com"}), UnavailableError, {}),
         (refusing(503, "SERVICE_UNAVAILABLE"), UnavailableError, {}),
         (Answer(503, b"Service Unavailable"), UnavailableError, {"code": ErrorCode.OTHER_ERROR}),
         (refusing(500, "UNEXPECTED_EXCEPTION"), OutcomeUnknownError, {}),
@@ -217,11 +220,11 @@ def test_an_error_reply_raises_what_the_caller_does_next(
         assert getattr(raised.value, name) == value
 
 
-def test_an_error_carries_the_title_and_the_correlation_id_but_never_the_detail() -> None:
+def test_an_error_carries_the_code_and_the_correlation_id_but_none_of_responsys_texts() -> None:
     answer = refusing(
         400,
         "INVALID_PARAMETER",
-        title="Invalid request parameters",
+        title="No member ann@example.com",
         detail="ann@example.com",
         **{"X-CorrelationID": "Id-5c 0"},
     )
@@ -230,6 +233,5 @@ def test_an_error_carries_the_title_and_the_correlation_id_but_never_the_detail(
         raise_error(exchange(ResponsysTransport(answer)))
 
     assert raised.value.code == "INVALID_PARAMETER"
-    assert raised.value.title == "Invalid request parameters"
     assert raised.value.correlation_id == "Id-5c 0"
     assert "ann@example.com" not in repr(raised.value) + str(raised.value) + str(vars(raised.value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from responsys_activation.settings import InvalidSettingsError, read_settings
+from responsys_activation.settings import InvalidSettingsError, Settings, read_settings
 
 REQUIRED = {
     "CONNECTOR_PARAMETER_PREFIX": "/stack/connectors/",
@@ -18,7 +18,7 @@ REQUIRED = {
 
 
 def test_the_required_variables_are_enough_and_the_others_have_defaults() -> None:
-    settings = read_settings(REQUIRED | {"PATH": "/bin", "AWS_REGION": "eu-west-1"})
+    settings = read_settings(Settings, REQUIRED | {"PATH": "/bin", "AWS_REGION": "eu-west-1"})
 
     assert settings.connector_parameter_prefix == "/stack/connectors/"
     assert settings.trusted_endpoint_domains == ("responsys.net",)
@@ -30,7 +30,7 @@ def test_the_required_variables_are_enough_and_the_others_have_defaults() -> Non
 def test_texts_become_numbers() -> None:
     numbers = {"MAXIMUM_EVENT_AGE_HOURS": "0.5", "REQUESTS_IN_FLIGHT": "8", "TIME_SCALE": "60"}
 
-    settings = read_settings(REQUIRED | numbers)
+    settings = read_settings(Settings, REQUIRED | numbers)
 
     assert settings.maximum_event_age_hours == 0.5
     assert settings.requests_in_flight == 8
@@ -45,7 +45,7 @@ def test_texts_become_numbers() -> None:
     ],
 )
 def test_trusted_domains_are_a_list_with_commas(text: str, domains: tuple[str, ...]) -> None:
-    assert read_settings(REQUIRED | {"TRUSTED_ENDPOINT_DOMAINS": text}).trusted_endpoint_domains == domains
+    assert read_settings(Settings, REQUIRED | {"TRUSTED_ENDPOINT_DOMAINS": text}).trusted_endpoint_domains == domains
 
 
 @pytest.mark.parametrize("missing", REQUIRED)
@@ -53,7 +53,7 @@ def test_a_missing_variable_is_named(missing: str) -> None:
     environment = {name: value for name, value in REQUIRED.items() if name != missing}
 
     with pytest.raises(InvalidSettingsError, match=f"environment: {missing}: "):
-        read_settings(environment)
+        read_settings(Settings, environment)
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,12 @@ def test_a_missing_variable_is_named(missing: str) -> None:
 )
 def test_a_wrong_variable_is_named(name: str, value: str) -> None:
     with pytest.raises(InvalidSettingsError, match=f"environment: {name}: "):
-        read_settings(REQUIRED | {name: value})
+        read_settings(Settings, REQUIRED | {name: value})
 
 
 def test_every_wrong_variable_is_named_at_once() -> None:
     with pytest.raises(InvalidSettingsError) as refused:
-        read_settings({})
+        read_settings(Settings, {})
 
     for name in REQUIRED:
         assert f"{name}: " in str(refused.value)

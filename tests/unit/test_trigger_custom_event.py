@@ -20,6 +20,7 @@ from tests.fakes.clock import NOW
 from tests.fakes.responsys_transport import Answer, ResponsysTransport, refusing, replying
 
 TOKEN = Token("EdjX-token_1", "https://api5-009.responsys.net", NOW)
+RECIPIENT = '{"recipient":{"recipientId":364470825},"optionalData":[]}'
 SUCCESS = {"errorMessage": None, "success": True, "recipientId": 364470825}
 
 
@@ -180,7 +181,23 @@ def test_an_error_object_is_an_error_even_under_200(answer: Answer, kind: type[E
     ],
 )
 def test_an_error_message_gives_its_code_and_never_its_text(error_message: Any, code: str) -> None:
-    assert recipient_error_code(error_message) == code
+    assert recipient_error_code(error_message, RECIPIENT) == code
+
+
+@pytest.mark.parametrize(
+    ("error_message", "code"),
+    [
+        ("C_12345: not found", ErrorCode.OTHER_ERROR),
+        ("ADA_LOVELACE: not found", ErrorCode.OTHER_ERROR),
+        ("C_99999: not found", "C_99999"),
+        ("NO_RECIPIENT_FOUND: C_12345", "NO_RECIPIENT_FOUND"),
+    ],
+)
+def test_what_was_sent_of_a_recipient_never_passes_for_a_code(error_message: str, code: str) -> None:
+    recipient = '{"recipient":{"customerId":"c_12345"},"optionalData":[{"name":"NAME","value":"Ada_Lovelace"},'
+    recipient += '{"name":"LAST","value":"no_recipient_found"}]}'
+
+    assert recipient_error_code(error_message, recipient) == code
 
 
 def test_an_error_message_beside_success_does_not_undo_it() -> None:

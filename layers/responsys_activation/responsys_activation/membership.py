@@ -61,8 +61,8 @@ def _number_as_text(value: object) -> object:
 
 
 def _safe_segment(value: str) -> str:
-    if value in {".", ".."}:
-        raise ValueError("'.' and '..' are no names")
+    if value in {".", ".."} or not value.strip():
+        raise ValueError("blanks, '.' and '..' are no names")
     return value
 
 

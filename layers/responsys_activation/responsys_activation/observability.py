@@ -5,6 +5,7 @@ Nothing here ever gets a message body, an identifier, a credential or a token.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter, defaultdict
 
@@ -15,6 +16,10 @@ from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import Ama
 __all__ = ["InvocationMetrics", "logger"]
 
 logger = Logger(use_rfc3339=True, utc=True)
+
+# LogLevel is for our own lines. Lambda sets the root logger to it as well, and at DEBUG boto3 would write every request
+# and every answer whole: passwords, tokens, message bodies.
+logging.getLogger().setLevel(logging.WARNING)
 
 _NAMESPACE = "ResponsysActivation"
 

@@ -12,8 +12,6 @@ __all__ = [
     "InvalidSettingsError",
     "ReplaySettings",
     "Settings",
-    "read_connection_settings",
-    "read_replay_settings",
     "read_settings",
 ]
 
@@ -88,40 +86,19 @@ class ReplaySettings(BaseModel):
     rejected_dead_letter_queue_url: Annotated[str, Field(alias="REJECTED_DEAD_LETTER_QUEUE_URL", min_length=1)]
 
 
-def read_settings(environment: Mapping[str, Any]) -> Settings:
-    """Read the settings of the function that delivers.
+def read_settings(model: type[AnySettings], environment: Mapping[str, Any]) -> AnySettings:
+    """Read a function's settings.
+
+    Parameters
+    ----------
+    model : type
+        Which of the settings here the function has.
 
     Raises
     ------
     InvalidSettingsError
         Names every variable that is missing or wrong.
     """
-    return _read(Settings, environment)
-
-
-def read_connection_settings(environment: Mapping[str, Any]) -> ConnectionSettings:
-    """Read the settings of a function that only logs in and reads.
-
-    Raises
-    ------
-    InvalidSettingsError
-        Names every variable that is missing or wrong.
-    """
-    return _read(ConnectionSettings, environment)
-
-
-def read_replay_settings(environment: Mapping[str, Any]) -> ReplaySettings:
-    """Read the settings of the function that sends dead letters back.
-
-    Raises
-    ------
-    InvalidSettingsError
-        Names every variable that is missing or wrong.
-    """
-    return _read(ReplaySettings, environment)
-
-
-def _read(model: type[AnySettings], environment: Mapping[str, Any]) -> AnySettings:
     try:
         return model.model_validate(environment)
     except ValidationError as exc:

@@ -13,7 +13,7 @@ from typing import Any
 
 from responsys_activation.outcome import ErrorCode
 
-__all__ = ["ErrorClass", "classify", "known_code"]
+__all__ = ["ErrorClass", "classify", "is_documented", "known_code"]
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{2,63}")
 
@@ -96,6 +96,11 @@ _TABLE: Mapping[str, ErrorClass] = {
 }
 
 
+def is_documented(code: str) -> bool:
+    """Tell whether the table has a code."""
+    return code in _TABLE
+
+
 def known_code(error: Mapping[str, Any]) -> str:
     """Give the reply's ``errorCode`` if it has the form of one, else ``OTHER_ERROR``."""
     code = error.get("errorCode")
@@ -126,13 +131,11 @@ def classify(status: int, error: Mapping[str, Any]) -> ErrorClass:
             return ErrorClass.UNAVAILABLE
         case _ if status >= 500:
             return ErrorClass.UNKNOWN
-        case 401 | 403 | 404 | 405 if code == ErrorCode.OTHER_ERROR:
-            return ErrorClass.EVENT  # not Responsys's own envelope: the address or what guards it
         case 413:
             return ErrorClass.CONTENT
-        case _ if status >= 400:
-            return ErrorClass.REQUEST
+        case _ if status >= 300 and code == ErrorCode.OTHER_ERROR:
+            return ErrorClass.UNAVAILABLE  # not Responsys's own words, but those of something in its way
         case _ if status >= 300:
-            return ErrorClass.CONFIGURATION  # a redirect: followed, it could carry the token elsewhere
+            return ErrorClass.REQUEST
         case _:
             return ErrorClass.UNKNOWN  # 2xx without the expected results

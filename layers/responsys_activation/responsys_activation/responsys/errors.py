@@ -35,7 +35,7 @@ class ResponsysError(Exception):
     code : str
         Responsys's ``errorCode``, else one of ours.
     title : str
-        Responsys's fixed text for the code. Its ``detail`` is left out: it may quote a recipient.
+        What we saw, in words of ours. Responsys's own texts are left out: they may quote a recipient.
     status : int or None
         HTTP status; ``None`` when no reply came.
     correlation_id : str

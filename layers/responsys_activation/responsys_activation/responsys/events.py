@@ -12,6 +12,7 @@ import requests
 
 from responsys_activation.custom_event import request_body
 from responsys_activation.outcome import ErrorCode
+from responsys_activation.responsys.classification import is_documented
 from responsys_activation.responsys.errors import OutcomeUnknownError
 from responsys_activation.responsys.http import API_PATH, Reply, post, raise_error
 from responsys_activation.responsys.login import Token
@@ -69,18 +70,19 @@ def trigger_custom_event(
     )
     if reply.status != requests.codes.ok or _is_error(reply.document):
         raise_error(reply)
-    return EventReply(_results(reply, len(recipients_json)), reply.status, reply.correlation_id)
+    return EventReply(_results(reply, recipients_json), reply.status, reply.correlation_id)
 
 
-def recipient_error_code(error_message: object) -> str:
+def recipient_error_code(error_message: object, recipient_json: str) -> str:
     """Give the code of a recipient's ``errorMessage``: ``CODE``, ``CODE: text`` or free text.
 
-    Free text is not passed on, because it may quote the recipient.
+    Free text is not passed on, because it may quote the recipient; nor is what looks like a code and was sent by us.
     """
     if not isinstance(error_message, str):
         return ErrorCode.OTHER_ERROR
     if match := _CODE.match(error_message):
-        return match[1][:64]
+        code = match[1][:64]
+        return code if is_documented(code) or code not in recipient_json.upper() else ErrorCode.OTHER_ERROR
     return _CODES_OF_TEXTS.get(error_message.strip().lower(), ErrorCode.OTHER_ERROR)
 
 
@@ -88,11 +90,11 @@ def _is_error(document: Any) -> bool:
     return isinstance(document, dict) and "errorCode" in document
 
 
-def _results(reply: Reply, expected: int) -> list[str | None]:
+def _results(reply: Reply, recipients_json: Sequence[str]) -> list[str | None]:
     results = reply.document
     if (
         not isinstance(results, list)
-        or len(results) != expected
+        or len(results) != len(recipients_json)
         or not all(isinstance(result, dict) and isinstance(result.get("success"), bool) for result in results)
     ):
         raise OutcomeUnknownError(
@@ -101,4 +103,7 @@ def _results(reply: Reply, expected: int) -> list[str | None]:
             status=reply.status,
             correlation_id=reply.correlation_id,
         )
-    return [None if result["success"] else recipient_error_code(result.get("errorMessage")) for result in results]
+    return [
+        None if result["success"] else recipient_error_code(result.get("errorMessage"), sent)
+        for result, sent in zip(results, recipients_json, strict=True)
+    ]

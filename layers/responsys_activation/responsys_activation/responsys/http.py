@@ -119,11 +119,8 @@ def raise_error(reply: Reply) -> NoReturn:
     """
     error = reply.document if isinstance(reply.document, dict) else {}
     code = known_code(error)
-    context: dict[str, Any] = {
-        "title": str(error.get("title", ""))[:100],
-        "status": reply.status,
-        "correlation_id": reply.correlation_id,
-    }
+    # Its texts stay here: not only the detail, a title may quote somebody, too, under a code that we do not know.
+    context: dict[str, Any] = {"status": reply.status, "correlation_id": reply.correlation_id}
     match classify(reply.status, error):
         case ErrorClass.TOKEN:
             raise TokenRefusedError(code, **context)

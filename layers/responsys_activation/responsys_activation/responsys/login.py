@@ -13,6 +13,7 @@ from responsys_activation.responsys.errors import (
     LoginRefusedError,
     OutcomeUnknownError,
     RequestRefusedError,
+    ResponsysError,
     TokenRefusedError,
     UnavailableError,
 )
@@ -92,16 +93,14 @@ def log_in(
         document = reply.document if isinstance(reply.document, dict) else {}
         if reply.status != requests.codes.ok or "errorCode" in document:
             raise_error(reply)
-    except RequestRefusedError as exc:  # whatever refuses a login for good must not be tried again and again
-        raise LoginRefusedError(
-            exc.code,
-            clock=REFUSAL_MEMORY,
-            title=exc.title,
-            status=exc.status,
-            correlation_id=exc.correlation_id,
-        ) from exc
+    except RequestRefusedError as exc:
+        raise _refused(exc) from exc
     except (OutcomeUnknownError, TokenRefusedError) as exc:  # no event was sent, and there is no token to renew
         raise UnavailableError(exc.code, title=exc.title, status=exc.status, correlation_id=exc.correlation_id) from exc
+    except UnavailableError as exc:
+        if exc.status is not None and exc.status < 500:
+            raise _refused(exc) from exc
+        raise
     auth_token, end_point = document.get("authToken"), document.get("endPoint")
     if not (isinstance(auth_token, str) and auth_token.isascii() and auth_token.isprintable() and auth_token):
         raise UnavailableError(ErrorCode.OTHER_ERROR, title="login reply without a token", status=reply.status)
@@ -112,3 +111,10 @@ def log_in(
             ErrorCode.UNTRUSTED_ENDPOINT, clock=REFUSAL_MEMORY, title=f"endPoint: {exc}", status=reply.status
         ) from exc
     return Token(auth_token, trusted_end_point, clock())
+
+
+def _refused(exc: ResponsysError) -> LoginRefusedError:
+    """Whatever refuses a login must not be tried again and again, be it Responsys or what guards it."""
+    return LoginRefusedError(
+        exc.code, clock=REFUSAL_MEMORY, title=exc.title, status=exc.status, correlation_id=exc.correlation_id
+    )
