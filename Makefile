@@ -23,7 +23,7 @@ FIND_PYTHON = for candidate in python3.13 python3.12 python3.11 python3; do \
 	done; \
 	echo "error: no Python from 3.11 to 3.13 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup build demo local replay send check-connector test format lint types unit property integration template audit end_to_end reliability backlog kills soak bench clean
+.PHONY: help setup build demo local replay send check-connector test format lint types unit property integration template audit end_to_end reliability backlog kills soak bench bench-quick clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -130,6 +130,9 @@ fuzz: setup  ## Hostile bodies against the delivery code, BODIES (100000) of the
 bench: setup $(PLOTTER)/.complete  ## Measure everything in docs/performance.md (BENCHMARKS='cpu cost' for some)
 	$(PYTHON) -m tests.benchmarks $(BENCHMARKS)
 	$(PLOTTER)/bin/python -m tests.benchmarks.plots
+
+bench-quick: setup  ## The ratios of CPU and of cold start, in a minute; JSON on the last line
+	@$(PYTHON) -m tests.benchmarks.quick
 
 clean:  ## Remove builds and environments
 	rm -rf .aws-sam .local $(ENVIRONMENTS) $(SCANNER) $(PLOTTER)

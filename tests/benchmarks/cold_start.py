@@ -17,7 +17,7 @@ from tests.benchmarks.memberships import body, record
 from tests.local_stack.artifact import unpacked
 from tests.local_stack.environments import program
 
-__all__ = ["measure", "measure_in", "report"]
+__all__ = ["fresh_python", "measure", "measure_in", "report"]
 
 _ROUNDS = 11
 _SUBJECT = "ours_with_ledger"
@@ -43,7 +43,7 @@ _PACKAGES = {
 }
 
 
-def _python(code: str, environment: Mapping[str, str], *options: str) -> list[str]:
+def fresh_python(code: str, environment: Mapping[str, str], *options: str) -> list[str]:
     """Give the command that runs code with the managed runtime's packages, and no other variables than these."""
     # /var/task and /opt cannot be written on Lambda, so nothing is kept for the next start.
     variables = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", **environment}
@@ -84,7 +84,7 @@ def _first_request(running: Arena, environment: Mapping[str, str]) -> float:
     event = {"Records": [record(1, message, running.queue_arn)]}
     started = time.time()
     subprocess.run(
-        _python(_FIRST_REQUEST, environment),
+        fresh_python(_FIRST_REQUEST, environment),
         input=json.dumps(event),
         text=True,
         stdout=subprocess.DEVNULL,
@@ -95,14 +95,14 @@ def _first_request(running: Arena, environment: Mapping[str, str]) -> float:
 
 def _one_client(environment: Mapping[str, str]) -> float:
     started = time.time()
-    subprocess.run(_python(_ONE_CLIENT, environment), check=True)
+    subprocess.run(fresh_python(_ONE_CLIENT, environment), check=True)
     return time.time() - started
 
 
 def _import_milliseconds(environment: Mapping[str, str]) -> dict[str, float]:
     """Sum each module's own import time by package; what is measured in so fine a grain takes longer."""
     told = subprocess.run(
-        _python("import app", environment, "-X", "importtime"), capture_output=True, text=True, check=True
+        fresh_python("import app", environment, "-X", "importtime"), capture_output=True, text=True, check=True
     ).stderr
     micros: Counter[str] = Counter()
     for own, module in re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)$", told, re.MULTILINE):

@@ -174,7 +174,7 @@ def ours(task: Task) -> Handler:
 
     app = _app(task)
     app.Ledger, app.RequestBudget = NoLedger, NoBudget
-    app.delivery = app.compose(app.read_settings(os.environ))
+    app.delivery = app.compose(app.read_settings(app.Settings, os.environ))
     return _checked(app.handler)
 
 
