@@ -106,7 +106,8 @@ class RuntimeWorker:
         self._output = asyncio.create_task(self._follow_output())
 
     def _process_environment(self, port: int) -> dict[str, str]:
-        layers = self.function.layer_root / "python"
+        # A path among the further variables comes first: so a test can put something between Python and the function.
+        path = [self._environment.get("PYTHONPATH"), self.function.task_root, self.function.layer_root / "python"]
         return {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "LANG": "en_US.UTF-8",
@@ -114,7 +115,7 @@ class RuntimeWorker:
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             **self._environment,
-            "PYTHONPATH": f"{self.function.task_root}{os.pathsep}{layers}",
+            "PYTHONPATH": os.pathsep.join(str(part) for part in path if part),
             "LAMBDA_TASK_ROOT": str(self.function.task_root),
             "_HANDLER": self.function.handler,
             "AWS_LAMBDA_RUNTIME_API": f"{LOOPBACK}:{port}",

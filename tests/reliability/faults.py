@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.reliability.aws_faults import AwsFault, AwsFaultProxy
@@ -14,6 +15,7 @@ from tests.reliability.trial import Trial
 from tests.simulator.faults import ConnectionReset, ErrorReply, Fault, SlowReply, TruncatedReply, WrongLengthReply
 
 MESSAGES = 1_000
+_CLOCK_SKEW = Path(__file__).parent / "clock_skew"
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,19 @@ def producer_repeats(trial: Trial, _: Setting) -> None:
     trial.wait_settled(120)
 
 
+def clocks_differ(trial: Trial, setting: Setting) -> None:
+    """Environments whose clocks are up to ten minutes apart share a budget and a ledger, through a throttle."""
+    ahead = 300 / setting.time_scale
+    skewed = {"PYTHONPATH": str(_CLOCK_SKEW), "CLOCK_SKEWS": f"{-ahead},0,{ahead}"}
+    trial.simulator.add_fault(ErrorReply(account=trial.name, status=429, error_code="API_LIMIT_EXCEEDED"))
+    for _number in range(5):
+        trial.stack.set_function_environment({**setting.aws.environment, **skewed})  # new environments, new clocks
+        trial.send(trial.bodies(MESSAGES // 5))
+        time.sleep(2)
+    trial.wait_settled(240)
+    trial.stack.set_function_environment(setting.aws.environment)
+
+
 def capacity_outage(trial: Trial, setting: Setting) -> None:
     """INTERNAL_CAPACITY_LIMIT_EXCEEDED for ten minutes, while messages go on arriving."""
     trial.send(trial.bodies(MESSAGES))
@@ -219,6 +234,7 @@ FAULTS: dict[str, FaultScenario] = {
     "message crashes the function each time": poison,
     "same batch at once, and again": same_batch_at_once,
     "producer sends everything three times": producer_repeats,
+    "clocks five minutes wrong": clocks_differ,
     "ten minutes without capacity": capacity_outage,
     "two hours down": two_hours_down,
 }

@@ -18,6 +18,7 @@ LIST = ProfileList(name="CONTACTS_LIST", folder="!MasterData")
 EVENT = "SEGMENT_CHANGED"
 _POLL_SECONDS = 0.5
 _QUIET_POLLS = 4
+_OUTCOMES = ("EventsDelivered", "EventsDuplicate", "EventsThrottled", "EventsRejected", "EventsRetried")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Result:
         Acceptances beyond the first of a message.
     counted_unknown
         Messages counted in `OutcomesUnknown`.
+    received, ended
+        What the metrics count as received, and as ended in one of the five outcomes; they must be the same.
     extra_requests
         Event requests beyond the least that could carry the messages.
     seconds
@@ -45,14 +48,16 @@ class Result:
     lost: int
     duplicates: int
     counted_unknown: int
+    received: int
+    ended: int
     extra_requests: int
     throttled_requests: int
     seconds: float
 
     @property
     def holds(self) -> bool:
-        """Nothing lost, and no duplicate that was not counted."""
-        return self.lost == 0 and self.duplicates <= self.counted_unknown
+        """Nothing lost, no duplicate that was not counted, and each received message ended in one outcome."""
+        return self.lost == 0 and self.duplicates <= self.counted_unknown and self.received == self.ended
 
 
 class Trial:
@@ -142,6 +147,7 @@ class Trial:
     def result(self) -> Result:
         """Count what became of the messages; takes this scenario's from RejectedDLQ."""
         seconds = time.monotonic() - self._started
+        time.sleep(1.0)  # metrics follow the logs
         accepted = self.accepted()
         rejected = self._take_rejected()
         summary = self.simulator.summary(self.name)
@@ -153,7 +159,9 @@ class Trial:
             rejected=len(rejected),
             lost=len(sent - accepted.keys() - rejected),
             duplicates=sum(accepted.values()) - len(accepted),
-            counted_unknown=self._counted_unknown(),
+            counted_unknown=self._counted("OutcomesUnknown", connector=self.name),
+            received=self._counted("MessagesReceived", connector=self.name, eventName=EVENT),
+            ended=sum(self._counted(name, connector=self.name, eventName=EVENT) for name in _OUTCOMES),
             extra_requests=summary.event_requests - -(-len(sent) // 200),
             throttled_requests=summary.throttled_requests,
             seconds=seconds,
@@ -185,12 +193,11 @@ class Trial:
             sqs.delete_message_batch(QueueUrl=url, Entries=entries)
         return ids
 
-    def _counted_unknown(self) -> int:
-        time.sleep(1.0)  # metrics follow the logs
+    def _counted(self, metric: str, **dimensions: str) -> int:
         points = self.stack.endpoint.client("cloudwatch").get_metric_statistics(
             Namespace="ResponsysActivation",
-            MetricName="OutcomesUnknown",
-            Dimensions=[{"Name": "connector", "Value": self.name}],
+            MetricName=metric,
+            Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
             StartTime=self._began,
             EndTime=datetime.now(UTC) + timedelta(minutes=1),
             Period=86_400,
