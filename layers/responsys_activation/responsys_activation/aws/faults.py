@@ -10,8 +10,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 __all__ = ["CLIENT_CONFIG", "AwsUnavailableError", "aws_call", "error_code"]
 
-# Short limits: an AWS call that hangs must not eat the time that settling the batch needs.
-CLIENT_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
+# Short limits: an AWS call that hangs must not eat the time that settling the batch needs. As many connections are kept
+# as requests may be in flight (50): one more would be opened for a call and thrown away.
+CLIENT_CONFIG = Config(
+    connect_timeout=2,
+    read_timeout=5,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    max_pool_connections=50,
+)
 
 
 class AwsUnavailableError(Exception):
