@@ -533,6 +533,21 @@ def test_a_throttle_stops_the_connector_in_all_environments_until_a_probe_gets_t
     assert not any("pausedUntil" in item for item in connected.table.items.values())
 
 
+def test_a_request_that_waited_while_another_answer_stopped_it_is_neither_claimed_nor_sent() -> None:
+    # Given a request that another answer has stopped by the time of its slot
+    connected = Connected()
+
+    # When it is sent
+    outcome = Retried("SERVICE_UNAVAILABLE")
+    answer = connected.sender().send(planned(3), connected.clock() + 110, lambda: outcome)
+
+    # Then it ends so, and leaves nothing behind
+    assert answer.outcomes == [outcome] * 3
+    assert (answer.exchanges, connected.responsys.calls["event"]) == ([], 0)
+    assert connected.table.calls["TransactWriteItems"] == 0
+    assert connected.send(planned(3)).outcomes == [Delivered()] * 3
+
+
 def test_a_request_that_waited_while_another_was_throttled_does_not_go() -> None:
     # Given a request that waits for its slot
     connected = Connected(requests_per_minute=20)
