@@ -16,8 +16,67 @@ DIRECTORY = Path(__file__).resolve().parents[2] / "docs" / "performance"
 
 Draw = Callable[[dict[str, Any]], Figure]
 
+
+def _throughput(result: dict[str, Any]) -> Figure:
+    """Draw the share of the limit, by limit and latency, and by the settings that it depends on."""
+    figure, (limits, curves) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    runs = result["limits"][::-1]  # the first one on top
+    names = [f"{run['limit']:,} a minute, {run['latency_ms']:,} ms, {run['concurrency']} at once" for run in runs]
+    bars = limits.barh(names, [100 * run["share"] for run in runs], height=0.6)
+    limits.bar_label(bars, fmt="%.0f %%", label_type="center", color="white")
+    limits.grid(visible=False, axis="y")
+    limits.axvline(90, color="tab:red", linewidth=1, linestyle="--")
+    limits.set_xlim(0, 105)
+    limits.xaxis.set_major_formatter("{x:.0f} %")
+    limits.set_title("By limit, time to reply, invocations at once", fontsize=10)
+    hard = result["inFlight"][0]
+    of_hard = [run for run in runs if (run["limit"], run["latency_ms"]) == (hard["limit"], hard["latency_ms"])]
+    for key, line, marker, label in (
+        ("inFlight", "in_flight", "o", "RequestsInFlight"),
+        ("batchSize", "batch_size", "s", "BatchSize / 200"),
+    ):
+        divisor = 200 if line == "batch_size" else 1
+        points = [*result[key], *of_hard]
+        curves.plot(
+            [run[line] / divisor for run in points], [100 * run["share"] for run in points], marker=marker, label=label
+        )
+    curves.set_title(f"{hard['limit']} a minute, replies after {hard['latency_ms']:,} ms", fontsize=10)
+    curves.set_xlabel("requests; the other setting at its default")
+    curves.set_xlim(left=0)
+    curves.legend(loc="lower right")
+    curves.axhline(90, color="tab:red", linewidth=1, linestyle="--")
+    curves.set_ylim(0, 105)
+    curves.yaxis.set_major_formatter("{x:.0f} %")
+    figure.suptitle("Recipients a minute, as a share of limit x 200", fontsize=11)
+    return figure
+
+
+def _latency(result: dict[str, Any]) -> Figure:
+    """Draw where the time goes: the cases without a window are much shorter, and have a scale of their own."""
+    figure, scales = plt.subplots(2, 1, figsize=(9, 4.5), layout="constrained")
+    cases = result["cases"]
+    long = [case for case in cases if case["medianMs"] > 2_000]
+    short = [case for case in cases if case["medianMs"] <= 2_000]
+    for axes, some in zip(scales, (long, short), strict=True):
+        names = [case["case"].replace("`", "").replace(", ", "\n", 1) for case in some]
+        left = [0.0] * len(some)
+        for same_part in zip(*(case["parts"] for case in some), strict=True):
+            seconds = [mean_ms / 1000 for _, mean_ms in same_part]
+            axes.barh(names, seconds, left=left, height=0.6, label=same_part[0][0])
+            left = [before + more for before, more in zip(left, seconds, strict=True)]
+        axes.grid(visible=False, axis="y")
+        axes.invert_yaxis()
+        axes.xaxis.set_major_formatter("{x:g} s")
+    figure.legend(*scales[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.suptitle("From SQS to Responsys, mean of each part", fontsize=11)
+    return figure
+
+
 # By the benchmark that it draws and the plot's name: docs/performance/{name}.svg.
-PLOTS: dict[tuple[str, str], Draw] = {}
+PLOTS: dict[tuple[str, str], Draw] = {
+    ("throughput", "throughput"): _throughput,
+    ("latency", "latency"): _latency,
+}
 
 
 def main() -> None:

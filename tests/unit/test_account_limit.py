@@ -11,6 +11,7 @@ import pytest
 
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
     RefusalScope,
@@ -19,7 +20,7 @@ from responsys_activation.responsys.errors import (
     ThrottledError,
     UnavailableError,
 )
-from tests.fakes.clock import Clock
+from tests.fakes.clock import NOW, Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb
 
 
@@ -43,7 +44,19 @@ class Account:
 
 
 def test_nine_tenths_of_the_accounts_limit_are_used() -> None:
-    assert limit_of(InMemoryDynamoDb(), Clock()).requests_per_minute(Account(400)) == 360
+    # Given an account that names its limit, and a backlog
+    table, clock = InMemoryDynamoDb(), Clock()
+    limit = limit_of(table, clock)
+    budget = RequestBudget("delivery", "default", cast("Any", table), environments=2, clock=clock)
+
+    # When requests go for ten minutes
+    requests = 0
+    while clock() < NOW + 600:
+        clock.now = budget.reserve(limit.requests_per_minute(Account(400)), NOW + 1_000).at
+        requests += 1
+
+    # Then nine tenths of what the account allows are used
+    assert requests / (10 * 400) == pytest.approx(0.9, abs=0.005)
 
 
 def test_an_account_that_names_no_limit_gets_a_safe_number() -> None:
@@ -58,7 +71,7 @@ def test_environments_together_ask_once_an_hour() -> None:
     # When each sends something every ten seconds for two hours
     for _ in range(720):
         for environment in environments:
-            assert environment.requests_per_minute(account) == 360
+            assert environment.requests_per_minute(account) == 380
         clock.sleep(10)
 
     # Then the account was asked at the beginning and after an hour
@@ -68,8 +81,8 @@ def test_environments_together_ask_once_an_hour() -> None:
 def test_two_connectors_ask_for_themselves() -> None:
     table, clock = InMemoryDynamoDb(), Clock()
 
-    assert limit_of(table, clock).requests_per_minute(Account(400)) == 360
-    assert limit_of(table, clock, "second").requests_per_minute(Account(50)) == 45
+    assert limit_of(table, clock).requests_per_minute(Account(400)) == 380
+    assert limit_of(table, clock, "second").requests_per_minute(Account(50)) == 47.5
 
 
 def test_a_changed_limit_counts_everywhere_within_five_minutes_of_being_read() -> None:
@@ -80,9 +93,9 @@ def test_a_changed_limit_counts_everywhere_within_five_minutes_of_being_read() -
     account.limit = 100
     clock.sleep(3_601)
 
-    assert first.requests_per_minute(account) == 90
+    assert first.requests_per_minute(account) == 95
     clock.sleep(300)
-    assert second.requests_per_minute(account) == 90
+    assert second.requests_per_minute(account) == 95
 
 
 def test_threads_of_an_environment_wait_for_the_one_that_asks() -> None:
@@ -97,7 +110,7 @@ def test_threads_of_an_environment_wait_for_the_one_that_asks() -> None:
     with ThreadPoolExecutor(4) as pool:
         answers = [future.result() for future in [pool.submit(ask) for _ in range(4)]]
 
-    assert (answers, account.asked) == ([45.0] * 4, 1)
+    assert (answers, account.asked) == ([47.5] * 4, 1)
 
 
 def test_an_environment_that_comes_while_another_asks_for_the_first_time_is_careful() -> None:
@@ -111,12 +124,12 @@ def test_an_environment_that_comes_while_another_asks_for_the_first_time_is_care
         return 20
 
     # When another one comes meanwhile
-    assert limit_of(table, clock).requests_per_minute(ask_slowly) == 18
+    assert limit_of(table, clock).requests_per_minute(ask_slowly) == 19
 
     # Then it does not take a default for granted, and soon has what was read
     assert meanwhile == [10]
     clock.sleep(5)
-    assert other.requests_per_minute(Account()) == 18
+    assert other.requests_per_minute(Account()) == 19
 
 
 def test_who_loses_the_race_to_ask_is_careful_too() -> None:
@@ -159,7 +172,7 @@ NO_ANSWER: list[ResponsysError] = [
 
 
 @pytest.mark.parametrize("failure", NO_ANSWER, ids=lambda failure: type(failure).__name__)
-@pytest.mark.parametrize(("known_before", "used"), [(None, 100), (400, 360)])
+@pytest.mark.parametrize(("known_before", "used"), [(None, 100), (400, 380)])
 def test_an_account_that_does_not_tell_is_not_asked_again_for_an_hour(
     failure: ResponsysError, known_before: int | None, used: float
 ) -> None:
@@ -196,7 +209,7 @@ def test_a_limit_that_could_not_be_asked_for_is_asked_for_later(failure: Excepti
     clock.sleep(300)
 
     # Then the hour has not begun
-    assert ask() == 360
+    assert ask() == 380
 
 
 @pytest.mark.parametrize("operation", ["GetItem", "UpdateItem"])
@@ -207,5 +220,5 @@ def test_without_the_table_the_last_known_limit_goes_on(operation: str) -> None:
     clock.sleep(3_601)
     table.fail(operation, times=2)
 
-    assert environment.requests_per_minute(account) == 360
+    assert environment.requests_per_minute(account) == 380
     assert account.asked == 1

@@ -181,9 +181,9 @@ def test_a_right_connector_gets_its_limits_and_no_finding(stack: Stack) -> None:
     stack.put(eventNames={"aud-1": "CART_ABANDONED"})
     # When it is checked
     (checked,) = stack.check()
-    # Then nothing is found, and it uses 90 % of the account's limit
+    # Then nothing is found, and it keeps to 95 % of the account's limit
     assert (checked.ok, checked.findings) == (True, [])
-    assert (checked.account_requests_per_minute, checked.requests_per_minute) == (200, 180)
+    assert (checked.account_requests_per_minute, checked.requests_per_minute) == (200, 190)
 
 
 def test_a_check_logs_in_once_reads_three_things_and_sends_no_event(stack: Stack) -> None:
@@ -544,9 +544,9 @@ def test_a_pace_above_the_account_limit_is_a_warning_with_a_safe_one(stack: Stac
     # Given more requests a minute than the account takes / When the connector is checked
     stack.put(requestsPerMinute=300)
     level, check, message = only(stack.findings())
-    # Then it is told, with 90 % of the limit
+    # Then it is told, with 95 % of the limit
     assert (level, check) == ("warning", "limits")
-    assert "300 is above the account's limit of 200 requests a minute. Set it to 180" in message
+    assert "300 is above the account's limit of 200 requests a minute. Set it to 190" in message
 
 
 def test_a_limit_that_is_not_named_is_a_warning_with_what_is_done_instead(stack: Stack) -> None:
@@ -577,8 +577,8 @@ def test_connectors_that_are_too_fast_together_are_warned(stack: Stack) -> None:
     messages = [message for _, _, message in stack.findings()]
     # Then each is told of the other
     assert len(messages) == 2
-    assert "shared with b, and together they may make 280 requests a minute where it takes 200" in messages[0]
-    assert "for instance to 90" in messages[0]
+    assert "shared with b, and together they may make 290 requests a minute where it takes 200" in messages[0]
+    assert "for instance to 95" in messages[0]
     # And connectors that keep within it are not
     stack.put("a", requestsPerMinute=100)
     assert stack.findings() == []

@@ -53,6 +53,7 @@ class Sent:
             self.running.remove(request)
 
 
+Stopped = Callable[[], Outcome | None]
 Ends = Callable[[PlannedRequest], Failure | None]
 
 
@@ -68,8 +69,9 @@ def lane(
     ends: Ends = succeeds,
     seconds: float = 0.0,
 ) -> Lane:
-    def send(request: PlannedRequest, deadline: float) -> Answer:
+    def send(request: PlannedRequest, deadline: float, stopped: Stopped) -> Answer:
         assert deadline > 0
+        assert stopped() is None
         if sent:
             sent.start(request)
         time.sleep(seconds)
@@ -207,6 +209,39 @@ def test_three_failures_in_a_row_end_the_attempts_of_a_connector(failure: Failur
     assert outcomes(answers, requests) == [outcome_of_error(failure)] * 6
 
 
+@pytest.mark.parametrize(
+    ("failure", "others_event", "other_outcome"),
+    [
+        (UnavailableError("SERVICE_UNAVAILABLE"), "ENTERED", Retried("SERVICE_UNAVAILABLE")),
+        (RequestRefusedError("CUSTOM_EVENT_NOT_FOUND", scope=RefusalScope.EVENT), "LEFT", None),
+    ],
+    ids=["the connector", "one event"],
+)
+def test_requests_that_already_wait_for_their_slots_learn_of_it(
+    failure: Failure, others_event: str, other_outcome: Outcome | None
+) -> None:
+    # Given three requests that fail, while one of their event and one of another wait for their slots
+    failing, (waiting,), (other,) = planned(1, 1, 1), planned(1), planned(1, event_name=others_event)
+    told: dict[str, Outcome | None] = {}
+    all_wait = threading.Barrier(5)
+
+    def send(request: PlannedRequest, _deadline: float, stopped: Stopped) -> Answer:
+        all_wait.wait(10)
+        if request in failing:
+            return Answer("default", request, [outcome_of_error(failure)], failure=failure)
+        latest = time.monotonic() + 0.5
+        while stopped() is None and time.monotonic() < latest:
+            time.sleep(0.001)
+        told[request.request_id] = stopped()
+        return Answer("default", request, [Delivered()])
+
+    # When all five are in flight
+    run([Lane("default", send, deque([*failing, waiting, other]))], in_flight=5)
+
+    # Then those that are concerned learn that they need not go
+    assert told == {waiting.request_id: outcome_of_error(failure), other.request_id: other_outcome}
+
+
 def test_failures_that_are_not_in_a_row_end_nothing() -> None:
     sent = Sent()
     requests = planned(*[1] * 9)
@@ -248,7 +283,7 @@ def test_a_reply_that_is_late_is_not_waited_for() -> None:
     slow, quick = planned(1, 1)
     release = threading.Event()
 
-    def send(request: PlannedRequest, _deadline: float) -> Answer:
+    def send(request: PlannedRequest, _deadline: float, _stopped: Stopped) -> Answer:
         if request is slow:
             release.wait(10)
         return Answer("default", request, [Delivered()])
@@ -266,7 +301,7 @@ def test_a_reply_that_is_late_is_not_waited_for() -> None:
 
 
 def test_what_fails_in_an_unforeseen_way_is_not_hidden() -> None:
-    def send(_request: PlannedRequest, _deadline: float) -> Answer:
+    def send(_request: PlannedRequest, _deadline: float, _stopped: Stopped) -> Answer:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -6,6 +6,8 @@ import heapq
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
@@ -18,6 +20,7 @@ from responsys_activation.outcome import ErrorCode
 from responsys_activation.responsys.errors import ThrottledError
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb
+from tests.property.simulation import Place, Simulation, threads_of
 
 FAR = 10_000.0  # later than any slot of these tests
 
@@ -72,8 +75,8 @@ def test_no_minute_has_more_requests_than_the_limit(rate: int, arrivals: list[tu
     for environment, pause, late in arrivals:
         clock.sleep(pause)
         slot = budgets[environment].reserve(rate, clock() + FAR)
-        assert clock() <= slot.at < slot.until
-        went.append(min(slot.at + late, slot.until))
+        assert clock() - 1 <= slot.at < slot.until
+        went.append(min(max(slot.at, clock()) + late, slot.until))
 
     # Then no minute has more than allowed
     assert most_in_a_minute(went) <= rate
@@ -121,6 +124,97 @@ def test_idle_time_saves_nothing_up() -> None:
     # Then the first goes at once and the others at the pace of always
     assert slots[0] == clock()
     assert slots[2] - slots[1] == pytest.approx(slots[1] - slots[0]) == pytest.approx(60 / (60 * 0.95), abs=0.002)
+
+
+def test_the_moment_between_two_batches_costs_no_slot() -> None:
+    # Given requests of 600 a minute, and nine tenths of a second in which nobody asks
+    table, clock = InMemoryDynamoDb(), Clock()
+    of_connector = budget(table, clock)
+    first = of_connector.reserve(600, clock() + FAR)
+    clock.sleep(0.9)
+
+    # When the next batch asks
+    slots = [of_connector.reserve(600, clock() + FAR) for _ in range(12)]
+
+    # Then it gets the slots that were missed as well, none twice, and they end when they would have
+    assert [round(after.at - before.at, 3) for before, after in pairwise([first, *slots])] == [0.105] * 12
+    assert slots[0].at < clock() < slots[0].until
+    assert slots[0].until - slots[0].at == pytest.approx(2)
+
+
+class SlowTable:
+    """A table that takes a while for each call, as any table does."""
+
+    def __init__(self, simulation: Simulation, table: InMemoryDynamoDb) -> None:
+        self._simulation = simulation
+        self._table = table
+
+    def update_item(self, **call: Any) -> Any:
+        self._simulation.sleep(0.01)
+        return self._table.update_item(**call)
+
+
+class Asking:
+    """Environments whose requests all ask for a slot at the same moment.
+
+    Attributes
+    ----------
+    slots : list of (float, int)
+        When each is, and whose, in order.
+    refused : int
+        Requests for which no slot was in time.
+    """
+
+    def __init__(self, *, environments: int, requests: int, seconds: float) -> None:
+        simulation = Simulation(seed=1)
+        self.table = InMemoryDynamoDb()
+        self.slots: list[tuple[float, int]] = []
+        self.refused = 0
+        self._latest = NOW + seconds
+        with threads_of(simulation):
+            for number in range(environments):
+                of_connector = RequestBudget(
+                    "delivery",
+                    "default",
+                    cast("Any", SlowTable(simulation, self.table)),
+                    environments=environments,
+                    clock=lambda: simulation.now,
+                    sleep=simulation.sleep,
+                )
+                for _ in range(requests):
+                    simulation.spawn(partial(self._ask, of_connector, number), Place())
+            simulation.run()
+        self.slots.sort()
+
+    def _ask(self, of_connector: RequestBudget, number: int) -> None:
+        try:
+            self.slots.append((of_connector.reserve(600, self._latest).at, number))
+        except ThrottledError:
+            self.refused += 1
+
+
+def test_requests_that_wait_together_get_slots_in_a_row() -> None:
+    # Given two environments / When each has twenty requests at the same moment
+    asking = Asking(environments=2, requests=20, seconds=FAR)
+
+    # Then no slot is given twice or left out
+    assert asking.refused == 0
+    assert {round(after - before, 3) for (before, _), (after, _) in pairwise(asking.slots)} == {0.105}
+    # And but for the first ones each environment's are in a row, for few calls
+    owners = [number for _, number in asking.slots]
+    assert sum(before != after for before, after in pairwise(owners)) <= 3
+    assert asking.table.calls["UpdateItem"] <= 8
+
+
+def test_of_requests_that_wait_together_as_many_go_as_have_the_time() -> None:
+    # Given one environment / When it has twenty requests and time for ten, at 0.105 s each
+    asking = Asking(environments=1, requests=20, seconds=1.0)
+
+    # Then those ten go, and no slot is reserved in vain
+    assert (len(asking.slots), asking.refused) == (10, 10)
+    assert asking.slots[-1][0] <= NOW + 1.0
+    (item,) = asking.table.items.values()
+    assert float(item["nextSlot"]["N"]) - asking.slots[-1][0] == pytest.approx(0.105, abs=0.001)
 
 
 def test_two_connectors_have_two_budgets() -> None:

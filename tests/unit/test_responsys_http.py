@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import requests
 import urllib3.exceptions as urllib3_errors
+from annotated_types import Le
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
+from responsys_activation.aws.faults import CLIENT_CONFIG
 from responsys_activation.outcome import ErrorCode
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
@@ -25,6 +27,7 @@ from responsys_activation.responsys.errors import (
     UnavailableError,
 )
 from responsys_activation.responsys.http import Reply, open_http_session, post, raise_error
+from responsys_activation.settings import Settings
 from tests.fakes.responsys_transport import Answer, ResponsysTransport, refusing, replying
 
 URL = "https://api5-009.responsys.net/rest/api/v1.3/events/E"
@@ -151,6 +154,18 @@ def test_a_redirect_is_not_followed_because_it_could_carry_the_token_elsewhere(s
     with pytest.raises(UnavailableError) as unavailable:
         raise_error(reply)
     assert not isinstance(unavailable.value, OutcomeUnknownError)
+
+
+def test_each_request_in_flight_keeps_its_connections() -> None:
+    # Given the most requests that may be in flight
+    (most,) = (limit.le for limit in Settings.model_fields["requests_in_flight"].metadata if isinstance(limit, Le))
+    # When connections are kept, to Responsys and to AWS / Then there is one for each
+    adapters: Any = [
+        open_http_session().get_adapter(f"{scheme}://api5-009.responsys.net") for scheme in ("https", "http")
+    ]
+    assert all(adapter.poolmanager.connection_pool_kw["maxsize"] >= most for adapter in adapters)
+    aws: Any = CLIENT_CONFIG
+    assert aws.max_pool_connections >= most
 
 
 def test_proxies_and_netrc_of_the_environment_get_no_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

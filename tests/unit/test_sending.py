@@ -160,7 +160,7 @@ def test_a_message_that_another_environment_is_sending_waits_for_its_next_receiv
 
 def test_the_limit_of_a_connector_without_one_is_read_from_the_account() -> None:
     connected = Connected(requests_per_minute=None)
-    connected.responsys.requests_per_minute = 10  # nine tenths of it are ours, a slot every 7.02 s
+    connected.responsys.requests_per_minute = 10  # nine tenths of it are used, a slot every 6.65 s
     sender = connected.sender()
 
     for number in range(3):
@@ -168,7 +168,7 @@ def test_the_limit_of_a_connector_without_one_is_read_from_the_account() -> None
 
     times = [seen.at for seen in connected.responsys.seen]
     assert connected.responsys.calls["ratelimit"] == 1
-    assert times[2] - times[1] == pytest.approx(60 / (9 * 0.95), abs=0.01)
+    assert times[2] - times[1] == pytest.approx(60 / (9.5 * 0.95), abs=0.01)
 
 
 # ---- one bad recipient ----------------------------------------------------------------------------------------
@@ -531,6 +531,21 @@ def test_a_throttle_stops_the_connector_in_all_environments_until_a_probe_gets_t
     sender.begin_batch()
     assert connected.send(planned(2), sender=sender).outcomes == [Delivered()] * 2
     assert not any("pausedUntil" in item for item in connected.table.items.values())
+
+
+def test_a_request_that_waited_while_another_answer_stopped_it_is_neither_claimed_nor_sent() -> None:
+    # Given a request that another answer has stopped by the time of its slot
+    connected = Connected()
+
+    # When it is sent
+    outcome = Retried("SERVICE_UNAVAILABLE")
+    answer = connected.sender().send(planned(3), connected.clock() + 110, lambda: outcome)
+
+    # Then it ends so, and leaves nothing behind
+    assert answer.outcomes == [outcome] * 3
+    assert (answer.exchanges, connected.responsys.calls["event"]) == ([], 0)
+    assert connected.table.calls["TransactWriteItems"] == 0
+    assert connected.send(planned(3)).outcomes == [Delivered()] * 3
 
 
 def test_a_request_that_waited_while_another_was_throttled_does_not_go() -> None:

@@ -23,7 +23,7 @@ def test_the_required_variables_are_enough_and_the_others_have_defaults() -> Non
     assert settings.connector_parameter_prefix == "/stack/connectors/"
     assert settings.trusted_endpoint_domains == ("responsys.net",)
     assert settings.maximum_event_age_hours == 24
-    assert settings.requests_in_flight == 4
+    assert settings.requests_in_flight == 25
     assert settings.time_scale == 1
 
 

@@ -22,7 +22,7 @@ class CheckedConnector:
     account_requests_per_minute : int or None
         The account's limit for custom events; ``None`` where it was not read or Responsys names none.
     requests_per_minute : int or None
-        What the connector will use of it.
+        What no minute of the connector exceeds.
     """
 
     name: str

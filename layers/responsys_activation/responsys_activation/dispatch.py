@@ -1,6 +1,7 @@
 """Which planned request goes out when?
 
-All decisions are made in the calling thread; the others only send and wait. So there is no shared state to guard.
+All decisions are made in the calling thread; the others only send, wait, and look whether they may still go. So there
+is no shared state to guard.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 
 from responsys_activation.outcome import ErrorCode, Outcome, Retried
 from responsys_activation.planning import PlannedRequest
@@ -34,11 +36,12 @@ class Lane:
     Attributes
     ----------
     send : callable
-        Sends one request, given the epoch seconds by which its reply must be there.
+        Sends one request, given the epoch seconds by which its reply must be there, and what tells, while it waits, the
+        outcome that another answer decided for it.
     """
 
     connector: str
-    send: Callable[[PlannedRequest, float], Answer]
+    send: Callable[[PlannedRequest, float, Callable[[], Outcome | None]], Answer]
     waiting: deque[PlannedRequest]
     in_flight: int = 0
     wave: int = 0
@@ -97,7 +100,7 @@ def dispatch(
                     continue
                 lane.in_flight += 1
                 lane.wave = request.wave
-                awaited[pool.submit(lane.send, request, deadline)] = (lane, request)
+                awaited[pool.submit(lane.send, request, deadline, partial(lane.stop_for, request))] = (lane, request)
             done, late = wait(awaited, timeout=max(0.0, deadline - clock()), return_when=FIRST_COMPLETED)
             for future in done or late:
                 lane, request = awaited.pop(future)

@@ -140,13 +140,17 @@ class RequestSender:
         """Forget the throttle of the batch before."""
         self._throttled = None
 
-    def send(self, request: PlannedRequest, deadline: float) -> Answer:
+    def send(
+        self, request: PlannedRequest, deadline: float, stopped: Callable[[], Outcome | None] = lambda: None
+    ) -> Answer:
         """Send one planned request.
 
         Parameters
         ----------
         deadline : float
             Epoch seconds by which the last reply must be there.
+        stopped : callable
+            Gives the outcome that another answer decided for this request, while it waited for its slot.
         """
         answer = Answer(self._name, request, [Retried(ErrorCode.OUT_OF_TIME)] * len(request.items))
         try:
@@ -154,7 +158,11 @@ class RequestSender:
         except (ResponsysError, AwsUnavailableError) as exc:
             _fail(answer, range(len(request.items)), exc)
             return answer
-        positions = self._claim(answer, deadline)
+        positions: list[int] = []
+        if (outcome := stopped()) is None:
+            positions = self._claim(answer, deadline)
+        else:
+            _end(answer, range(len(request.items)), outcome)
         if positions:
             self._post_and_mend(answer, positions, slot, deadline)
         if positions or answer.failure:

@@ -59,7 +59,7 @@ class Settings(ConnectionSettings):
     Attributes
     ----------
     requests_in_flight : int
-        Most requests to Responsys at once in one invocation.
+        Most requests to Responsys at once in one invocation, those that wait for their turn included.
     maximum_concurrency, replay_maximum_concurrency : int
         Most environments at once for each event source.
     unknown_outcome : str
@@ -70,7 +70,7 @@ class Settings(ConnectionSettings):
     throttled_dead_letter_queue_url: Annotated[str, Field(alias="THROTTLED_DEAD_LETTER_QUEUE_URL", min_length=1)]
     rejected_dead_letter_queue_url: Annotated[str, Field(alias="REJECTED_DEAD_LETTER_QUEUE_URL", min_length=1)]
     maximum_event_age_hours: Annotated[float, Field(alias="MAXIMUM_EVENT_AGE_HOURS", gt=0)] = 24
-    requests_in_flight: Annotated[int, Field(alias="REQUESTS_IN_FLIGHT", ge=1, le=50)] = 4
+    requests_in_flight: Annotated[int, Field(alias="REQUESTS_IN_FLIGHT", ge=1, le=50)] = 25
     maximum_concurrency: Annotated[int, Field(alias="MAXIMUM_CONCURRENCY", ge=1)] = 2
     replay_maximum_concurrency: Annotated[int, Field(alias="REPLAY_MAXIMUM_CONCURRENCY", ge=1)] = 2
     unknown_outcome: Annotated[Literal["Resend", "Reject"], Field(alias="UNKNOWN_OUTCOME")] = "Resend"

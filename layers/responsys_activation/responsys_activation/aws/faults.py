@@ -15,6 +15,8 @@ CLIENT_CONFIG = Config(
     connect_timeout=2,
     read_timeout=5,
     retries={"mode": "standard", "total_max_attempts": 3},
+    # As many connections are kept as requests may be in flight: one more would be opened for a call and thrown away.
+    max_pool_connections=50,
     # Our calls are typed, and AWS checks them: for a hundred claims botocore's own check costs a third of the call.
     parameter_validation=False,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ _AGE_SHARE = 0.1
 _POLL_SECONDS = 0.5
 _LATENESS = 2.0  # seconds that a request may be late for its slot; within the spare share even when all are late
 _SHORTEST_LATENESS = 0.5  # seconds, unscaled: to claim takes real time
+_CATCHING_UP = 0.5  # of that, what a slot may be late already when it is given: one batch ends, and the next begins
 _FAULT_MEMORY = 30.0  # seconds to go on alone before the table is tried again
 
 
@@ -90,6 +92,9 @@ class RequestBudget:
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        self._waiting = 0
+        self._reserved: deque[Slot] = deque()
         self._alone_until = 0.0
         self._own_next_slot = 0.0
 
@@ -106,10 +111,30 @@ class RequestBudget:
         ThrottledError
             The connector is paused, or the next slot is later than ``latest``. Its clock says how long.
         """
+        with self._lock:
+            self._waiting += 1
+        try:
+            with self._turn:
+                return self._next_slot(requests_per_minute, latest)
+        finally:
+            with self._lock:
+                self._waiting -= 1
+                if not self._waiting:
+                    self._reserved.clear()  # left over where a request gave up; its time would soon be past
+
+    def _next_slot(self, requests_per_minute: float, latest: float) -> Slot:
+        """Give a slot. Requests that wait for their turn meanwhile are served together, with slots in a row.
+
+        If they alternated with another environment's, both batches would end, and wait for their last replies, at the
+        same time, and nobody would use the slots of that time.
+        """
+        if self._reserved and self._reserved[0].at <= latest:
+            return self._reserved.popleft()
         own_spacing = self._spacing(self._own_share(requests_per_minute))
         if self._clock() >= self._alone_until:
             try:
-                return self._shared_slot(self._spacing(requests_per_minute), latest)
+                self._reserved.extend(self._shared_slots(self._spacing(requests_per_minute), latest, self._waiting))
+                return self._reserved.popleft()
             except AwsUnavailableError as exc:
                 logger.warning("request budget out of reach, keeping a pace alone", extra={"fault": str(exc)})
                 with self._lock:
@@ -152,32 +177,43 @@ class RequestBudget:
             {":now": _number(self._clock()), ":probe": _number(probe)},
         )
 
-    def _shared_slot(self, spacing: float, latest: float) -> Slot:
+    def _shared_slots(self, spacing: float, latest: float, count: int) -> list[Slot]:
+        """Reserve up to so many slots in a row."""
         while (now := self._clock()) <= latest:
+            oldest = now - self._lateness() * _CATCHING_UP
             # Behind a backlog the slot only moves on: the one call of a busy connector.
             moved, item = self._update(
-                "SET nextSlot = nextSlot + :spacing",
-                "attribute_not_exists(pausedUntil) AND nextSlot BETWEEN :now AND :latest",
-                {":spacing": _number(spacing), ":now": _number(now), ":latest": _number(latest)},
+                "SET nextSlot = nextSlot + :taken",
+                "attribute_not_exists(pausedUntil) AND nextSlot BETWEEN :oldest AND :latest",
+                {
+                    ":taken": _number(spacing * count),
+                    ":oldest": _number(oldest),
+                    ":latest": _number(latest - spacing * (count - 1)),
+                },
             )
             if moved:
-                return self._slot(float(item["nextSlot"]["N"]))
+                first = float(item["nextSlot"]["N"])
+                return [self._slot(first + spacing * number) for number in range(count)]
+            next_slot = float(item["nextSlot"]["N"]) if "nextSlot" in item else 0.0
+            slot = None
             if "pausedUntil" in item:
                 slot = self._after_pause(item, now, spacing, latest)
-            elif "nextSlot" in item and float(item["nextSlot"]["N"]) > latest:
-                raise self._exhausted(float(item["nextSlot"]["N"]) - now)
+            elif next_slot > latest:
+                raise self._exhausted(next_slot - now)
+            elif next_slot >= oldest:  # so many do not fit before the latest
+                count = max(1, min(count - 1, 1 + int((latest - next_slot) / spacing)))
             else:
-                slot = self._first_slot(now, spacing)
+                slot = self._first_slot(now, oldest, spacing)
             if slot:
-                return slot
+                return [slot]
         raise self._exhausted(0.0)
 
-    def _first_slot(self, now: float, spacing: float) -> Slot | None:
+    def _first_slot(self, now: float, oldest: float, spacing: float) -> Slot | None:
         """Start anew after idleness, unless another environment just did."""
         started, _ = self._update(
             "SET nextSlot = :next",
-            "attribute_not_exists(pausedUntil) AND (attribute_not_exists(nextSlot) OR nextSlot < :now)",
-            {":next": _number(now + spacing), ":now": _number(now)},
+            "attribute_not_exists(pausedUntil) AND (attribute_not_exists(nextSlot) OR nextSlot < :oldest)",
+            {":next": _number(now + spacing), ":oldest": _number(oldest)},
         )
         return self._slot(now) if started else None
 
@@ -224,8 +260,10 @@ class RequestBudget:
         return self._slot(at, shared=False)
 
     def _slot(self, at: float, *, shared: bool = True) -> Slot:
-        lateness = max(_SHORTEST_LATENESS, _LATENESS / self._time_scale)
-        return Slot(at, until=at + lateness, shared=shared)
+        return Slot(at, until=at + self._lateness(), shared=shared)
+
+    def _lateness(self) -> float:
+        return max(_SHORTEST_LATENESS, _LATENESS / self._time_scale)
 
     def _exhausted(self, seconds: float) -> ThrottledError:
         return ThrottledError(ErrorCode.BUDGET_EXHAUSTED, clock=max(0.0, seconds) * self._time_scale)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, assert_never
 
 import requests
+from requests.adapters import HTTPAdapter
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from responsys_activation.outcome import ErrorCode
@@ -31,6 +32,7 @@ __all__ = ["API_PATH", "REFUSAL_MEMORY", "Reply", "get", "open_http_session", "p
 
 API_PATH = "/rest/api/v1.3"
 CONNECT_SECONDS = 5.0
+_CONNECTIONS = 50  # kept open: as many as requests may be in flight; one more would mean a TLS handshake each time
 REPLY_SECONDS = 45.0  # integrators had to raise shorter limits; real replies to 200 recipients can take this long
 
 REFUSAL_MEMORY = 600.0  # seconds without a login after a refused one; a wrong password tried often locks the account
@@ -58,6 +60,8 @@ class Reply:
 def open_http_session() -> requests.Session:
     """Open the session that all calls of a process share."""
     session = requests.Session()
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
     session.trust_env = False  # a proxy or .netrc of the environment must neither see nor replace a token
     return session
 

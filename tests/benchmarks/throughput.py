@@ -1,0 +1,222 @@
+"""How many recipients a minute are sent, as a share of what the account's limit allows?
+
+The emulated SQS hands over 300 to 500 messages a second, and a limit of 1,000 requests a minute takes 3,333. So the
+deployed function is given SQS events directly, as many at once as `MaximumConcurrency` says, and everything behind it
+is as always: the shared budget and ledger in the emulated DynamoDB, HTTP to the simulator and its strict throttle.
+"""
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from tests.benchmarks.benchmark import markdown_table
+from tests.local_stack.stack import LocalStack
+from tests.reliability.trial import Trial
+
+_RECIPIENTS = 200
+_LATENCIES_MS = (300, 1_500)
+# By the account's limit, how fast its clock runs: about as many requests in a real second for each, no more than two
+# cores and the emulated DynamoDB bear.
+_TIME_SCALES = {200: 5.0, 500: 1.5, 1_000: 1.0}
+_HARD = (500, 1_500)
+_IN_FLIGHT = (4, 8, 16)
+_BATCH_SIZES = (1_000, 2_000, 3_000)
+_SECONDS = 14.0
+_SECONDS_OF_A_CURVE = 11.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is run against what.
+
+    Attributes
+    ----------
+    limit
+        Requests a minute of the account; the connector's `requestsPerMinute` is the same.
+    latency_ms
+        Of a reply, on the account's clock.
+    concurrency
+        Invocations at once.
+    seconds
+        Real seconds for which batches are handed over.
+    """
+
+    limit: int
+    latency_ms: int
+    concurrency: int
+    in_flight: int
+    batch_size: int
+    seconds: float = _SECONDS
+
+
+class _Feed:
+    """Gives the function batch after batch, `concurrency` at once, as an event source with a backlog does."""
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        self._making = threading.Lock()
+        self.messages = 0
+        self.failed = 0
+
+    def warm(self, concurrency: int) -> None:
+        """Start the workers, and let each send one message: connections and token are there then."""
+        with ThreadPoolExecutor(concurrency) as pool:
+            list(pool.map(self._give, [1] * concurrency))
+
+    def run(self, setting: Setting) -> None:
+        """Return when the last batch has settled."""
+        end = time.monotonic() + setting.seconds
+
+        def give_all(_: int) -> None:
+            while time.monotonic() < end:
+                self._give(setting.batch_size)
+
+        with ThreadPoolExecutor(setting.concurrency) as pool:
+            list(pool.map(give_all, range(setting.concurrency)))
+
+    def _give(self, count: int) -> None:
+        stack = self._trial.stack
+        with self._making:
+            bodies = self._trial.bodies(count)
+            self.messages += count
+        payload = json.dumps({"Records": _records(bodies, stack.outputs["SegmentEventsQueueArn"])})
+        answer = stack.endpoint.lambda_.invoke(FunctionName=stack.function_name, Payload=payload)
+        reply = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            raise RuntimeError(f"the function failed: {reply}")
+        with self._making:
+            self.failed += len(reply["batchItemFailures"])
+
+
+def measure() -> dict[str, Any]:
+    """Run the limits and latencies with the template's defaults, and the curves that the defaults come from."""
+    with LocalStack(say=lambda _: None) as stack:
+        defaults = {
+            "concurrency": int(stack.parameters["MaximumConcurrency"]),
+            "in_flight": int(stack.parameters["RequestsInFlight"]),
+            "batch_size": int(stack.parameters["BatchSize"]),
+        }
+        settings = [Setting(limit, latency, **defaults) for limit in _TIME_SCALES for latency in _LATENCIES_MS]
+        settings.append(replace(settings[-1], concurrency=defaults["concurrency"] + 1))
+        hard = Setting(*_HARD, **defaults, seconds=_SECONDS_OF_A_CURVE)
+        return {
+            "defaults": defaults,
+            "limits": [_run(stack, setting) for setting in settings],
+            "inFlight": [_run(stack, replace(hard, in_flight=in_flight)) for in_flight in _IN_FLIGHT],
+            "batchSize": [_run(stack, replace(hard, batch_size=size)) for size in _BATCH_SIZES],
+        }
+
+
+def report(result: dict[str, Any]) -> str:
+    """Tell the share of each limit, and the curves."""
+    runs = [*result["limits"], *result["inFlight"], *result["batchSize"]]
+    messages, accepted = (sum(run[name] for run in runs) for name in ("messages", "accepted"))
+    duplicates, throttled = (sum(run[name] for run in runs) for name in ("duplicates", "throttled"))
+    defaults = result["defaults"]
+    return "\n\n".join(
+        [
+            markdown_table(
+                (
+                    "requests a minute allowed",
+                    "reply after",
+                    "`MaximumConcurrency`",
+                    "recipients a minute",
+                    "of the limit",
+                    "throttled",
+                    "most requests at once",
+                ),
+                [
+                    (
+                        f"{run['limit']:,}",
+                        f"{run['latency_ms']:,} ms",
+                        run["concurrency"],
+                        round(run["recipientsPerMinute"], -2),
+                        f"{run['share']:.1%}",
+                        run["throttled"],
+                        run["mostAtOnce"],
+                    )
+                    for run in result["limits"]
+                ],
+            ),
+            f"With `BatchSize` {defaults['batch_size']:,} and `RequestsInFlight` {defaults['in_flight']}. In all runs "
+            f"of this section {messages:,} messages were handed over and {accepted:,} accepted, {duplicates:,} of them "
+            f"twice; {throttled:,} requests were throttled.",
+            "![Share of the limit, by limit and setting](performance/throughput.svg)",
+            f"A limit of {_HARD[0]} with replies after {_HARD[1]:,} ms, at a concurrency of {defaults['concurrency']}:",
+            _curve("`RequestsInFlight`", "in_flight", [*result["inFlight"], *_hard_runs(result)]),
+            _curve("`BatchSize`", "batch_size", [*result["batchSize"], *_hard_runs(result)]),
+        ]
+    )
+
+
+def _hard_runs(result: dict[str, Any]) -> list[dict[str, Any]]:
+    return [run for run in result["limits"] if (run["limit"], run["latency_ms"]) == _HARD]
+
+
+def _curve(name: str, key: str, runs: Iterable[dict[str, Any]]) -> str:
+    runs = list(runs)
+    return markdown_table(
+        [name, *(f"{run[key]:,}" for run in runs)], [["of the limit", *(f"{run['share']:.1%}" for run in runs)]]
+    )
+
+
+def _run(stack: LocalStack, setting: Setting) -> dict[str, Any]:
+    """Keep the function busy, and read from the simulator's log how fast the requests came."""
+    assert stack.simulator is not None
+    time_scale = _TIME_SCALES[setting.limit]
+    stack.simulator.run_clock_at(time_scale)
+    stack.set_function_environment({"TIME_SCALE": str(time_scale), "REQUESTS_IN_FLIGHT": str(setting.in_flight)})
+    trial = Trial(stack, "none", requests_per_minute=setting.limit)
+    stack.simulator.patch_account(trial.name, {"replies": {"latencyMs": setting.latency_ms / time_scale}})
+    feed = _Feed(trial)
+    feed.warm(setting.concurrency)
+    feed.run(setting)
+    log = stack.simulator.requests(trial.name, "event")
+    summary = stack.simulator.summary(trial.name, ("MESSAGE_ID",))
+    # Steady: neither the beginning nor the end, when there is no further batch.
+    came = sorted((request.received_at_ms, request.accepted) for request in log if request.recipients > 1)
+    steady = came[len(came) // 10 : -len(came) // 10]
+    minutes = (steady[-1][0] - steady[0][0]) / 60_000 * time_scale
+    per_minute = sum(accepted for _, accepted in steady[1:]) / minutes
+    return asdict(setting) | {
+        "timeScale": time_scale,
+        "messages": feed.messages,
+        "notSettled": feed.failed,
+        "accepted": summary.accepted_recipients,
+        "duplicates": summary.duplicates,
+        "requests": len(log),
+        "throttled": summary.throttled_requests,
+        "mostAtOnce": summary.most_concurrent_requests,
+        "steadySeconds": round(minutes * 60, 1),
+        "recipientsPerMinute": round(per_minute),
+        "share": round(per_minute / (setting.limit * _RECIPIENTS), 4),
+    }
+
+
+def _records(bodies: Iterable[str], queue_arn: str) -> list[dict[str, Any]]:
+    """Give messages as Lambda gives them, as long as they are there."""
+    now = str(int(time.time() * 1000))
+    return [
+        {
+            "messageId": str(uuid.uuid4()),
+            "receiptHandle": "none" * 50,
+            "body": body,
+            "attributes": {
+                "ApproximateReceiveCount": "1",
+                "SentTimestamp": now,
+                "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+                "ApproximateFirstReceiveTimestamp": now,
+            },
+            "messageAttributes": {},
+            "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
+            "eventSource": "aws:sqs",
+            "eventSourceARN": queue_arn,
+            "awsRegion": "us-east-1",
+        }
+        for body in bodies
+    ]
