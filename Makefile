@@ -125,7 +125,7 @@ soak: setup  ## The law of outcomes in random worlds, for MINUTES (10)
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.property --minutes $(or $(MINUTES),10)
 
 bench: setup $(PLOTTER)/.complete  ## Measure everything in docs/performance.md (BENCHMARKS='cpu cost' for some)
-	$(PYTHON) -m tests.benchmarks $(BENCHMARKS)
+	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.benchmarks $(BENCHMARKS)
 	$(PLOTTER)/bin/python -m tests.benchmarks.plots
 
 clean:  ## Remove builds and environments

@@ -137,21 +137,19 @@ def _drain(stack: VirtualStack, outage: Outage, end: float) -> dict[str, Any]:
     drained = (max(accepted) - stack.began_at) / 60 - end
     a_minute = outage.requests_per_minute * request_budget._USED_SHARE * MAXIMUM_RECIPIENTS
     lives = sum(journeys.deferrals)
-    sends = stack.calls["sqs_send"]
-    invocations = [each for each in stack.invocations if each.queue == stack.throttled.name]
     return {
         "messages_deferred": len(waited),
         "drain_minutes": drained,
+        "minutes_until_end_found": (min(accepted) - stack.began_at) / 60 - end,
         "ideal_drain_minutes": len(waited) / (a_minute - outage.otherwise),
-        "age_rank_correlation": _rank_correlation(sent, accepted),
-        "greatest_overtaking_seconds": _greatest_overtaking(sent, accepted),
+        "age_rank_correlation": rank_correlation(sent, accepted),
+        "greatest_overtaking_seconds": greatest_overtaking(sent, accepted),
         "deferrals_a_message": lives / len(waited),
         "most_deferrals": max(journeys.deferrals),
         "most_receives": stack.most_receives,
         # A deferral is sent by us in tens, and received and deleted by Lambda in tens once more.
-        "sqs_requests_a_deferred_message": (sends + 2 * lives / 10) / len(waited),
+        "sqs_requests_a_deferred_message": (stack.calls["sqs_send"] + 2 * lives / 10) / len(waited),
         "largest_event_bytes": max(each.event_bytes for each in stack.invocations),
-        "replay_invocations": len(invocations),
         "longest_invocation_seconds": max(each.seconds for each in stack.invocations),
         "rejected": len(stack.rejected.messages),
     }
@@ -193,7 +191,7 @@ def _by_minute(stack: VirtualStack, journeys: Journeys) -> list[int]:
     return [bisect_left(minutes, minute + 1) - bisect_left(minutes, minute) for minute in range(int(minutes[-1]) + 1)]
 
 
-def _greatest_overtaking(sent: Sequence[float], accepted: Sequence[float]) -> float:
+def greatest_overtaking(sent: Sequence[float], accepted: Sequence[float]) -> float:
     """Give how much younger, in seconds, a message can be that was delivered before an older one."""
     greatest, youngest = 0.0, 0.0
     for _, together in groupby(sorted(zip(accepted, sent, strict=True)), key=lambda pair: pair[0]):
@@ -203,7 +201,7 @@ def _greatest_overtaking(sent: Sequence[float], accepted: Sequence[float]) -> fl
     return greatest
 
 
-def _rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
     """Give Spearman's: 1 where both are in the same order."""
     first, second = _ranks(one), _ranks(other)
     mean = (len(one) - 1) / 2
@@ -245,7 +243,10 @@ def _table(result: dict[str, Any]) -> str:
         row("requests that found the outage", [_found(outage) for outage in outages]),
         row("probes in it, in all its clock periods", [_probes(outage) for outage in outages]),
         row("minutes from its end until the last deferred message was delivered", _each(outages, "drain_minutes")),
-        row("… ideal: all that the budget leaves beside new messages", _each(outages, "ideal_drain_minutes")),
+        row("… until a probe found that it had ended", _each(outages, "minutes_until_end_found")),
+        row(
+            "… ideal, from then: all that the budget leaves beside new messages", _each(outages, "ideal_drain_minutes")
+        ),
         row(
             "rank correlation of arrival and delivery", [f"{outage['age_rank_correlation']:.4f}" for outage in outages]
         ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +29,9 @@ class StackDefaults:
     requests_in_flight: int
     memory_mb: int
     timeout_seconds: float
-    resources: Counter[str]
+    alarm_metrics: int
+    composite_alarms: int
+    dashboards: int
 
     @property
     def environments(self) -> int:
@@ -54,12 +55,26 @@ def read_stack_defaults() -> StackDefaults:
             concurrency=int(properties["ScalingConfig"]["MaximumConcurrency"]),
         )
 
+    def made(resource_type: str) -> list[dict[str, Any]]:
+        return [
+            resource["Properties"]
+            for resource in template["Resources"].values()
+            if resource["Type"] == resource_type
+            and ("Condition" not in resource or stack._condition(resource["Condition"]))
+        ]
+
     return StackDefaults(
         segment_events=event_source("SegmentEvents"),
         throttled_events=event_source("ThrottledEvents"),
         requests_in_flight=int(stack.resolved({"Ref": "RequestsInFlight"})),
         memory_mb=int(function["MemorySize"]),
         timeout_seconds=float(function["Timeout"]),
-        # Conditions are all about options that cost nothing by default, or are off.
-        resources=Counter(resource["Type"] for resource in template["Resources"].values()),
+        alarm_metrics=sum(map(_metrics_of, made("AWS::CloudWatch::Alarm"))),
+        composite_alarms=len(made("AWS::CloudWatch::CompositeAlarm")),
+        dashboards=len(made("AWS::CloudWatch::Dashboard")),
     )
+
+
+def _metrics_of(alarm: dict[str, Any]) -> int:
+    """Count what CloudWatch charges for: each metric of an alarm over several."""
+    return sum("MetricStat" in metric for metric in alarm.get("Metrics", [])) or 1

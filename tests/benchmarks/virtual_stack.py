@@ -27,13 +27,13 @@ from tests.property.simulation import Place, Simulation, threads_of
 from tests.property.sqs import Message, Queue, SqsClient
 
 _MOST_EVENTS = 50_000_000
-_AWS_SECONDS = 0.01  # that a call takes
+AWS_SECONDS = 0.01  # that a call takes
 _POLL_SECONDS = 0.25
 _UPSTREAM_SECONDS = 0.5
 # Lambda begins with five pollers a queue, each receiving ten messages a call.
 _POLLERS = 5
 _RECEIVED_A_CALL = 10
-_MOST_EVENT_BYTES = 6 * 1024 * 1024
+MOST_EVENT_BYTES = 6 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ class VirtualStack:
 
     def _before(self, call: str) -> None:
         self.calls[call] += 1
-        self.simulation.sleep(_AWS_SECONDS)
+        self.simulation.sleep(AWS_SECONDS)
 
     def _poll(self, queue: Queue, event_source: EventSource) -> None:
         place = Place()
@@ -232,7 +232,7 @@ class VirtualStack:
             if received and not batch:
                 until = self.now() + event_source.window_seconds
             batch += received
-            self.simulation.sleep(len(received) / _RECEIVED_A_CALL / _POLLERS * _AWS_SECONDS)
+            self.simulation.sleep(len(received) / _RECEIVED_A_CALL / _POLLERS * AWS_SECONDS)
             if len(batch) == event_source.batch_size or self.now() >= until:
                 return batch
             self.simulation.sleep(min(_POLL_SECONDS, until - self.now()))
@@ -251,7 +251,7 @@ class VirtualStack:
     def _invoke(self, place: Place, environment: Environment, queue: Queue, batch: list[Message]) -> None:
         records = [message.record(queue.name) for message in batch]
         event_bytes = len(json.dumps(records[0])) * len(records)
-        if event_bytes > _MOST_EVENT_BYTES:
+        if event_bytes > MOST_EVENT_BYTES:
             raise ValueError("Lambda would have invoked with less")
         self.most_receives = max(self.most_receives, *(message.receives for message in batch))
         began = self.now()
