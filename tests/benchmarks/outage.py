@@ -17,6 +17,7 @@ from itertools import groupby
 from typing import Any
 
 from responsys_activation.aws import request_budget
+from responsys_activation.outcome import ErrorCode
 from responsys_activation.planning import MAXIMUM_RECIPIENTS
 from tests.benchmarks.benchmark import markdown_table
 from tests.benchmarks.stack_defaults import read_stack_defaults
@@ -145,6 +146,7 @@ def _drain(stack: VirtualStack, outage: Outage, end: float) -> dict[str, Any]:
         "age_rank_correlation": rank_correlation(sent, accepted),
         "greatest_overtaking_seconds": greatest_overtaking(sent, accepted),
         "deferrals_a_message": lives / len(waited),
+        "deferrals_by_code": dict(stack.deferrals),
         "most_deferrals": max(journeys.deferrals),
         "most_receives": stack.most_receives,
         # A deferral is sent by us in tens, and received and deleted by Lambda in tens once more.
@@ -253,6 +255,10 @@ def _table(result: dict[str, Any]) -> str:
         row("greatest overtaking, seconds of age", [round(v) for v in _each(outages, "greatest_overtaking_seconds")]),
         row("deferrals a deferred message, mean", _each(outages, "deferrals_a_message")),
         row("… most", _each(outages, "most_deferrals")),
+        row(
+            "… because the budget was used up",
+            [outage["deferrals_by_code"].get(ErrorCode.BUDGET_EXHAUSTED, 0) for outage in outages],
+        ),
         row("most receives of an SQS message (of 5)", _each(outages, "most_receives")),
         row("SQS requests that deferrals cost, a deferred message", _each(outages, "sqs_requests_a_deferred_message")),
         row("lag of new messages before the outage, p50 / p95 s", lag(_HIT, "before")),

@@ -77,10 +77,10 @@ class Journeys:
 
 
 class _ThrottledQueue(Queue):
-    on_send: Callable[[str], None]
+    on_send: Callable[[str, str], None]  # body and error code
 
     def send(self, body: str, attributes: dict[str, str] | None = None, delay: float = 0.0) -> str:
-        self.on_send(body)
+        self.on_send(body, (attributes or {})["errorCode"])
         return super().send(body, attributes, delay)
 
 
@@ -119,6 +119,7 @@ class VirtualStack:
         for name, account in self.accounts.items():
             account.accepted = cast("Any", self.journeys[name])
         self.calls: Counter[str] = Counter()
+        self.deferrals: Counter[str] = Counter()  # by error code
         self.invocations: list[Invocation] = []
         self.most_receives = 0
         self._cpu_seconds = cpu_seconds
@@ -197,7 +198,8 @@ class VirtualStack:
             finally:
                 self.simulation.end()
 
-    def _deferred(self, body: str) -> None:
+    def _deferred(self, body: str, error_code: str) -> None:
+        self.deferrals[error_code] += 1
         connector, _, number = body.partition('"profileId": "')[2].partition('"')[0].rpartition("-")
         self.journeys[connector].deferrals[int(number)] += 1
 

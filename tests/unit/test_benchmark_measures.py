@@ -22,6 +22,7 @@ from tests.property.world import RecordedMetrics
         ([14, 13, 12, 11], -1.0, 40.0),
         ([11, 13, 12, 14], 0.8, 10.0),
         ([13, 11, 12, 14], 0.4, 20.0),
+        ([12, 11, 12, 14], 3 / 22.5**0.5, 10.0),
     ],
 )
 def test_order_of_age(accepted: list[float], correlation: float, overtaking: float) -> None:
