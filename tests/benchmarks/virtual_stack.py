@@ -23,7 +23,7 @@ from tests.fakes.environment import Environment, Surroundings
 from tests.fakes.memberships import connector_document
 from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
 from tests.fakes.responsys import Accepted, FakeResponsys
-from tests.property.simulation import Place, Simulation, threads_of
+from tests.property.simulation import Place, Simulation, Task, threads_of
 from tests.property.sqs import Message, Queue, SqsClient
 
 _MOST_EVENTS = 50_000_000
@@ -125,6 +125,7 @@ class VirtualStack:
         self._cpu_seconds = cpu_seconds
         self._new_metrics = new_metrics
         self._upstream = 0
+        self._pollers: list[Task] = []
         self._around = Surroundings(
             ssm=InMemoryParameters(
                 {f"/stack/connectors/{name}": _connector(name, rate) for name, rate in requests_per_minute.items()},
@@ -177,13 +178,15 @@ class VirtualStack:
         self.simulation.spawn(keep_looking, Place())
 
     def at_rest(self) -> bool:
-        """Tell whether upstream has ended and no message is left to deliver."""
+        """Tell whether upstream has ended and no message is left to deliver, or nobody is left to deliver it."""
+        if any(poller.failure for poller in self._pollers):
+            return True
         return not (self._upstream or self.source.messages or self.throttled.messages)
 
     def run(self) -> None:
         """Let time pass until all is at rest."""
         with threads_of(self.simulation):
-            pollers = [
+            self._pollers += [
                 self.simulation.spawn(partial(self._poll, queue, event_source), Place())
                 for queue, event_source in (
                     (self.source, self.defaults.segment_events),
@@ -193,7 +196,7 @@ class VirtualStack:
             ]
             try:
                 self.simulation.run()
-                for poller in pollers:
+                for poller in self._pollers:
                     poller.outcome()
             finally:
                 self.simulation.end()
