@@ -261,8 +261,7 @@ def _setting(
 ) -> dict[str, Any]:
     """Choose what an account of this limit needs: more in flight first, more environments then.
 
-    A place in flight is taken for as long as a request and its calls to the table last. Batches hold two requests for
-    each place, so that no place waits for a batch's last request.
+    A place in flight is taken for as long as a request and its calls to the table last. A batch has a request for each.
     """
     a_minute = limit * request_budget._USED_SHARE
     seconds = latency + busy["table_calls_a_request"] * AWS_SECONDS
@@ -271,10 +270,10 @@ def _setting(
         a_minute / 60 * MAXIMUM_RECIPIENTS * cpu_micros / 1e6 / min(1.0, defaults.memory_mb / _VCPU_MB) * _MARGIN
     )
     largest_batch = min(10_000, int(MOST_EVENT_BYTES * _EVENT_SHARE / busy["event_bytes_a_message"]) // 1_000 * 1_000)
-    most_in_flight = largest_batch // (2 * MAXIMUM_RECIPIENTS)
+    most_in_flight = largest_batch // MAXIMUM_RECIPIENTS
     concurrency = max(defaults.segment_events.concurrency, math.ceil(places / most_in_flight), math.ceil(processors))
     in_flight = max(defaults.requests_in_flight, math.ceil(places / concurrency))
-    batch = max(defaults.segment_events.batch_size, math.ceil(in_flight * 2 * MAXIMUM_RECIPIENTS / 1_000) * 1_000)
+    batch = max(defaults.segment_events.batch_size, math.ceil(in_flight * MAXIMUM_RECIPIENTS / 1_000) * 1_000)
     return {
         "requests_per_minute": limit,
         "latency": latency,
