@@ -128,7 +128,7 @@ fuzz: setup  ## Hostile bodies against the delivery code, BODIES (100000) of the
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.hostile --bodies $(or $(BODIES),100000)
 
 bench: setup $(PLOTTER)/.complete  ## Measure everything in docs/performance.md (BENCHMARKS='cpu cost' for some)
-	$(PYTHON) -m tests.benchmarks $(BENCHMARKS)
+	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.benchmarks $(BENCHMARKS)
 	$(PLOTTER)/bin/python -m tests.benchmarks.plots
 
 bench-quick: setup  ## The ratios of CPU and of cold start, in a minute; JSON on the last line

@@ -79,6 +79,33 @@ PLOTS: dict[tuple[str, str], Draw] = {
 }
 
 
+def draw_outage(result: dict[str, Any]) -> Figure:
+    """Draw what waits on each queue, and what is delivered."""
+    outage, series = result["ten_minutes"]["outage"], result["ten_minutes"]["series"]
+    figure, (waiting, delivered) = plt.subplots(2, sharex=True, figsize=(8, 5.5), height_ratios=(3, 2))
+    for axes in (waiting, delivered):
+        axes.axvspan(outage["from_minute"], outage["to_minute"], color="tab:red", alpha=0.12, linewidth=0)
+    waiting.plot(series["minute"], [count / 1000 for count in series["throttled"]], label="ThrottledDLQ")
+    waiting.plot(series["minute"], [count / 1000 for count in series["segment_events"]], label="SegmentEventsQueue")
+    middle = (outage["from_minute"] + outage["to_minute"]) / 2
+    waiting.text(middle, 0.95, "no capacity", ha="center", va="top", transform=waiting.get_xaxis_transform())
+    waiting.set_ylabel("messages waiting, thousands")
+    waiting.legend(loc="upper right")
+    minutes = range(len(series["delivered_a_minute"]))
+    delivered.bar(minutes, [count / 1000 for count in series["delivered_a_minute"]], width=1, align="edge", alpha=0.8)
+    delivered.axhline(outage["requests_per_minute"] * 0.2, color="black", linewidth=1, linestyle="--")
+    delivered.text(0.1, outage["requests_per_minute"] * 0.2, "the account's limit, in full requests", va="bottom")
+    delivered.set_ylim(0, outage["requests_per_minute"] * 0.2 * 1.25)
+    delivered.set_ylabel("delivered a minute,\nthousands")
+    delivered.set_xlabel("minutes")
+    delivered.set_xlim(0, max(series["minute"]))
+    delivered.set_xticks(range(0, len(minutes), 2))
+    return figure
+
+
+PLOTS[("outage", "outage")] = draw_outage
+
+
 def main() -> None:
     """Draw every plot whose benchmark has a result."""
     mpl.use("svg")

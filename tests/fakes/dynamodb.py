@@ -290,6 +290,13 @@ class _Expression:
 
     def _sum(self) -> Callable[[Item], dict[str, Any]]:
         first = self._take()
+        if first == "if_not_exists":
+            self._take("(")
+            name = self._take()
+            self._take(",")
+            default = self._value()
+            self._take(")")
+            return lambda item: item.get(name, default)
         if first.startswith(":"):
             value = self._named(first)
             return lambda item: value

@@ -18,6 +18,10 @@ class FunctionOutput:
     def __init__(self, stream: io.StringIO) -> None:
         self._stream = stream
 
+    def text(self) -> str:
+        """Return all of it."""
+        return self._stream.getvalue()
+
     def documents(self) -> list[dict[str, Any]]:
         """Return every line."""
         return [json.loads(line) for line in self._stream.getvalue().splitlines()]

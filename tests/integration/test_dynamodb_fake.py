@@ -176,6 +176,18 @@ def pausing_and_lifting(client: Recorder) -> None:
     client.tolerant("get_item", Key=KEY)
 
 
+def keeping_what_is_there(client: Recorder) -> None:
+    # Without UPDATED_OLD, of which the emulated table leaves out what stays the same.
+    for now in ("100", "200"):
+        client.tolerant(
+            "update_item",
+            Key=KEY,
+            UpdateExpression="SET pausedSince = if_not_exists(pausedSince, :now), nextSlot = :now REMOVE probing",
+            ExpressionAttributeValues={":now": {"N": now}},
+        )
+        client.tolerant("get_item", Key=KEY)
+
+
 def removing_before_setting(client: Recorder) -> None:
     client.tolerant("put_item", Item=FULL)
     update(client, "REMOVE probing SET pauseCode = :code", "nextSlot <= :n", {":code": {"S": "X"}, ":n": {"N": "101"}})
@@ -279,6 +291,7 @@ CASES: list[Case] = [
     a_slot_that_is_not_there,
     starting_anew,
     pausing_and_lifting,
+    keeping_what_is_there,
     removing_before_setting,
     values_that_nothing_uses,
     claiming_together,

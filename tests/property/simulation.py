@@ -65,6 +65,7 @@ class Task(greenlet.greenlet):
         except BaseException as exc:  # noqa: BLE001 - as a future keeps it
             self.failure = exc
         self.ended = True
+        self.simulation.forget(self)
         for task in self.awaited_by:
             self.simulation.wake(task)
 
@@ -76,22 +77,33 @@ class Task(greenlet.greenlet):
 
 
 class Simulation:
-    """A clock and the tasks that sleep by it."""
+    """A clock and the tasks that sleep by it.
 
-    def __init__(self, seed: int) -> None:
+    Parameters
+    ----------
+    most_events : int
+        A world that takes more is taken for one that never ends.
+    """
+
+    def __init__(self, seed: int, most_events: int = _MOST_EVENTS) -> None:
         self.random = random.Random(seed)  # noqa: S311 - the same world again is the point
         self.now = NOW
         self.hub = greenlet.getcurrent()
         self._order = itertools.count()
         self._sleepers: list[tuple[float, int, Task, int]] = []
-        self._tasks: list[Task] = []
+        self._tasks: dict[Task, None] = {}  # that have not ended, in the order of their start
+        self._most_events = most_events
 
     def spawn(self, run: Callable[[], Any], place: Place) -> Task:
         """Start a task."""
         task = Task(self, run, place)
-        self._tasks.append(task)
+        self._tasks[task] = None
         self.wake(task)
         return task
+
+    def forget(self, task: Task) -> None:
+        """Let go of a task that has ended, and of what it held."""
+        self._tasks.pop(task, None)
 
     def wake(self, task: Task, after: float = 0.0) -> None:
         """Let a task go on at a time; an earlier waking makes a later one void."""
@@ -120,7 +132,7 @@ class Simulation:
         place.alive = False
         place.held.clear()
         for task in self._tasks:
-            if task.place is place and not task.ended:
+            if task.place is place:
                 self.wake(task)
 
     def thaw(self, place: Place) -> None:
@@ -132,7 +144,7 @@ class Simulation:
 
     def run(self) -> None:
         """Let time pass until every task has ended or is frozen."""
-        for _ in range(_MOST_EVENTS):
+        for _ in range(self._most_events):
             if not self._sleepers:
                 return
             at, _, task, turn = heapq.heappop(self._sleepers)
@@ -144,13 +156,14 @@ class Simulation:
             self.now = max(self.now, at)
             task.turn += 1
             task.switch()
-        raise UnendingError(f"still busy after {_MOST_EVENTS} events, {self.now - NOW:.0f} s")
+        raise UnendingError(f"still busy after {self._most_events} events, {self.now - NOW:.0f} s")
 
     def end(self) -> None:
         """Kill whatever is left, so that no task outlives its world."""
-        for task in self._tasks:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.place.alive = False
-        for task in self._tasks:
+        for task in tasks:
             while not task.ended:
                 task.switch()
 

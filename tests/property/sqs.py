@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ class Message:
 
 
 class Queue:
-    """A standard queue."""
+    """A standard queue, which hands over what is due longest."""
 
     def __init__(self, name: str, clock: Callable[[], float], redrive: Queue | None = None) -> None:
         self.name = name
@@ -52,13 +53,27 @@ class Queue:
         self._clock = clock
         self._redrive = redrive
         self._numbers = itertools.count()
+        # When messages become visible; an entry is void when its message has gone or has another time by now.
+        self._due: list[tuple[float, int, Message]] = []
 
     def send(self, body: str, attributes: dict[str, str] | None = None, delay: float = 0.0) -> str:
         """Put a message on the queue."""
         now = self._clock()
         message = Message(f"{self.name}-{next(self._numbers)}", body, now, now + delay, attributes or {})
         self.messages[message.message_id] = message
+        self.hide(message, now + delay)
         return message.message_id
+
+    def hide(self, message: Message, until: float) -> None:
+        """Let a message be visible from a time on."""
+        message.visible_at = until
+        heapq.heappush(self._due, (until, next(self._numbers), message))
+
+    def next_due(self) -> float | None:
+        """Tell when the next message is visible, or has been since."""
+        while self._due and self._is_void(self._due[0]):
+            heapq.heappop(self._due)
+        return self._due[0][0] if self._due else None
 
     def receive(self, most: int, *, twice: Callable[[], bool]) -> list[Message]:
         """Hand over what is visible.
@@ -70,24 +85,28 @@ class Queue:
         """
         now = self._clock()
         received: list[Message] = []
-        for message in list(self.messages.values()):
-            if message.visible_at > now or len(received) == most:
-                continue
+        while len(received) < most and (due := self.next_due()) is not None and due <= now:
+            _, _, message = heapq.heappop(self._due)
             if message.receives >= MAXIMUM_RECEIVES and self._redrive:
                 del self.messages[message.message_id]
                 self._redrive.send(message.body, message.attributes)
                 continue
             message.receives += 1
             message.first_received_at = message.first_received_at or now
-            if not twice():
-                message.visible_at = now + VISIBILITY_TIMEOUT
+            message.visible_at = now + VISIBILITY_TIMEOUT
             received.append(message)
+        for message in received:
+            self.hide(message, now if twice() else message.visible_at)
         return received
 
     def delete(self, message_ids: Iterable[str]) -> None:
         """Forget messages."""
         for message_id in message_ids:
             self.messages.pop(message_id, None)
+
+    def _is_void(self, entry: tuple[float, int, Message]) -> bool:
+        due, _, message = entry
+        return message.message_id not in self.messages or message.visible_at != due
 
 
 class SqsClient:
@@ -134,7 +153,7 @@ class SqsClient:
             message_id, _, receives = entry["ReceiptHandle"].rpartition("/")
             message = queue.messages.get(message_id)
             if message and message.receives == int(receives):
-                message.visible_at = queue._clock() + entry["VisibilityTimeout"]
+                queue.hide(message, queue._clock() + entry["VisibilityTimeout"])
 
         return self._around("sqs_visibility", lambda: self._each(Entries, put_off))
 

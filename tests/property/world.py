@@ -256,7 +256,7 @@ class World:
 
     def _wait(self, queues: Sequence[Queue]) -> None:
         """Sleep until a message may be there, and its companions too."""
-        waiting = [message.visible_at - self.simulation.now for queue in queues for message in queue.messages.values()]
+        waiting = [due - self.simulation.now for queue in queues if (due := queue.next_due()) is not None]
         self.simulation.sleep(max(self.scenario.batching_window, min([_POLL_SECONDS, *waiting])))
 
     def _invoke(

@@ -295,10 +295,12 @@ def test_a_throttle_holds_up_every_environment_until_its_clock_has_run_out(time_
     first.pause("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 600.0)
     clock.sleep(200 / time_scale)
 
-    # Then the second learns what and how long; a little longer, so that who waits longest comes back first
+    # Then the second learns what, how long, and since when, so that who came first can come back first
     error = throttled(lambda: second.reserve(60, clock() + FAR))
     assert error.code == "INTERNAL_CAPACITY_LIMIT_EXCEEDED"
-    assert error.clock == pytest.approx(400 + 20, abs=0.2)
+    assert error.clock == pytest.approx(400, abs=0.2)
+    assert error.since == pytest.approx(clock() - 200 / time_scale)
+    assert error.age_share == pytest.approx(0.1 * time_scale)
     assert budget(table, clock, name="second").reserve(60, clock() + FAR).probe is None
 
 
@@ -344,6 +346,34 @@ def test_a_probe_that_is_throttled_too_starts_the_clock_anew() -> None:
     first.pause("API_LIMIT_EXCEEDED", 60.0)
 
     assert throttled(lambda: second.reserve(60, clock() + FAR)).clock == pytest.approx(60, abs=0.01)
+
+
+@pytest.mark.parametrize("time_scale", [1.0, 10.0])
+def test_an_outage_of_many_clocks_is_one_to_whose_end_all_come_back_within_a_minute(time_scale: float) -> None:
+    # Given an outage that three probes found to go on
+    table, clock = InMemoryDynamoDb(), Clock()
+    of_connector = budget(table, clock, time_scale=time_scale)
+    began = clock()
+    since, _ = of_connector.pause("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 600.0)
+    assert since == pytest.approx(began)
+
+    # When each is told
+    for _ in range(3):
+        clock.sleep(600 / time_scale)
+        assert of_connector.reserve(60, clock() + FAR).probe
+        told = of_connector.pause("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 600.0)
+
+    # Then the outage is as old as it is, and its last message waits a minute longer than its first
+    error = throttled(lambda: of_connector.reserve(60, clock() + FAR))
+    assert (error.since, error.age_share) == pytest.approx(told)
+    assert error.since == pytest.approx(began)
+    assert error.age_share * (clock() + 600 / time_scale - began) == pytest.approx(60)
+
+    # And the next outage is another
+    clock.sleep(600 / time_scale)
+    of_connector.lift(cast("float", of_connector.reserve(60, clock() + FAR).probe))
+    clock.sleep(5)
+    assert of_connector.pause("API_LIMIT_EXCEEDED", 60.0) == pytest.approx((clock(), 0.1 * time_scale))
 
 
 def test_a_killed_probe_holds_the_others_up_for_a_minute() -> None:

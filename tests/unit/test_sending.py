@@ -521,7 +521,11 @@ def test_a_throttle_stops_the_connector_in_all_environments_until_a_probe_gets_t
     answer = connected.send(planned(2), sender=sender)
 
     # Then nothing more goes before its clock has run out, from here or from elsewhere
-    assert answer.outcomes == [Throttled(code, clock)] * 2
+    assert all(is_told(outcome, Throttled, code) for outcome in answer.outcomes)
+    for outcome in answer.outcomes:
+        assert isinstance(outcome, Throttled)
+        assert outcome.delay == clock
+        assert (outcome.since, outcome.age_share) == pytest.approx((connected.clock(), 0.1), abs=1.0)
     assert all(is_told(outcome, Throttled, code) for outcome in connected.send(planned(2)).outcomes)
     assert all(is_told(outcome, Throttled, code) for outcome in connected.send(planned(2), sender=sender).outcomes)
     assert connected.responsys.calls["event"] == 1
@@ -566,7 +570,7 @@ def test_a_request_that_waited_while_another_was_throttled_does_not_go() -> None
     answer = connected.send(planned(2), sender=sender)
 
     # Then it is deferred too
-    assert answer.outcomes == [Throttled("API_LIMIT_EXCEEDED", 60.0)] * 2
+    assert all(is_told(outcome, Throttled, "API_LIMIT_EXCEEDED") for outcome in answer.outcomes)
     assert connected.responsys.calls["event"] == 2
 
 

@@ -165,33 +165,40 @@ def test_an_outage_that_outlives_the_retries_ends_where_it_replays_itself(receiv
 
 
 @pytest.mark.parametrize(
-    ("delay", "jitter", "time_scale", "seconds"),
+    ("delay", "time_scale", "seconds"),
     [
-        (60.0, 0.0, 1.0, 60),
-        (60.0, 1.0, 1.0, 65),
-        (600.0, 0.0, 1.0, 600),
-        (600.0, 0.5, 1.0, 603),
-        (600.0, 1.0, 1.0, 605),
-        (60.0, 0.0, 60.0, 1),
-        (600.0, 0.0, 60.0, 10),
-        (60.0, 0.0, 1000.0, 1),
-        (59.2, 0.0, 1.0, 60),
-        (898.0, 1.0, 1.0, 900),
-        (86_400.0, 0.0, 1.0, 900),
-        (86_400.0, 1.0, 60.0, 900),
+        (60.0, 1.0, 60),
+        (600.0, 1.0, 600),
+        (60.0, 60.0, 1),
+        (600.0, 60.0, 10),
+        (60.0, 1000.0, 1),
+        (59.2, 1.0, 60),
+        (86_400.0, 1.0, 900),
+        (86_400.0, 60.0, 900),
     ],
 )
-def test_a_delay_has_its_jitter_its_time_scale_and_sqs_limit(
-    delay: float, jitter: float, time_scale: float, seconds: int
-) -> None:
+def test_a_delay_has_its_time_scale_and_sqs_limit(delay: float, time_scale: float, seconds: int) -> None:
     sqs = RecordingSqs()
 
-    settling(sqs, jitter=jitter, time_scale=time_scale).settle([ending(Throttled("X", delay))])
+    settling(sqs, jitter=1.0, time_scale=time_scale).settle([ending(Throttled("X", delay))])
 
     assert sqs.sent[THROTTLED][0]["DelaySeconds"] == seconds
 
 
-def test_a_back_off_has_its_jitter_and_time_scale_too() -> None:
+@pytest.mark.parametrize(("came_after", "seconds"), [(-3600, 60), (0, 60), (100, 70), (600, 120), (86_400, 900)])
+def test_after_a_throttle_what_came_first_comes_back_first(came_after: float, seconds: int) -> None:
+    # Given a throttle that began at a time
+    throttled = Throttled("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 60.0, since=NOW, age_share=0.1)
+    sqs = RecordingSqs()
+
+    # When a message of before or after it is put off
+    settling(sqs).settle([ending(throttled, first_received_at=NOW + came_after)])
+
+    # Then it waits longer the later it came
+    assert sqs.sent[THROTTLED][0]["DelaySeconds"] == seconds
+
+
+def test_a_back_off_has_its_jitter_and_its_time_scale() -> None:
     sqs = RecordingSqs()
 
     settling(sqs, jitter=1.0, time_scale=2.0).settle([ending(Retried("TIMEOUT"), receive_count=3)])

@@ -44,10 +44,18 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """It cannot be sent now; it replays itself from ThrottledDLQ after ``delay`` seconds."""
+    """It cannot be sent now; it replays itself from ThrottledDLQ after ``delay`` seconds.
+
+    Attributes
+    ----------
+    since, age_share : float
+        A message that was first received after ``since`` waits longer by this share of the difference.
+    """
 
     error_code: str
     delay: float
+    since: float = 0.0
+    age_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -307,7 +307,7 @@ class RequestSender:
             answer.exchanges.append(Exchange(request_id, len(recipients), self._clock() - started, failure=exc))
             if isinstance(exc, ThrottledError):
                 self._throttled = exc
-                self._budget.pause(exc.code, exc.clock)
+                exc.since, exc.age_share = self._budget.pause(exc.code, exc.clock)
             elif slot.probe:
                 self._budget.lift(slot.probe)
             raise
@@ -336,7 +336,7 @@ def outcome_of_error(failure: Failure) -> Outcome:
     """Give the outcome of the messages whose request failed as a whole."""
     match failure:
         case ThrottledError():
-            return Throttled(failure.code, failure.clock)
+            return Throttled(failure.code, failure.clock, failure.since, failure.age_share)
         case LoginRefusedError():
             ours = failure.code if failure.code == ErrorCode.UNTRUSTED_ENDPOINT else ErrorCode.INVALID_CREDENTIALS
             return Throttled(ours, failure.clock)

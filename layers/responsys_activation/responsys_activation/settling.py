@@ -24,10 +24,7 @@ LAST_RECEIVE = 4
 OUTAGE_DELAY = 300.0  # seconds
 FIRST_BACK_OFF = 30.0  # seconds, doubled at each receive
 _LONGEST_DELAY = 900  # seconds; SQS's limit
-# At most this much is added, so that what failed together does not come back all at once; not more, or what was put
-# off first would not come back first.
-_DELAY_JITTER = 5.0  # seconds
-_BACK_OFF_JITTER = 0.1  # of the back-off
+_BACK_OFF_JITTER = 0.1  # of the back-off, so that what failed together does not come back all at once
 
 NOT_KNOWN = "-"  # SQS takes no empty attribute
 
@@ -116,12 +113,10 @@ class Settling:
             ),
         }
         match outcome:
-            case Throttled(error_code, delay):
-                return DeadLetter(
-                    message.body,
-                    attributes | {"errorCode": error_code},
-                    self._seconds(delay + _DELAY_JITTER * self._jitter()),
-                )
+            case Throttled(error_code, delay, since, age_share):
+                # No jitter: a pause lets ten minutes come back in one, so that seconds here are minutes of age.
+                by_age = age_share * max(0.0, message.first_received_at - since)
+                return DeadLetter(message.body, attributes | {"errorCode": error_code}, self._seconds(delay + by_age))
             case Rejected(error_code, _, last_error_code):
                 last = {"lastErrorCode": last_error_code} if last_error_code else {}
                 return DeadLetter(message.body, attributes | {"errorCode": error_code} | last)

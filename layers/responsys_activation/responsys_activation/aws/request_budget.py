@@ -31,8 +31,10 @@ _MINUTE = 60.0
 _USED_SHARE = 0.95
 _PROBE_SECONDS = 60.0  # longer than a request can take; a killed probe holds others up no longer than this
 _SHORTEST_PROBE = 2.0  # seconds, unscaled: a real request takes real time
-# Of the time that a pause has lasted, this share is added to the wait: what came first comes back first.
+# What came first comes back first: messages return after a pause in the order in which they came since the account
+# began to refuse, within this share of that time and at most so many seconds.
 _AGE_SHARE = 0.1
+_LONGEST_RETURN = 60.0
 _POLL_SECONDS = 0.5
 _LATENESS = 2.0  # seconds that a request may be late for its slot; within the spare share even when all are late
 _SHORTEST_LATENESS = 0.5  # seconds, unscaled: to claim takes real time
@@ -143,17 +145,23 @@ class RequestBudget:
                     self._own_next_slot = max(self._own_next_slot, self._clock() + own_spacing)
         return self._own_slot(own_spacing, latest)
 
-    def pause(self, code: str, clock: float) -> None:
+    def pause(self, code: str, clock: float) -> tuple[float, float]:
         """Hold up all environments after a throttle.
 
         Parameters
         ----------
         clock : float
             Seconds, unscaled.
+
+        Returns
+        -------
+        since, age_share : float
+            As a :class:`ThrottledError` carries them. A probe that failed does not make the outage younger.
         """
         now = self._clock()
-        self._tell(
-            "SET pausedUntil = :until, pausedAt = :now, pauseCode = :code REMOVE probing",
+        before = self._tell(
+            "SET pausedUntil = :until, pausedSince = if_not_exists(pausedSince, :now), pauseCode = :code"
+            " REMOVE probing",
             "attribute_not_exists(pausedUntil) OR pausedUntil < :until OR probing = :true",
             {
                 ":now": _number(now),
@@ -162,11 +170,13 @@ class RequestBudget:
                 ":true": {"BOOL": True},
             },
         )
+        since = float(before.get("pausedSince", {"N": now})["N"])
+        return since, self._age_share(since, now + clock / self._time_scale)
 
     def lift(self, probe: float) -> None:
         """End the pause that a probe found over."""
         self._tell(
-            "REMOVE pausedUntil, pausedAt, pauseCode, probing", "pausedUntil = :probe", {":probe": _number(probe)}
+            "REMOVE pausedUntil, pausedSince, pauseCode, probing", "pausedUntil = :probe", {":probe": _number(probe)}
         )
 
     def hand_back(self, probe: float) -> None:
@@ -222,9 +232,13 @@ class RequestBudget:
         paused_until = float(item["pausedUntil"]["N"])
         if now < paused_until:
             if "probing" not in item or now + _POLL_SECONDS / self._time_scale > latest:
-                so_far = max(0.0, now - float(item["pausedAt"]["N"]))
-                wait = paused_until - now + _AGE_SHARE * so_far
-                raise ThrottledError(item["pauseCode"]["S"], clock=wait * self._time_scale)
+                since = float(item["pausedSince"]["N"])
+                raise ThrottledError(
+                    item["pauseCode"]["S"],
+                    clock=(paused_until - now) * self._time_scale,
+                    since=since,
+                    age_share=self._age_share(since, paused_until),
+                )
             self._sleep(_POLL_SECONDS / self._time_scale)
             return None
         probe = round(now + max(_SHORTEST_PROBE, _PROBE_SECONDS / self._time_scale), 3)
@@ -239,6 +253,11 @@ class RequestBudget:
             },
         )
         return Slot(now, until=probe, probe=probe) if became else None
+
+    def _age_share(self, since: float, until: float) -> float:
+        """Give the share for times on our clock, and waits that are unscaled."""
+        lasted = max(1.0, until - since) * self._time_scale
+        return min(_AGE_SHARE, _LONGEST_RETURN / lasted) * self._time_scale
 
     def _spacing(self, requests_per_minute: float) -> float:
         return _MINUTE / (requests_per_minute * _USED_SHARE) / self._time_scale
@@ -295,12 +314,19 @@ class RequestBudget:
                 return False, item
         return True, dict(answer.get("Attributes", {}))
 
-    def _tell(self, expression: str, condition: str, values: dict[str, Any]) -> None:
-        """Tell the other environments, or leave it: they would learn the same from Responsys."""
+    def _tell(self, expression: str, condition: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Tell the other environments, or leave it: they would learn the same from Responsys.
+
+        Returns
+        -------
+        dict
+            What was known before, as far as it was replaced, or all of it where the condition failed.
+        """
         try:
-            self._update(expression, condition, values)
+            return self._update(expression, condition, values)[1]
         except AwsUnavailableError as exc:
             logger.warning("pause not shared", extra={"fault": str(exc)})
+            return {}
 
 
 def _number(value: float) -> dict[str, str]:

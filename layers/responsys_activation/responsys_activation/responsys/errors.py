@@ -57,13 +57,25 @@ class ThrottledError(ResponsysError):
     ----------
     clock : float
         Seconds until the allowance is certainly new.
+    since, age_share : float
+        Who came later than ``since`` waits longer by this share of the difference: what came first comes back first.
     """
 
     def __init__(
-        self, code: str, *, clock: float, title: str = "", status: int | None = None, correlation_id: str = ""
+        self,
+        code: str,
+        *,
+        clock: float,
+        since: float = 0.0,
+        age_share: float = 0.0,
+        title: str = "",
+        status: int | None = None,
+        correlation_id: str = "",
     ) -> None:
         super().__init__(code, title=title, status=status, correlation_id=correlation_id)
         self.clock = clock
+        self.since = since
+        self.age_share = age_share
 
 
 class LoginRefusedError(ResponsysError):

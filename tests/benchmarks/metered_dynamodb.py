@@ -1,0 +1,77 @@
+"""What would DynamoDB charge? The table in memory, with a meter."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tests.fakes.dynamodb import InMemoryDynamoDb, Item
+
+_WRITE_UNIT = 1024
+_READ_UNIT = 4096
+_INDEX_OVERHEAD = 100  # bytes of storage an item
+_TRANSACTION_UNITS = 2
+
+
+class MeteredDynamoDb(InMemoryDynamoDb):
+    """Counts request units as AWS documents them; a write whose condition fails costs as much as one that succeeds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.write_units = 0
+        self.read_units = 0.0
+
+    def get_item(self, **request: Any) -> dict[str, Any]:
+        answer = super().get_item(**request)
+        units = max(1, math.ceil(item_size(answer.get("Item", {})) / _READ_UNIT))
+        self.read_units += units if request.get("ConsistentRead") else units / 2
+        return answer
+
+    def batch_get_item(self, **request: Any) -> dict[str, Any]:
+        self.read_units += sum(len(of_table["Keys"]) for of_table in request["RequestItems"].values())
+        return super().batch_get_item(**request)
+
+    def put_item(self, **request: Any) -> dict[str, Any]:
+        self.write_units += math.ceil(item_size(request["Item"]) / _WRITE_UNIT)
+        return super().put_item(**request)
+
+    def update_item(self, **request: Any) -> dict[str, Any]:
+        self.write_units += 1  # the budget's and the guard's items are small
+        return super().update_item(**request)
+
+    def transact_write_items(self, **request: Any) -> dict[str, Any]:
+        for write in request["TransactItems"]:
+            self.write_units += _TRANSACTION_UNITS * math.ceil(item_size(write["Put"]["Item"]) / _WRITE_UNIT)
+        return super().transact_write_items(**request)
+
+    def byte_days(self, now: float) -> float:
+        """Give the storage of what is there until it expires."""
+        return sum(
+            (item_size(item) + _INDEX_OVERHEAD) * (int(item["expiresAt"]["N"]) - now) / 86_400
+            for item in self.items.values()
+            if "expiresAt" in item
+        )
+
+
+def item_size(item: Item) -> int:
+    """Give an item's bytes, as AWS documents them."""
+    return sum(len(name) + _value_size(value) for name, value in item.items())
+
+
+def _value_size(value: dict[str, Any]) -> int:
+    ((kind, content),) = value.items()
+    match kind:
+        case "S":
+            return len(content.encode())
+        case "N":
+            return _number_size(content)
+        case "NS":
+            return sum(map(_number_size, content))
+        case "BOOL":
+            return 1
+        case _:
+            raise NotImplementedError(kind)
+
+
+def _number_size(text: str) -> int:
+    return math.ceil(len(text.replace(".", "").strip("0")) / 2) + 1

@@ -1,0 +1,80 @@
+"""What is the stack like that the template's defaults give? Read from template.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
+
+from tests.local_stack.environments import REPOSITORY
+from tests.template.cloudformation import Stack
+
+
+@dataclass(frozen=True)
+class EventSource:
+    """How Lambda reads one queue."""
+
+    batch_size: int
+    window_seconds: float
+    concurrency: int
+
+
+@dataclass(frozen=True)
+class StackDefaults:
+    """What bears on pace and cost."""
+
+    segment_events: EventSource
+    throttled_events: EventSource
+    requests_in_flight: int
+    memory_mb: int
+    timeout_seconds: float
+    alarm_metrics: int
+    composite_alarms: int
+    dashboards: int
+
+    @property
+    def environments(self) -> int:
+        """Invocations at once, of both event sources together."""
+        return self.segment_events.concurrency + self.throttled_events.concurrency
+
+
+def read_stack_defaults() -> StackDefaults:
+    """Read the template."""
+    template: dict[str, Any] = yaml_parse((REPOSITORY / "template.yaml").read_text())
+    stack = Stack(template, {})
+    function = template["Resources"]["SegmentEventsFunction"]["Properties"]
+
+    def event_source(name: str) -> EventSource:
+        properties = stack.resolved(
+            {key: value for key, value in function["Events"][name]["Properties"].items() if key != "Queue"}
+        )
+        return EventSource(
+            batch_size=int(properties["BatchSize"]),
+            window_seconds=float(properties["MaximumBatchingWindowInSeconds"]),
+            concurrency=int(properties["ScalingConfig"]["MaximumConcurrency"]),
+        )
+
+    def made(resource_type: str) -> list[dict[str, Any]]:
+        return [
+            resource["Properties"]
+            for resource in template["Resources"].values()
+            if resource["Type"] == resource_type
+            and ("Condition" not in resource or stack._condition(resource["Condition"]))
+        ]
+
+    return StackDefaults(
+        segment_events=event_source("SegmentEvents"),
+        throttled_events=event_source("ThrottledEvents"),
+        requests_in_flight=int(stack.resolved({"Ref": "RequestsInFlight"})),
+        memory_mb=int(function["MemorySize"]),
+        timeout_seconds=float(function["Timeout"]),
+        alarm_metrics=sum(map(_metrics_of, made("AWS::CloudWatch::Alarm"))),
+        composite_alarms=len(made("AWS::CloudWatch::CompositeAlarm")),
+        dashboards=len(made("AWS::CloudWatch::Dashboard")),
+    )
+
+
+def _metrics_of(alarm: dict[str, Any]) -> int:
+    """Count what CloudWatch charges for: each metric of an alarm over several."""
+    return sum("MetricStat" in metric for metric in alarm.get("Metrics", [])) or 1

@@ -1,0 +1,303 @@
+"""How does the stack behave over hours and hundreds of thousands of messages? The real delivery code in virtual time.
+
+Queues, table, parameters and Responsys are in memory, threads are greenlets and only sleeping takes time, so that an
+hour costs what its messages cost. Lambda's event sources read the queues as AWS says they do: batch size, window and
+maximum concurrency are the template's.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, cast
+
+from responsys_activation.observability import InvocationMetrics
+from tests.benchmarks.stack_defaults import EventSource, StackDefaults
+from tests.fakes.dynamodb import InMemoryDynamoDb
+from tests.fakes.environment import Environment, Surroundings
+from tests.fakes.memberships import connector_document
+from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
+from tests.fakes.responsys import Accepted, FakeResponsys
+from tests.property.simulation import Place, Simulation, Task, threads_of
+from tests.property.sqs import Message, Queue, SqsClient
+
+_MOST_EVENTS = 50_000_000
+AWS_SECONDS = 0.01  # that a call takes
+_POLL_SECONDS = 0.25
+_UPSTREAM_SECONDS = 0.5
+# Lambda begins with five pollers a queue, each receiving ten messages a call.
+_POLLERS = 5
+_RECEIVED_A_CALL = 10
+MOST_EVENT_BYTES = 6 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One invocation of the function."""
+
+    queue: str
+    began_at: float
+    seconds: float
+    messages: int
+    event_bytes: int
+
+
+class Journeys:
+    """When each message of a connector was sent by upstream and accepted by Responsys, and how often it was put off."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self.sent_at = array("d")
+        self.accepted_at = array("d")  # 0 until then
+        self.deferrals = bytearray()
+        self.twice = 0
+
+    def start(self) -> int:
+        """Number a new message."""
+        self.sent_at.append(self._now())
+        self.accepted_at.append(0.0)
+        self.deferrals.append(0)
+        return len(self.sent_at) - 1
+
+    def append(self, accepted: Accepted) -> None:
+        """Stand where Responsys keeps what it accepted."""
+        number = int(accepted.properties["profileId"].rpartition("-")[2])
+        self.twice += self.accepted_at[number] > 0
+        self.accepted_at[number] = accepted.at
+
+    @property
+    def lost(self) -> int:
+        """Messages that were not accepted."""
+        return self.accepted_at.count(0.0)
+
+
+class _ThrottledQueue(Queue):
+    on_send: Callable[[str, str], None]  # body and error code
+
+    def send(self, body: str, attributes: dict[str, str] | None = None, delay: float = 0.0) -> str:
+        self.on_send(body, (attributes or {})["errorCode"])
+        return super().send(body, attributes, delay)
+
+
+class VirtualStack:
+    """The stack with its event sources, an account for each connector, and upstream.
+
+    Parameters
+    ----------
+    requests_per_minute : Mapping of str to int
+        Of each connector.
+    latency : float
+        Seconds that a request to Responsys takes.
+    cpu_seconds : float
+        That a message takes in the function.
+    """
+
+    def __init__(
+        self,
+        defaults: StackDefaults,
+        requests_per_minute: Mapping[str, int],
+        *,
+        latency: float = 0.3,
+        cpu_seconds: float = 0.0,
+        table: InMemoryDynamoDb | None = None,
+        new_metrics: Callable[[], InvocationMetrics] = InvocationMetrics,
+    ) -> None:
+        self.defaults = defaults
+        self.simulation = Simulation(seed=1, most_events=_MOST_EVENTS)
+        self.began_at = self.simulation.now
+        self.rejected = Queue("rejected", self.now)
+        self.source = Queue("segment-events", self.now, redrive=self.rejected)
+        self.throttled = _ThrottledQueue("throttled", self.now, redrive=self.rejected)
+        self.throttled.on_send = self._deferred
+        self.accounts = {name: self._account(latency) for name in requests_per_minute}
+        self.journeys = {name: Journeys(self.now) for name in requests_per_minute}
+        for name, account in self.accounts.items():
+            account.accepted = cast("Any", self.journeys[name])
+        self.calls: Counter[str] = Counter()
+        self.deferrals: Counter[str] = Counter()  # by error code
+        self.invocations: list[Invocation] = []
+        self.most_receives = 0
+        self._cpu_seconds = cpu_seconds
+        self._new_metrics = new_metrics
+        self._upstream = 0
+        self._pollers: list[Task] = []
+        self._around = Surroundings(
+            ssm=InMemoryParameters(
+                {f"/stack/connectors/{name}": _connector(name, rate) for name, rate in requests_per_minute.items()},
+                self._call,
+            ),
+            secrets=InMemorySecrets(
+                {f"stack/{name}": json.dumps({"username": name, "password": "secret"}) for name in requests_per_minute},
+                self._call,
+            ),
+            sqs=SqsClient([self.source, self.throttled, self.rejected], self._call, lambda: False),
+            responsys=self.accounts,
+            table=table or InMemoryDynamoDb(),
+        )
+        self._around.table.before = self._before
+
+    def now(self) -> float:
+        """Tell the time."""
+        return self.simulation.now
+
+    def minute(self) -> float:
+        """Tell the minutes since the beginning."""
+        return (self.simulation.now - self.began_at) / 60
+
+    def send_steadily(self, connector: str, messages_a_minute: float, minutes: float, *, after: float = 0.0) -> None:
+        """Let upstream send messages of a connector, after some minutes and for some."""
+        self._upstream += 1
+
+        def send() -> None:
+            self.simulation.sleep(after * 60)
+            began, sent = self.now(), 0
+            while (elapsed := self.now() - began) < minutes * 60:
+                self.simulation.sleep(_UPSTREAM_SECONDS)
+                due = round(min(elapsed + _UPSTREAM_SECONDS, minutes * 60) / 60 * messages_a_minute)
+                occurred_at = datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="milliseconds")
+                for _ in range(due - sent):
+                    self.source.send(membership_body(connector, self.journeys[connector].start(), occurred_at))
+                sent = due
+            self._upstream -= 1
+
+        self.simulation.spawn(send, Place())
+
+    def watch(self, seconds: float, look: Callable[[], None]) -> None:
+        """Call a function every so many seconds."""
+
+        def keep_looking() -> None:
+            while not self.at_rest():
+                look()
+                self.simulation.sleep(seconds)
+
+        self.simulation.spawn(keep_looking, Place())
+
+    def at_rest(self) -> bool:
+        """Tell whether upstream has ended and no message is left to deliver, or nobody is left to deliver it."""
+        if any(poller.failure for poller in self._pollers):
+            return True
+        return not (self._upstream or self.source.messages or self.throttled.messages)
+
+    def run(self) -> None:
+        """Let time pass until all is at rest."""
+        with threads_of(self.simulation):
+            self._pollers += [
+                self.simulation.spawn(partial(self._poll, queue, event_source), Place())
+                for queue, event_source in (
+                    (self.source, self.defaults.segment_events),
+                    (self.throttled, self.defaults.throttled_events),
+                )
+                for _ in range(event_source.concurrency)
+            ]
+            try:
+                self.simulation.run()
+                for poller in self._pollers:
+                    poller.outcome()
+            finally:
+                self.simulation.end()
+
+    def _deferred(self, body: str, error_code: str) -> None:
+        self.deferrals[error_code] += 1
+        connector, _, number = body.partition('"profileId": "')[2].partition('"')[0].rpartition("-")
+        self.journeys[connector].deferrals[int(number)] += 1
+
+    def _account(self, latency: float) -> FakeResponsys:
+        account = FakeResponsys(self.now, self.simulation.sleep)
+        account.latency = lambda: latency
+        return account
+
+    def _call(self, call: str, effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        self._before(call)
+        return effect()
+
+    def _before(self, call: str) -> None:
+        self.calls[call] += 1
+        self.simulation.sleep(AWS_SECONDS)
+
+    def _poll(self, queue: Queue, event_source: EventSource) -> None:
+        place = Place()
+        environment: Environment | None = None
+        while not self.at_rest():
+            batch = self._gather(queue, event_source)
+            if batch:
+                environment = environment or self._start()
+                self._invoke(place, environment, queue, batch)
+
+    def _gather(self, queue: Queue, event_source: EventSource) -> list[Message]:
+        """Receive until the batch is full, by number or by bytes, or its window is over."""
+        batch: list[Message] = []
+        most = event_source.batch_size
+        until = self.now() + _POLL_SECONDS
+        while True:
+            before = len(batch)
+            if not batch and (batch := queue.receive(1, twice=lambda: False)):
+                until = self.now() + event_source.window_seconds
+                # A queue's messages are much of one size.
+                most = min(most, MOST_EVENT_BYTES // _event_bytes(queue, batch))
+            if batch:
+                batch += queue.receive(most - len(batch), twice=lambda: False)
+            self.simulation.sleep((len(batch) - before) / _RECEIVED_A_CALL / _POLLERS * AWS_SECONDS)
+            if len(batch) == most or self.now() >= until:
+                return batch
+            self.simulation.sleep(min(_POLL_SECONDS, until - self.now()))
+
+    def _start(self) -> Environment:
+        return Environment(
+            self._around,
+            clock=self.now,
+            sleep=self.simulation.sleep,
+            in_flight=self.defaults.requests_in_flight,
+            environments=self.defaults.environments,
+            metrics=self._new_metrics(),
+            jitter=self.simulation.random.random,
+        )
+
+    def _invoke(self, place: Place, environment: Environment, queue: Queue, batch: list[Message]) -> None:
+        records = [message.record(queue.name) for message in batch]
+        event_bytes = _event_bytes(queue, batch)
+        self.most_receives = max(self.most_receives, *(message.receives for message in batch))
+        began = self.now()
+
+        def deliver() -> dict[str, Any]:
+            self.simulation.sleep(len(records) * self._cpu_seconds)
+            return environment.delivery.deliver(records, self.defaults.timeout_seconds - (self.now() - began))
+
+        self.simulation.thaw(place)
+        task = self.simulation.spawn(deliver, place)
+        if not self.simulation.join([task], self.defaults.timeout_seconds):
+            raise TimeoutError("the function would have been killed")
+        failures = {failure["itemIdentifier"] for failure in task.outcome()["batchItemFailures"]}
+        place.frozen = True
+        queue.delete(message.message_id for message in batch if message.message_id not in failures)
+        self.invocations.append(Invocation(queue.name, began, self.now() - began, len(records), event_bytes))
+
+
+def _event_bytes(queue: Queue, batch: list[Message]) -> int:
+    """Give the size of a batch as an invocation carries it, by its first message."""
+    return len(json.dumps(batch[0].record(queue.name))) * len(batch)
+
+
+def membership_body(connector: str, number: int, occurred_at: str) -> str:
+    """Give a message as upstream would write it; its profile tells which it is."""
+    return (
+        f'{{"messageId": "{connector}-{number:032x}", "profileId": "{connector}-{number}", "callType": "ADD", '
+        '"segment": {"type": "AUDIENCE", "id": "aud-42", "name": "Cart abandoners"}, '
+        f'"connector": "{connector}", "identifiers": {{"27": "{364470825 + number}"}}, '
+        f'"variables": {{"CART_VALUE": {number % 500}.90, "CURRENCY": "EUR", "CART_ITEMS": {number % 7}, '
+        f'"LAST_PRODUCT": "SKU-{number % 9973:06}"}}, "occurredAt": "{occurred_at}"}}'
+    )
+
+
+def _connector(name: str, requests_per_minute: int) -> str:
+    return json.dumps(
+        connector_document(
+            credentialsSecretId=f"stack/{name}",
+            defaultEventName="SEGMENT_CHANGED",
+            requestsPerMinute=requests_per_minute,
+        )
+    )

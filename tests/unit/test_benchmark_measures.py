@@ -1,0 +1,76 @@
+"""Do the measures of the benchmarks in virtual time measure what they say?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.benchmarks.metered_dynamodb import MeteredDynamoDb, item_size
+from tests.benchmarks.outage import greatest_overtaking, rank_correlation
+from tests.benchmarks.stack_defaults import read_stack_defaults
+from tests.benchmarks.virtual_stack import VirtualStack
+from tests.fakes.clock import NOW
+from tests.property.world import RecordedMetrics
+
+
+@pytest.mark.parametrize(
+    ("accepted", "correlation", "overtaking"),
+    [
+        ([11, 12, 13, 14], 1.0, 0.0),
+        ([11, 11, 11, 11], 0.0, 0.0),
+        ([14, 13, 12, 11], -1.0, 40.0),
+        ([11, 13, 12, 14], 0.8, 10.0),
+        ([13, 11, 12, 14], 0.4, 20.0),
+        ([12, 11, 12, 14], 3 / 22.5**0.5, 10.0),
+    ],
+)
+def test_order_of_age(accepted: list[float], correlation: float, overtaking: float) -> None:
+    # Given messages that came at these times
+    sent = [0.0, 10.0, 20.0, 40.0]
+
+    assert greatest_overtaking(sent, accepted) == overtaking
+    if len(set(accepted)) > 1:
+        assert rank_correlation(sent, accepted) == pytest.approx(correlation)
+
+
+def test_an_items_size_is_that_of_its_names_and_values() -> None:
+    item: dict[str, dict[str, Any]] = {
+        "pk": {"S": "é"},
+        "n": {"N": "1234.50"},
+        "ns": {"NS": ["7", "100"]},
+        "b": {"BOOL": True},
+    }
+
+    assert item_size(item) == (2 + 2) + (1 + 4) + (2 + 2 + 2) + (1 + 1)
+
+
+def test_a_transaction_costs_twice_and_a_consistent_read_once() -> None:
+    table = MeteredDynamoDb()
+    items = [{"pk": {"S": f"{number}"}, "sk": {"S": "x" * size}} for number, size in enumerate((10, 1500))]
+
+    table.transact_write_items(TransactItems=[{"Put": {"TableName": "delivery", "Item": item}} for item in items])
+    table.put_item(TableName="delivery", Item=items[0] | {"expiresAt": {"N": f"{NOW + 2 * 86_400:.0f}"}})
+    table.get_item(TableName="delivery", Key=items[0])
+    table.get_item(TableName="delivery", Key=items[0], ConsistentRead=True)
+    table.batch_get_item(RequestItems={"delivery": {"Keys": items, "ConsistentRead": True}})
+
+    assert table.write_units == 2 * (1 + 2) + 1
+    assert table.read_units == 0.5 + 1 + 2
+    assert table.byte_days(NOW) == 2 * (item_size(table.items["0", "x" * 10]) + 100)
+
+
+def test_a_virtual_stack_delivers_full_batches_within_their_window() -> None:
+    # Given a stream of half the account's limit for a minute
+    stack = VirtualStack(read_stack_defaults(), {"default": 20}, new_metrics=RecordedMetrics)
+    stack.send_steadily("default", 2_000, 1)
+
+    # When it has been delivered
+    stack.run()
+
+    # Then each message was accepted once, soon, and none was put off
+    journeys = stack.journeys["default"]
+    assert (len(journeys.sent_at), journeys.lost, journeys.twice, sum(journeys.deferrals)) == (2_000, 0, 0, 0)
+    assert all(0 < at - sent < 30 for at, sent in zip(journeys.accepted_at, journeys.sent_at, strict=True))
+    assert sum(each.messages for each in stack.invocations) == 2_000
+    assert 60 / 5 - 2 <= len(stack.invocations) <= 60 / 5 * 2 + 2
