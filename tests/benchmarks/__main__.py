@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from tests.benchmarks.benchmark import as_benchmark
+from tests.generated_part import write_part
 from tests.local_stack.environments import REPOSITORY
 from tests.local_stack.processes import ending_on_signals
 
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
             result = benchmark.measure()
             _save(name, result)
             report = benchmark.report(result)
-            _write(name, report)
+            write_part(DOCUMENT, f"results of {name}", "make bench", report)
             console.print(report, markup=False, soft_wrap=True)
             console.print(f"({time.monotonic() - started:.0f} s)")
     return 0
@@ -53,16 +54,6 @@ def read_results() -> dict[str, Any]:
 
 def _save(name: str, result: dict[str, Any]) -> None:
     RESULTS.write_text(json.dumps(read_results() | {name: result}, indent=1, sort_keys=True) + "\n")
-
-
-def _write(name: str, report: str) -> None:
-    """Put a report between its markers."""
-    begin, end = f"<!-- results of {name}: make bench -->", f"<!-- end of {name} -->"
-    before, found, rest = DOCUMENT.read_text().partition(begin)
-    _, ended, after = rest.partition(end)
-    if not (found and ended):
-        raise ValueError(f"{DOCUMENT.name} has no place for {name}: {begin} … {end}")
-    DOCUMENT.write_text(f"{before}{begin}\n{report}\n{end}{after}")
 
 
 if __name__ == "__main__":

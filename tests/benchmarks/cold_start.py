@@ -12,8 +12,8 @@ from statistics import median
 from typing import Any
 
 from tests.benchmarks.arena import Arena, arena
-from tests.benchmarks.benchmark import markdown_table
 from tests.benchmarks.memberships import body, record
+from tests.generated_part import markdown_table
 from tests.local_stack.artifact import unpacked
 from tests.local_stack.environments import program
 

@@ -25,11 +25,11 @@ from responsys_activation.aws import request_budget
 from responsys_activation.aws.ledger import Ledger, _item_key
 from responsys_activation.ledger_key import LedgerKey
 from responsys_activation.planning import MAXIMUM_RECIPIENTS
-from tests.benchmarks.benchmark import markdown_table
 from tests.benchmarks.metered_dynamodb import MeteredDynamoDb
 from tests.benchmarks.stack_defaults import StackDefaults, read_stack_defaults
 from tests.benchmarks.virtual_stack import AWS_SECONDS, MOST_EVENT_BYTES, VirtualStack
 from tests.fakes.function_output import captured_output
+from tests.generated_part import markdown_table
 from tests.local_stack.environments import REPOSITORY
 
 _RESULTS = REPOSITORY / "docs" / "performance" / "results.json"

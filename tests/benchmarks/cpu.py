@@ -4,7 +4,7 @@ from statistics import median
 from typing import Any
 
 from tests.benchmarks.arena import Arena, arena
-from tests.benchmarks.benchmark import markdown_table
+from tests.generated_part import markdown_table
 
 __all__ = ["measure", "measure_in", "report"]
 

@@ -11,9 +11,9 @@ from statistics import median
 from typing import Any
 
 from tests.benchmarks.arena import Arena, arena
-from tests.benchmarks.benchmark import markdown_table
 from tests.benchmarks.cold_start import fresh_python
 from tests.benchmarks.memberships import batches
+from tests.generated_part import markdown_table
 from tests.local_stack.artifact import unpacked
 from tests.local_stack.build import read_template
 from tests.local_stack.environments import REPOSITORY

@@ -19,10 +19,10 @@ from typing import Any
 from responsys_activation.aws import request_budget
 from responsys_activation.outcome import ErrorCode
 from responsys_activation.planning import MAXIMUM_RECIPIENTS
-from tests.benchmarks.benchmark import markdown_table
 from tests.benchmarks.stack_defaults import read_stack_defaults
 from tests.benchmarks.virtual_stack import Journeys, VirtualStack
 from tests.fakes.responsys import Fault
+from tests.generated_part import markdown_table
 from tests.property.world import RecordedMetrics
 
 _SAMPLE_SECONDS = 15.0

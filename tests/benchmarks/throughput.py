@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tests.benchmarks.benchmark import markdown_table
+from tests.generated_part import markdown_table
 from tests.local_stack.stack import LocalStack
 from tests.reliability.trial import Trial
 

@@ -9,18 +9,16 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from tests.local_stack.environments import REPOSITORY
+from tests.generated_part import markdown_table, write_part
 from tests.local_stack.processes import ending_on_signals
 from tests.local_stack.stack import LocalStack
 from tests.reliability.aws_faults import AwsFaultProxy
 from tests.reliability.faults import FAULTS, Setting
-from tests.reliability.trial import Result, Trial
+from tests.reliability.trial import DOCUMENT, Result, Trial
 
 TIME_SCALE = 60.0
 # A killed function's messages come back after this; deployed it is 1,020 s.
 _VISIBILITY_SECONDS = 20
-_DOCUMENT = REPOSITORY / "docs" / "reliability.md"
-_BEGIN, _END = "<!-- table of faults: make reliability -->", "<!-- end of the table of faults -->"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,19 +59,11 @@ def run(faults: list[str]) -> list[Result]:
 
 def write(results: list[Result]) -> None:
     """Put the table into docs/reliability.md."""
+    header = ("fault", "messages", "lost", "duplicates", "of unknown outcome", "extra requests", "rejected")
     rows = [
-        (r.fault, f"{r.messages:,}", r.lost, r.duplicates, r.counted_unknown, r.extra_requests, r.rejected)
-        for r in results
+        (r.fault, r.messages, r.lost, r.duplicates, r.counted_unknown, r.extra_requests, r.rejected) for r in results
     ]
-    lines = [
-        "| fault | messages | lost | duplicates | of unknown outcome | extra requests | rejected |",
-        "|---|--:|--:|--:|--:|--:|--:|",
-        *(f"| {' | '.join(map(str, row))} |" for row in rows),
-    ]
-    text = _DOCUMENT.read_text()
-    before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    _DOCUMENT.write_text("\n".join([f"{before}{_BEGIN}", *lines, f"{_END}{after}"]))
+    write_part(DOCUMENT, "table of faults", "make reliability", markdown_table(header, rows))
 
 
 def _table(results: list[Result]) -> Table:

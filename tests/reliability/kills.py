@@ -10,10 +10,13 @@ import sys
 import time
 from dataclasses import asdict
 
+from tests.generated_part import markdown_table, write_part
 from tests.local_stack.processes import ending_on_signals
 from tests.local_stack.stack import LocalStack
-from tests.reliability.trial import Result, Trial
+from tests.reliability.trial import DOCUMENT, Result, Trial
 
+_MESSAGES = 20_000
+_KILLS = 200
 # A killed function's messages come back after this; deployed it is 1,020 s.
 _VISIBILITY_SECONDS = 8
 _TIME_SCALE = 60.0
@@ -52,14 +55,22 @@ def _until_one_runs(stack: LocalStack, seconds: float = 5.0) -> None:
 def main() -> int:
     """Run the loop; the exit status is 1 where a message was lost or came twice."""
     parser = argparse.ArgumentParser(prog="python -m tests.reliability.kills", description=__doc__)
-    parser.add_argument("--messages", type=int, default=20_000)
-    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--messages", type=int, default=_MESSAGES)
+    parser.add_argument("--kills", type=int, default=_KILLS)
     chosen = parser.parse_args()
     with ending_on_signals():
         result, made = measure(chosen.messages, chosen.kills)
     holds = result.lost == 0 and result.duplicates == 0
     print(json.dumps({**asdict(result), "kills": made, "holds": holds}))
+    if (chosen.messages, chosen.kills) == (_MESSAGES, _KILLS):
+        _write(result, made)
     return 0 if holds else 1
+
+
+def _write(result: Result, made: int) -> None:
+    header = ("kills", "messages", "accepted", "lost", "twice", "rejected, their outcome unknown")
+    row = (made, result.messages, result.accepted, result.lost, result.duplicates, result.rejected)
+    write_part(DOCUMENT, "kills", "make kills", markdown_table(header, [row]))
 
 
 if __name__ == "__main__":

@@ -11,10 +11,13 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 
+from tests.generated_part import markdown_table, write_part
 from tests.local_stack.processes import ending_on_signals
 from tests.local_stack.stack import LocalStack
-from tests.reliability.trial import Trial
+from tests.reliability.trial import DOCUMENT, Trial
 
+_MESSAGES = 50_000
+_CONCURRENCY = [2, 10]
 REQUESTS_PER_MINUTE = 200
 RECIPIENTS = 200
 # As much as keeps the function busy. The emulated SQS searches a queue for each receive, so that a queue of 50,000
@@ -82,8 +85,8 @@ def _pace(trial: Trial, concurrency: int, time_scale: float) -> Pace:
 def main() -> int:
     """Measure at each concurrency; the exit status is 1 where the promise does not hold."""
     parser = argparse.ArgumentParser(prog="python -m tests.reliability.throughput", description=__doc__)
-    parser.add_argument("--messages", type=int, default=50_000)
-    parser.add_argument("--concurrency", type=int, nargs="+", default=[2, 10])
+    parser.add_argument("--messages", type=int, default=_MESSAGES)
+    parser.add_argument("--concurrency", type=int, nargs="+", default=_CONCURRENCY)
     parser.add_argument(
         "--time-scale", type=float, default=0.4, help="of the clock; the emulated SQS cannot keep up with 1"
     )
@@ -94,7 +97,27 @@ def main() -> int:
             for pace in measure(chosen.messages, concurrency, chosen.time_scale):
                 print(json.dumps({**asdict(pace), "holds": pace.holds}), flush=True)
                 paces.append(pace)
+    if chosen.messages == _MESSAGES and chosen.concurrency == _CONCURRENCY:
+        _write(paces)
     return 0 if all(pace.holds for pace in paces) else 1
+
+
+def _write(paces: list[Pace]) -> None:
+    header = ("concurrency", "messages", "accepted", "twice", "requests", "throttled requests", "budget used")
+    rows = [
+        (
+            f"{pace.concurrency}",
+            pace.messages,
+            pace.accepted,
+            pace.duplicates,
+            pace.requests,
+            pace.throttled,
+            f"{pace.budget_use:.1%}",
+        )
+        for pace in paces
+    ]
+    table = markdown_table(header, rows)
+    write_part(DOCUMENT, "backlog", "make backlog", f"{table}\n\nA row is one of the two connectors.")
 
 
 if __name__ == "__main__":

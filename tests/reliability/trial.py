@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.local_stack.environments import REPOSITORY
 from tests.local_stack.stack import ConnectorSettings, LocalStack
 from tests.simulator.client import SimulatorClient
 from tests.simulator.settings import AccountSettings, CustomEvent, ProfileList
 
+DOCUMENT = REPOSITORY / "docs" / "reliability.md"
 LIST = ProfileList(name="CONTACTS_LIST", folder="!MasterData")
 EVENT = "SEGMENT_CHANGED"
 _POLL_SECONDS = 0.5

@@ -232,7 +232,7 @@ class RequestBudget:
         paused_until = float(item["pausedUntil"]["N"])
         if now < paused_until:
             if "probing" not in item or now + _POLL_SECONDS / self._time_scale > latest:
-                since = float(item["pausedSince"]["N"])
+                since = float(item.get("pausedSince", item["pausedUntil"])["N"])
                 raise ThrottledError(
                     item["pauseCode"]["S"],
                     clock=(paused_until - now) * self._time_scale,
