@@ -93,6 +93,7 @@ class Environment:
                 ],
                 throttled=DeadLetterQueue(f"{QUEUE_URL}throttled", around.sqs),
                 rejected=DeadLetterQueue(f"{QUEUE_URL}rejected", around.sqs),
+                clock=clock,
                 jitter=jitter,
             ),
             reporting=self.reporting,

@@ -176,8 +176,8 @@ def the_shared_slot_does_not_move_on() -> Iterator[None]:
 def the_rest_of_a_failed_request_counts_as_delivered() -> Iterator[None]:
     fail = sending._fail
 
-    def optimistic(answer: Any, positions: Any, failure: Any) -> None:
-        fail(answer, positions, failure)
+    def optimistic(answer: Any, positions: Any, failure: Any, now: float) -> None:
+        fail(answer, positions, failure, now)
         answer.outcomes[-1] = Delivered()
 
     with patch.object(sending, "_fail", optimistic):
@@ -188,8 +188,8 @@ def the_rest_of_a_failed_request_counts_as_delivered() -> Iterator[None]:
 def a_stopped_lane_forgets_its_last_request() -> Iterator[None]:
     learn = dispatch.Lane.learn
 
-    def forgetful(self: dispatch.Lane, answer: Any) -> None:
-        learn(self, answer)
+    def forgetful(self: dispatch.Lane, answer: Any, now: float) -> None:
+        learn(self, answer, now)
         if self.stopped and self.waiting:
             self.waiting.pop()
 

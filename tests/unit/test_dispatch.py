@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -78,7 +78,7 @@ def lane(
         failure = ends(request)
         if sent:
             sent.end(request)
-        outcome: Outcome = outcome_of_error(failure) if failure else Delivered()
+        outcome: Outcome = _outcome(failure) if failure else Delivered()
         return Answer(name, request, [outcome] * len(request.items), failure=failure)
 
     return Lane(name, send, deque(planned))
@@ -95,7 +95,16 @@ def run(lanes: Sequence[Lane], *, in_flight: int = 4, seconds: float = SOON) -> 
 
 def outcomes(answers: Sequence[Answer], of: Sequence[PlannedRequest]) -> list[Outcome]:
     by_request = {answer.request.request_id: answer.outcomes[0] for answer in answers}
-    return [by_request[request.request_id] for request in of]
+    return [undated(by_request[request.request_id]) for request in of]
+
+
+def undated(outcome: Outcome) -> Outcome:
+    """Leave out when it was decided: the clock here is the real one."""
+    return replace(outcome, decided_at=None) if isinstance(outcome, Throttled) else outcome
+
+
+def _outcome(failure: Failure) -> Outcome:
+    return undated(outcome_of_error(failure, time.time()))
 
 
 @given(
@@ -206,7 +215,7 @@ def test_three_failures_in_a_row_end_the_attempts_of_a_connector(failure: Failur
     answers = run([lane(requests, sent, ends=lambda _request: failure)], in_flight=1)
 
     assert len(sent.started) == 3
-    assert outcomes(answers, requests) == [outcome_of_error(failure)] * 6
+    assert outcomes(answers, requests) == [_outcome(failure)] * 6
 
 
 @pytest.mark.parametrize(
@@ -228,7 +237,7 @@ def test_requests_that_already_wait_for_their_slots_learn_of_it(
     def send(request: PlannedRequest, _deadline: float, stopped: Stopped) -> Answer:
         all_wait.wait(10)
         if request in failing:
-            return Answer("default", request, [outcome_of_error(failure)], failure=failure)
+            return Answer("default", request, [_outcome(failure)], failure=failure)
         latest = time.monotonic() + 0.5
         while stopped() is None and time.monotonic() < latest:
             time.sleep(0.001)
@@ -239,7 +248,33 @@ def test_requests_that_already_wait_for_their_slots_learn_of_it(
     run([Lane("default", send, deque([*failing, waiting, other]))], in_flight=5)
 
     # Then those that are concerned learn that they need not go
-    assert told == {waiting.request_id: outcome_of_error(failure), other.request_id: other_outcome}
+    assert told == {waiting.request_id: _outcome(failure), other.request_id: other_outcome}
+
+
+def test_requests_that_have_their_slot_go_even_if_the_budget_has_no_more() -> None:
+    # Given a request that finds the budget used up, while one waits for its slot and another has not begun
+    failure = ThrottledError("BUDGET_EXHAUSTED", clock=7)
+    exhausted, waiting, later = requests = planned(1, 1, 1)
+    both_wait = threading.Barrier(2)
+    is_answered = threading.Event()
+
+    def send(request: PlannedRequest, _deadline: float, stopped: Stopped) -> Answer:
+        both_wait.wait(10)
+        if request is exhausted:
+            return Answer("default", request, [_outcome(failure)], failure=failure)
+        assert is_answered.wait(10)
+        return Answer("default", request, [stopped() or Delivered()])
+
+    # When they are sent
+    answers = []
+    lane = Lane("default", send, deque(requests))
+    for answer in dispatch([lane], in_flight=2, deadline=time.time() + SOON):
+        answers.append(answer)
+        if answer.request is later:  # which is answered without being sent, once the first has been
+            is_answered.set()
+
+    # Then the slot is used, and what has none is put off
+    assert outcomes(answers, [exhausted, waiting, later]) == [_outcome(failure), Delivered(), _outcome(failure)]
 
 
 def test_failures_that_are_not_in_a_row_end_nothing() -> None:

@@ -476,7 +476,8 @@ def test_a_refused_login_defers_everything_and_sends_nothing() -> None:
 
     answer = connected.send(planned(2))
 
-    assert answer.outcomes == [Throttled(ErrorCode.INVALID_CREDENTIALS, 600.0)] * 2
+    refused = Throttled(ErrorCode.INVALID_CREDENTIALS, 600.0, decided_at=connected.clock())
+    assert answer.outcomes == [refused] * 2
     assert connected.responsys.calls == {"login": 1}
 
     # And the messages are free when it is repaired

@@ -28,6 +28,7 @@ def settling(sqs: RecordingSqs, *, time_scale: float = 1.0, jitter: float = 0.0)
         throttled=DeadLetterQueue(THROTTLED, client),
         rejected=DeadLetterQueue(REJECTED, client),
         time_scale=time_scale,
+        clock=lambda: NOW,
         jitter=lambda: jitter,
     )
 
@@ -182,6 +183,18 @@ def test_a_delay_has_its_time_scale_and_sqs_limit(delay: float, time_scale: floa
 
     settling(sqs, jitter=1.0, time_scale=time_scale).settle([ending(Throttled("X", delay))])
 
+    assert sqs.sent[THROTTLED][0]["DelaySeconds"] == seconds
+
+
+@pytest.mark.parametrize(("decided_before", "seconds"), [(0, 60), (45, 15), (60, 0), (110, 0)])
+def test_a_delay_counts_from_when_it_was_decided(decided_before: float, seconds: int) -> None:
+    # Given a message that is settled long after it was decided to put it off, as in a batch that waits for slots
+    sqs = RecordingSqs()
+    throttled = Throttled("BUDGET_EXHAUSTED", 60.0, decided_at=NOW - decided_before)
+
+    settling(sqs).settle([ending(throttled)])
+
+    # Then it is back when it was said to be
     assert sqs.sent[THROTTLED][0]["DelaySeconds"] == seconds
 
 

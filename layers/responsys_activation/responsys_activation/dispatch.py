@@ -48,6 +48,7 @@ class Lane:
     failures_in_a_row: int = 0
     stopped: Outcome | None = None
     stopped_events: dict[str, Outcome] = field(default_factory=dict)
+    exhausted: Outcome | None = None
 
     def next_may_start(self) -> bool:
         """Tell whether the next request shares a wave with those in flight, or none is in flight."""
@@ -57,21 +58,24 @@ class Lane:
         """Give the outcome that an earlier answer already decided for this request."""
         return self.stopped or self.stopped_events.get(request.event_name)
 
-    def learn(self, answer: Answer) -> None:
+    def learn(self, answer: Answer, now: float) -> None:
         """Decide what an answer means for the requests still waiting."""
         match answer.failure:
             case None:
                 self.failures_in_a_row = 0
+            case ThrottledError(code=ErrorCode.BUDGET_EXHAUSTED) as failure:
+                # Those that wait for a slot have one that nobody else can use.
+                self.exhausted = self.exhausted or outcome_of_error(failure, now)
             case ThrottledError() | LoginRefusedError() | RequestRefusedError(scope=RefusalScope.CONNECTOR) as failure:
-                self.stopped = self.stopped or outcome_of_error(failure)
+                self.stopped = self.stopped or outcome_of_error(failure, now)
             case RequestRefusedError(scope=RefusalScope.EVENT) as failure:
-                self.stopped_events[answer.request.event_name] = outcome_of_error(failure)
+                self.stopped_events[answer.request.event_name] = outcome_of_error(failure, now)
             case RequestRefusedError():
                 self.failures_in_a_row = 0
             case failure:
                 self.failures_in_a_row += 1
                 if self.failures_in_a_row >= _FAILURES_IN_A_ROW:
-                    self.stopped = self.stopped or outcome_of_error(failure)
+                    self.stopped = self.stopped or outcome_of_error(failure, now)
 
 
 def dispatch(
@@ -92,7 +96,7 @@ def dispatch(
     try:
         while awaited or any(lane.waiting for lane in lanes):
             for lane, request in _startable(lanes, in_flight - len(awaited)):
-                outcome = lane.stop_for(request)
+                outcome = lane.stop_for(request) or lane.exhausted
                 if outcome is None and clock() + SHORTEST_REQUEST > deadline:
                     outcome = Retried(ErrorCode.OUT_OF_TIME)
                 if outcome is not None:
@@ -105,8 +109,8 @@ def dispatch(
             for future in done or late:
                 lane, request = awaited.pop(future)
                 lane.in_flight -= 1
-                answer = future.result() if done else _late(lane, request)
-                lane.learn(answer)
+                answer = future.result() if done else _late(lane, request, clock())
+                lane.learn(answer, clock())
                 yield answer
     finally:
         # A reply that is past the deadline is not waited for: settling the batch comes first.
@@ -125,7 +129,7 @@ def _startable(lanes: Sequence[Lane], places: int) -> Iterator[tuple[Lane, Plann
         places -= lane.in_flight - before
 
 
-def _late(lane: Lane, request: PlannedRequest) -> Answer:
+def _late(lane: Lane, request: PlannedRequest, now: float) -> Answer:
     """Give up on a reply; whether the messages were taken, and whether that is in doubt, the ledger will know."""
     failure = UnavailableError(ErrorCode.TIMEOUT, title="no reply before the invocation's end")
-    return Answer(lane.connector, request, [outcome_of_error(failure)] * len(request.items), failure=failure)
+    return Answer(lane.connector, request, [outcome_of_error(failure, now)] * len(request.items), failure=failure)

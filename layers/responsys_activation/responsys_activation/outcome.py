@@ -48,12 +48,15 @@ class Throttled:
 
     Attributes
     ----------
+    decided_at : float or None
+        Epoch seconds from which ``delay`` counts; ``None``: from when the batch is settled, which may be much later.
     since, age_share : float
         A message that was first received after ``since`` waits longer by this share of the difference.
     """
 
     error_code: str
     delay: float
+    decided_at: float | None = None
     since: float = 0.0
     age_share: float = 0.0
 

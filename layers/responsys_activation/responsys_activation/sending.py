@@ -156,7 +156,7 @@ class RequestSender:
         try:
             slot = self._reserve(answer, deadline)
         except (ResponsysError, AwsUnavailableError) as exc:
-            _fail(answer, range(len(request.items)), exc)
+            _fail(answer, range(len(request.items)), exc, self._clock())
             return answer
         positions: list[int] = []
         if (outcome := stopped()) is None:
@@ -246,7 +246,7 @@ class RequestSender:
                     self._give_up(answer, group, [*chain(*groups)], exc)
                     return
                 if exc.scope is not RefusalScope.RECIPIENTS or len(group) == 1:
-                    _end(answer, group, outcome_of_error(exc))
+                    _end(answer, group, outcome_of_error(exc, self._clock()))
                 elif len(answer.exchanges) <= _MOST_EXTRA_REQUESTS:
                     groups.extendleft(reversed(_parts(group, exc.record)))
                 else:  # the bad ones found so far are out; the others come back without them
@@ -261,7 +261,7 @@ class RequestSender:
 
     def _give_up(self, answer: Answer, group: Sequence[int], rest: Sequence[int], failure: Failure) -> None:
         """End the group that failed, and those that were not sent because of it."""
-        _fail(answer, [*group, *rest], failure)
+        _fail(answer, [*group, *rest], failure, self._clock())
         if isinstance(failure, OutcomeUnknownError):
             answer.doubtful.extend(group)
             if not self._resend_unknown:
@@ -332,14 +332,20 @@ class RequestSender:
             logger.error("answer not recorded", extra={"connector": self._name, "fault": str(exc)})
 
 
-def outcome_of_error(failure: Failure) -> Outcome:
-    """Give the outcome of the messages whose request failed as a whole."""
+def outcome_of_error(failure: Failure, now: float) -> Outcome:
+    """Give the outcome of the messages whose request failed as a whole.
+
+    Parameters
+    ----------
+    now : float
+        Epoch seconds of the failure.
+    """
     match failure:
         case ThrottledError():
-            return Throttled(failure.code, failure.clock, failure.since, failure.age_share)
+            return Throttled(failure.code, failure.clock, now, failure.since, failure.age_share)
         case LoginRefusedError():
             ours = failure.code if failure.code == ErrorCode.UNTRUSTED_ENDPOINT else ErrorCode.INVALID_CREDENTIALS
-            return Throttled(ours, failure.clock)
+            return Throttled(ours, failure.clock, now)
         case RequestRefusedError():
             return Rejected(failure.code, failure.title)
         case ResponsysError():
@@ -353,9 +359,9 @@ def _end(answer: Answer, positions: Iterable[int], outcome: Outcome) -> None:
         answer.outcomes[position] = outcome
 
 
-def _fail(answer: Answer, positions: Iterable[int], failure: Failure) -> None:
+def _fail(answer: Answer, positions: Iterable[int], failure: Failure, now: float) -> None:
     answer.failure = failure
-    _end(answer, positions, outcome_of_error(failure))
+    _end(answer, positions, outcome_of_error(failure, now))
 
 
 def _parts(group: Sequence[int], record: int | None) -> list[Sequence[int]]:

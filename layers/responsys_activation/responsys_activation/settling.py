@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -68,12 +69,14 @@ class Settling:
         throttled: DeadLetterQueue,
         rejected: DeadLetterQueue,
         time_scale: float = 1.0,
+        clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._source_queues = {queue.name: queue for queue in source_queues}
         self._throttled = throttled
         self._rejected = rejected
         self._time_scale = time_scale
+        self._clock = clock
         self._jitter = jitter
 
     def settle(self, endings: Sequence[Ending]) -> list[Ending]:
@@ -113,15 +116,20 @@ class Settling:
             ),
         }
         match outcome:
-            case Throttled(error_code, delay, since, age_share):
-                # No jitter: a pause lets ten minutes come back in one, so that seconds here are minutes of age.
-                by_age = age_share * max(0.0, message.first_received_at - since)
-                return DeadLetter(message.body, attributes | {"errorCode": error_code}, self._seconds(delay + by_age))
+            case Throttled(error_code):
+                return DeadLetter(message.body, attributes | {"errorCode": error_code}, self._delay(outcome, message))
             case Rejected(error_code, _, last_error_code):
                 last = {"lastErrorCode": last_error_code} if last_error_code else {}
                 return DeadLetter(message.body, attributes | {"errorCode": error_code} | last)
             case _:
                 raise TypeError(f"{type(outcome).__name__} has no dead-letter queue")
+
+    def _delay(self, throttled: Throttled, message: ReceivedMessage) -> int:
+        """Give the seconds to wait from now on. Without jitter: after a pause minutes of age come back in seconds."""
+        now = self._clock()
+        gone_by = (now - (now if throttled.decided_at is None else throttled.decided_at)) * self._time_scale
+        by_age = throttled.age_share * max(0.0, message.first_received_at - throttled.since)
+        return self._seconds(max(0.0, throttled.delay - gone_by) + by_age)
 
     def _put_off(self, messages: Iterable[ReceivedMessage]) -> None:
         delays: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
