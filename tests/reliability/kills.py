@@ -68,8 +68,9 @@ def main() -> int:
 
 
 def _write(result: Result, made: int) -> None:
-    header = ("kills", "messages", "accepted", "lost", "twice", "rejected, their outcome unknown")
-    row = (made, result.messages, result.accepted, result.lost, result.duplicates, result.rejected)
+    codes = ", ".join(f"{count:,} {code}" for code, count in sorted(result.rejected_codes.items()))
+    header = ("kills", "messages", "accepted", "lost", "twice", "on RejectedDLQ")
+    row = (f"{made}", result.messages, result.accepted, result.lost, result.duplicates, codes)
     write_part(DOCUMENT, "kills", "make kills", markdown_table(header, [row]))
 
 

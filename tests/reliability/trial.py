@@ -20,6 +20,7 @@ LIST = ProfileList(name="CONTACTS_LIST", folder="!MasterData")
 EVENT = "SEGMENT_CHANGED"
 _POLL_SECONDS = 0.5
 _QUIET_POLLS = 4
+_BY_SQS = "received five times"
 _OUTCOMES = ("EventsDelivered", "EventsDuplicate", "EventsThrottled", "EventsRejected", "EventsRetried")
 
 
@@ -29,6 +30,8 @@ class Result:
 
     Attributes
     ----------
+    rejected_codes
+        Messages on RejectedDLQ by error code; those that SQS moved there after five receives have none.
     lost
         Neither accepted by Responsys nor on RejectedDLQ when everything had settled.
     duplicates
@@ -47,6 +50,7 @@ class Result:
     messages: int
     accepted: int
     rejected: int
+    rejected_codes: dict[str, int]
     lost: int
     duplicates: int
     counted_unknown: int
@@ -159,7 +163,8 @@ class Trial:
             messages=len(sent),
             accepted=len(accepted),
             rejected=len(rejected),
-            lost=len(sent - accepted.keys() - rejected),
+            rejected_codes=dict(Counter(rejected.values())),
+            lost=len(sent - accepted.keys() - rejected.keys()),
             duplicates=sum(accepted.values()) - len(accepted),
             counted_unknown=self._counted("OutcomesUnknown", connector=self.name),
             received=self._counted("MessagesReceived", connector=self.name, eventName=EVENT),
@@ -185,15 +190,23 @@ class Trial:
         )["Attributes"]
         return sum(int(attributes[name]) for name in names)
 
-    def _take_rejected(self) -> set[str]:
+    def _take_rejected(self) -> dict[str, str]:
+        """Empty RejectedDLQ; give each message's error code, or that SQS put it there after too many receives."""
         sqs = self.stack.endpoint.client("sqs")
         url = self.stack.outputs["RejectedDeadLetterQueueUrl"]
-        ids: set[str] = set()
-        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            ids.update(json.loads(message["Body"])["messageId"] for message in messages)
+        codes: dict[str, str] = {}
+        while messages := sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["errorCode", "outcome"]
+        ).get("Messages"):
+            for message in messages:
+                attributes = {
+                    name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()
+                }
+                ours = attributes.get("outcome") == "rejected"
+                codes[json.loads(message["Body"])["messageId"]] = attributes["errorCode"] if ours else _BY_SQS
             entries = [{"Id": m["MessageId"], "ReceiptHandle": m["ReceiptHandle"]} for m in messages]
             sqs.delete_message_batch(QueueUrl=url, Entries=entries)
-        return ids
+        return codes
 
     def _counted(self, metric: str, **dimensions: str) -> int:
         points = self.stack.endpoint.client("cloudwatch").get_metric_statistics(
