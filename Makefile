@@ -115,7 +115,7 @@ end_to_end: setup  ## Tests of the deployed stack
 reliability: setup  ## Bring about every fault on the deployed stack; writes the table in docs/reliability.md
 	$(PYTHON) -m tests.reliability
 
-backlog: setup  ## Work off 50,000 messages: is the account's limit kept, and used?
+backlog: setup  ## Work off 120,000 messages: is the account's limit kept, and used?
 	$(PYTHON) -m tests.reliability.throughput
 
 kills: setup  ## Kill the function 200 times while 20,000 messages flow

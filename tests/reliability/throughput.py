@@ -16,7 +16,7 @@ from tests.local_stack.processes import ending_on_signals
 from tests.local_stack.stack import LocalStack
 from tests.reliability.trial import DOCUMENT, Trial
 
-_MESSAGES = 50_000
+_MESSAGES = 120_000  # a minute and a half of two limits, so that a minute that holds too much would show
 _CONCURRENCY = [2, 10]
 REQUESTS_PER_MINUTE = 200
 RECIPIENTS = 200
