@@ -1,16 +1,19 @@
-"""Do the measures of the benchmarks in virtual time measure what they say?"""
+"""Do the benchmarks' measures measure what they say, and does the page take them?"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.benchmarks.__main__ import DOCUMENT, NAMES
 from tests.benchmarks.metered_dynamodb import MeteredDynamoDb, item_size
 from tests.benchmarks.outage import greatest_overtaking, rank_correlation
 from tests.benchmarks.stack_defaults import read_stack_defaults
 from tests.benchmarks.virtual_stack import VirtualStack
 from tests.fakes.clock import NOW
+from tests.generated_part import write_part
 from tests.property.world import RecordedMetrics
 
 
@@ -74,3 +77,18 @@ def test_a_virtual_stack_delivers_full_batches_within_their_window() -> None:
     assert all(0 < at - sent < 30 for at, sent in zip(journeys.accepted_at, journeys.sent_at, strict=True))
     assert sum(each.messages for each in stack.invocations) == 2_000
     assert 60 / 5 - 2 <= len(stack.invocations) <= 60 / 5 * 2 + 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_has_a_place_for_what_a_benchmark_reports(name: str, tmp_path: Path) -> None:
+    # Given a copy of the page
+    page = tmp_path / "performance.md"
+    page.write_text(DOCUMENT.read_text())
+
+    # When a report is written into it
+    write_part(page, f"results of {name}", "make bench", "what was measured")
+
+    # Then it stands there in place of the one before, and the rest of the page is as it was
+    begin, end = f"<!-- results of {name}: make bench -->\n", f"\n<!-- end of results of {name} -->"
+    before, _, rest = DOCUMENT.read_text().partition(begin)
+    assert page.read_text() == f"{before}{begin}what was measured{end}{rest.partition(end)[2]}"
