@@ -72,7 +72,8 @@ def report(result: dict[str, Any]) -> str:
     ]
     table = markdown_table(("", "µs of CPU a message", "over the floor", "requests per 1,000 messages"), rows)
     return (
-        f"{table}\n\nCommon practice takes **{result['common_over_ours']:.0f} times** the CPU of this function "
+        f"{table}\n\n![CPU a message](performance/cpu.svg)\n\n"
+        f"Common practice takes **{result['common_over_ours']:.0f} times** the CPU of this function "
         f"without its table, {result['common_over_ours_with_ledger']:.0f} times that with it, and "
         f"**{result['common_requests_over_ours']:.0f} times** the requests. Medians of {result['rounds']} rounds of "
         f"{result['messages']:,} messages; in brackets the least and the greatest ratio of a round."

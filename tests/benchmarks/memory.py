@@ -138,5 +138,6 @@ def report(result: dict[str, Any]) -> str:
     return (
         f"{curve}\n\nThe last is the largest event that Lambda takes. Medians of {result['runs']} processes."
         f"\n\n{sizes}\n\nFor batches of {result['batch']:,}, {result['in_flight']} requests at once and replies after "
-        f"{_REPLY_SECONDS * 1000:.0f} ms. The template has `MemorySize` {result['memory_size']:,}."
+        f"{_REPLY_SECONDS * 1000:.0f} ms. The template has `MemorySize` {result['memory_size']:,}.\n\n"
+        "![Memory by batch, and cost by MemorySize](performance/memory.svg)"
     )
