@@ -12,7 +12,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -41,6 +41,8 @@ class Outage:
         Messages a minute: of the connector that is hit, in and out of the outage, and of the other.
     minutes_after : float
         How long messages arrive after the outage.
+    batch_size : int or None
+        In place of the template's.
     """
 
     requests_per_minute: int
@@ -49,11 +51,14 @@ class Outage:
     otherwise: float
     of_other: float
     minutes_after: float
+    batch_size: int | None = None
 
 
+_SMALL_ACCOUNT = Outage(20, 25, during=2_000, otherwise=600, of_other=300, minutes_after=28)
 _OUTAGES = {
     "ten_minutes": Outage(200, 10, during=20_000, otherwise=6_000, of_other=3_000, minutes_after=10),
-    "small_account": Outage(20, 25, during=2_000, otherwise=600, of_other=300, minutes_after=28),
+    "small_account": _SMALL_ACCOUNT,
+    "small_account_and_batches": replace(_SMALL_ACCOUNT, batch_size=1_000),
 }
 
 
@@ -82,8 +87,11 @@ def _only_the_numbers() -> Iterator[None]:
 
 def _pass(outage: Outage) -> dict[str, Any]:
     hit, other = _CONNECTORS[_HIT], _CONNECTORS[_OTHER]
+    defaults = read_stack_defaults()
+    if outage.batch_size:
+        defaults = defaults.with_batch_size(outage.batch_size)
     stack = VirtualStack(
-        read_stack_defaults(),
+        defaults,
         {hit: outage.requests_per_minute, other: outage.requests_per_minute},
         new_metrics=RecordedMetrics,
     )
@@ -106,6 +114,7 @@ def _pass(outage: Outage) -> dict[str, Any]:
     return {
         "outage": {
             "requests_per_minute": outage.requests_per_minute,
+            "batch_size": defaults.segment_events.batch_size,
             "minutes": outage.minutes,
             "from_minute": _QUIET_MINUTES,
             "to_minute": end,
@@ -269,7 +278,8 @@ def _table(result: dict[str, Any]) -> str:
         row("longest invocation, seconds (of 120)", _each(outages, "longest_invocation_seconds")),
         row("largest event, MB (of 6)", [size / 2**20 for size in _each(outages, "largest_event_bytes")]),
     ]
-    header = ["", *(f"{outage['outage']['requests_per_minute']} requests a minute" for outage in outages)]
+    setting = "{requests_per_minute} requests a minute, `BatchSize` {batch_size:,}"
+    header = ["", *(setting.format(**outage["outage"]) for outage in outages)]
     return markdown_table(header, rows)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
@@ -37,6 +37,14 @@ class StackDefaults:
     def environments(self) -> int:
         """Invocations at once, of both event sources together."""
         return self.segment_events.concurrency + self.throttled_events.concurrency
+
+    def with_batch_size(self, batch_size: int) -> StackDefaults:
+        """Give what a deployment with another ``BatchSize`` has."""
+        return replace(
+            self,
+            segment_events=replace(self.segment_events, batch_size=batch_size),
+            throttled_events=replace(self.throttled_events, batch_size=batch_size),
+        )
 
 
 def read_stack_defaults() -> StackDefaults:
