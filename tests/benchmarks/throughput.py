@@ -8,12 +8,12 @@ is as always: the shared budget and ledger in the emulated DynamoDB, HTTP to the
 import json
 import threading
 import time
-import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from tests.benchmarks.memberships import record
 from tests.generated_part import markdown_table
 from tests.local_stack.stack import LocalStack
 from tests.reliability.trial import Trial
@@ -204,23 +204,4 @@ def _run(stack: LocalStack, setting: Setting) -> dict[str, Any]:
 
 def _records(bodies: Iterable[str], queue_arn: str) -> list[dict[str, Any]]:
     """Give messages as Lambda gives them, as long as they are there."""
-    now = str(int(time.time() * 1000))
-    return [
-        {
-            "messageId": str(uuid.uuid4()),
-            "receiptHandle": "none" * 50,
-            "body": body,
-            "attributes": {
-                "ApproximateReceiveCount": "1",
-                "SentTimestamp": now,
-                "SenderId": "AIDAIENQZJOLO23YVJ4VO",
-                "ApproximateFirstReceiveTimestamp": now,
-            },
-            "messageAttributes": {},
-            "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
-            "eventSource": "aws:sqs",
-            "eventSourceARN": queue_arn,
-            "awsRegion": "us-east-1",
-        }
-        for body in bodies
-    ]
+    return [record(number, body, queue_arn) for number, body in enumerate(bodies)]
