@@ -12,11 +12,17 @@ from tests.local_stack.stack import LocalStack
 TIME_SCALE = 60.0
 
 
+PARAMETERS = {
+    "BatchingWindowSeconds": "1",
+    "LogLevel": "DEBUG",
+    # Few, so that a batch has requests that have not begun when something happens to those that have.
+    "RequestsInFlight": "4",
+}
+
+
 @pytest.fixture(scope="session")
 def shared_stack() -> Iterator[LocalStack]:
-    with LocalStack(
-        {"BatchingWindowSeconds": "1", "LogLevel": "DEBUG"}, time_scale=TIME_SCALE, say=lambda _: None
-    ) as stack:
+    with LocalStack(PARAMETERS, time_scale=TIME_SCALE, say=lambda _: None) as stack:
         yield stack
 
 

@@ -145,8 +145,8 @@ def told(stack: LocalStack) -> Iterator[list[Any]]:
     bodies = [*never_sent(stack), *each_identifier_type(stack), *failing_once(stack), body_of_hers(refused), twice]
     good.publish([*bodies, twice])
     send_too_old(stack, good)
-    with held_on_throttled_queue(stack, 1) as (message,):
-        answers: list[Any] = [attributes(message)]
+    with held_on_throttled_queue(stack, 1) as messages:
+        answers: list[Any] = [attributes(message) for message in messages]
     settle(stack, 60)
     answers += [invoke(stack, "ConnectorCheckFunctionName", {})]
     answers += [invoke(stack, "ReplayFunctionName", {"errorCode": "NO_IDENTIFIER", "dryRun": dry}) for dry in (1, 0)]
