@@ -150,14 +150,14 @@ def common(task: Task) -> Handler:
 
 def ours(task: Task) -> Handler:
     """Everything but the delivery table."""
+    from responsys_activation.aws.clients import open_clients
     from responsys_activation.aws.ledger import ClaimState
     from responsys_activation.aws.request_budget import Slot
+    from responsys_activation.composition import DeliveryComposition
     from responsys_activation.ledger_key import LedgerKey
+    from responsys_activation.settings import Settings, read_settings
 
     class NoLedger:
-        def __init__(self, *_arguments: Any, **_options: Any) -> None:
-            pass
-
         def claim(self, keys: Sequence[LedgerKey], *_others: Any) -> tuple[list[ClaimState], int]:
             return [ClaimState.CLAIMED] * len(keys), 0
 
@@ -166,15 +166,18 @@ def ours(task: Task) -> Handler:
                 raise AssertionError("every message of a benchmark is delivered")
 
     class NoBudget:
-        def __init__(self, *_arguments: Any, **_options: Any) -> None:
-            pass
-
         def reserve(self, _requests_per_minute: float, latest: float) -> Slot:
             return Slot(time.time(), until=latest)
 
+    class WithoutTable(DeliveryComposition):
+        def open_ledger(self) -> Any:
+            return NoLedger()
+
+        def open_budget(self, _name: str) -> Any:
+            return NoBudget()
+
     app = _app(task)
-    app.Ledger, app.RequestBudget = NoLedger, NoBudget
-    app.delivery = app.compose(app.read_settings(app.Settings, os.environ))
+    app.delivery = WithoutTable(read_settings(Settings, os.environ), open_clients()).delivery
     return _checked(app.handler)
 
 

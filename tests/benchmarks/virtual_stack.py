@@ -114,7 +114,7 @@ class VirtualStack:
         self.source = Queue("segment-events", self.now, redrive=self.rejected)
         self.throttled = _ThrottledQueue("throttled", self.now, redrive=self.rejected)
         self.throttled.on_send = self._deferred
-        self.accounts = {name: self._account(latency) for name in requests_per_minute}
+        self.accounts = {name: self._account(name, latency) for name in requests_per_minute}
         self.journeys = {name: Journeys(self.now) for name in requests_per_minute}
         for name, account in self.accounts.items():
             account.accepted = cast("Any", self.journeys[name])
@@ -206,8 +206,8 @@ class VirtualStack:
         connector, _, number = body.partition('"profileId": "')[2].partition('"')[0].rpartition("-")
         self.journeys[connector].deferrals[int(number)] += 1
 
-    def _account(self, latency: float) -> FakeResponsys:
-        account = FakeResponsys(self.now, self.simulation.sleep)
+    def _account(self, name: str, latency: float) -> FakeResponsys:
+        account = FakeResponsys(self.now, self.simulation.sleep, name)
         account.latency = lambda: latency
         return account
 
@@ -296,6 +296,7 @@ def membership_body(connector: str, number: int, occurred_at: str) -> str:
 def _connector(name: str, requests_per_minute: int) -> str:
     return json.dumps(
         connector_document(
+            authEndpoint=f"https://login-{name}.responsys.net",
             credentialsSecretId=f"stack/{name}",
             defaultEventName="SEGMENT_CHANGED",
             requestsPerMinute=requests_per_minute,

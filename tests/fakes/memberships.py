@@ -35,7 +35,7 @@ def connector(**changes: Any) -> Connector:
 def connector_document(**changes: Any) -> dict[str, Any]:
     """Give a connector's settings as JSON object; ``ABSENT`` takes a field away."""
     fields = {
-        "authEndpoint": "https://login5.responsys.net",
+        "authEndpoint": "https://login-default.responsys.net",
         "credentialsSecretId": "stack/default",
         "profileList": {"name": "CONTACTS_LIST", "folder": "!MasterData"},
         "identifierType": "RIID",

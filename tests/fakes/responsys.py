@@ -20,9 +20,6 @@ from requests.adapters import BaseAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
-from responsys_activation.responsys.http import open_http_session
-
-END_POINT = "https://api5-009.responsys.net"
 UNKNOWN_RECIPIENT = 404  # the recipientId that no list has
 SPOILING = "spoiling"  # a property of this name makes Responsys refuse the whole request
 
@@ -103,8 +100,15 @@ _INSTEAD = {
 class FakeResponsys(BaseAdapter):
     """One account.
 
+    Parameters
+    ----------
+    name : str
+        Becomes part of its hosts, so that several accounts can share a session.
+
     Attributes
     ----------
+    login_host, end_point : str
+        Where it takes logins and requests.
     fault : callable
         Asked at each request, with ``login``, ``event`` or ``ratelimit``, how it goes wrong.
     latency : callable
@@ -117,8 +121,10 @@ class FakeResponsys(BaseAdapter):
         Others are refused; ``None``: all are known.
     """
 
-    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None], name: str = "default") -> None:
         super().__init__()
+        self.login_host = f"https://login-{name}.responsys.net"
+        self.end_point = f"https://api-{name}.responsys.net"
         self._clock = clock
         self._sleep = sleep
         self.fault: Callable[[str], Fault | None] = lambda kind: None
@@ -132,12 +138,6 @@ class FakeResponsys(BaseAdapter):
         self.seen: list[Seen] = []
         self.calls: Counter[str] = Counter()
         self._tokens: dict[str, float] = {}
-
-    def session(self) -> requests.Session:
-        """Open the session of the package over this account."""
-        session = open_http_session()
-        session.mount("https://", self)
-        return session
 
     def expire_tokens(self) -> None:
         """End the life of every token."""
@@ -194,7 +194,7 @@ class FakeResponsys(BaseAdapter):
     def _log_in(self) -> Reply:
         token = f"E{self.calls['login']:028d}"
         self._tokens[token] = self._clock() + self.token_lifetime
-        return _json(200, {"authToken": token, "issuedAt": int(self._clock() * 1000), "endPoint": END_POINT})
+        return _json(200, {"authToken": token, "issuedAt": int(self._clock() * 1000), "endPoint": self.end_point})
 
     def _limits(self) -> Reply:
         if self.requests_per_minute is None:

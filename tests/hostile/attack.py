@@ -16,17 +16,15 @@ from urllib.parse import unquote, urlsplit
 import requests
 
 from responsys_activation.connector import IdentifierType
-from responsys_activation.responsys.http import open_http_session
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.environment import CONNECTOR_PREFIX, QUEUE_URL, Environment, Surroundings
 from tests.fakes.function_output import FunctionOutput, captured_output
 from tests.fakes.memberships import connector_document
 from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
 from tests.fakes.recording_sqs import Entry, RecordingSqs
-from tests.fakes.responsys import END_POINT, FakeResponsys, Fault
+from tests.fakes.responsys import FakeResponsys, Fault
 from tests.hostile.bodies import CONNECTORS
 
-LOGIN_ENDPOINT = "https://login5.responsys.net"
 _EVENT_PATH = re.compile(r"/rest/api/v1\.3/events/([A-Za-z0-9_.~%-]+)")
 _IDENTIFIER_FIELDS = {
     IdentifierType.RIID: "recipientId",
@@ -51,14 +49,8 @@ class WatchedResponsys(FakeResponsys):
     """An account that takes nothing but the requests that the contract allows."""
 
     def __init__(self, clock: Clock, kind: IdentifierType) -> None:
-        super().__init__(clock, clock.sleep)
+        super().__init__(clock, clock.sleep, _account_name(kind))
         self._field = _IDENTIFIER_FIELDS[kind]
-
-    def session(self) -> requests.Session:
-        session = open_http_session()
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, self)
-        return session
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
         address = urlsplit(request.url or "")
@@ -66,7 +58,7 @@ class WatchedResponsys(FakeResponsys):
         assert not address.query
         assert not address.fragment
         if address.path.endswith("/auth/token"):
-            assert request.url == f"{LOGIN_ENDPOINT}/rest/api/v1.3/auth/token"
+            assert request.url == f"{self.login_host}/rest/api/v1.3/auth/token"
             assert "Authorization" not in request.headers
         else:
             self._look_at_event_request(request, f"{address.scheme}://{address.netloc}", address.path)
@@ -74,7 +66,7 @@ class WatchedResponsys(FakeResponsys):
 
     def _look_at_event_request(self, request: requests.PreparedRequest, base_url: str, path: str) -> None:
         segment = _EVENT_PATH.fullmatch(path)
-        assert base_url == END_POINT
+        assert base_url == self.end_point
         assert segment, path
         name = unquote(segment[1])
         assert name.strip() not in {"", ".", ".."}
@@ -188,7 +180,17 @@ def _first(account: WatchedResponsys, fault: Fault | None) -> Callable[[str], Fa
 
 
 def _settings(kind: IdentifierType) -> str:
-    return json.dumps(connector_document(identifierType=kind.value, requestsPerMinute=6000))
+    return json.dumps(
+        connector_document(
+            authEndpoint=f"https://login-{_account_name(kind)}.responsys.net",
+            identifierType=kind.value,
+            requestsPerMinute=6000,
+        )
+    )
+
+
+def _account_name(kind: IdentifierType) -> str:
+    return kind.value.lower().replace("_", "-")
 
 
 def _record(number: int, body: str) -> dict[str, Any]:

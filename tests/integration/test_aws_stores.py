@@ -151,7 +151,7 @@ def test_a_change_of_other_settings_keeps_the_token(ssm: SSMClient) -> None:
     assert ParameterTokenStore(PARAMETER, connector(defaultEventName="OTHER"), ssm).read() == TOKEN
 
 
-ACCOUNT = {"authEndpoint": "https://login5.responsys.net", "credentialsSecretId": "stack/default"}
+ACCOUNT = {"authEndpoint": "https://login-default.responsys.net", "credentialsSecretId": "stack/default"}
 
 
 @pytest.mark.parametrize(

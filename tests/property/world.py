@@ -90,6 +90,22 @@ class CountingLedger(Ledger):
         super().record(request_id, undelivered=undelivered, unknown=unknown)
 
 
+class _CountingEnvironment(Environment):
+    def __init__(self, world: World, *arguments: Any, **options: Any) -> None:
+        self._world = world
+        super().__init__(*arguments, **options)
+
+    def open_ledger(self) -> Ledger:
+        return CountingLedger(
+            self._settings.delivery_table_name,
+            self._clients.dynamodb,
+            resend_unknown=self._resend_unknown,
+            clock=self._clock,
+            count=self._world._count_unknown,
+            count_out_of_reach=self._world._count_out_of_reach,
+        )
+
+
 class World:
     """Runs one scenario.
 
@@ -109,7 +125,7 @@ class World:
         self.rejected = Queue("rejected", self._time)
         self.source = Queue("segment-events", self._time, redrive=self.rejected)
         self.throttled = Queue("throttled", self._time, redrive=self.rejected)
-        self.responsys = {name: self._account() for name in CONNECTORS}
+        self.responsys = {name: self._account(name) for name in CONNECTORS}
         self.surroundings = Surroundings(
             ssm=InMemoryParameters(self._connectors(), self.around),
             secrets=InMemorySecrets(
@@ -206,13 +222,18 @@ class World:
         rate = {"requestsPerMinute": self.scenario.requests_per_minute} if self.scenario.requests_per_minute else {}
         return {
             f"/stack/connectors/{name}": json.dumps(
-                connector_document(credentialsSecretId=f"stack/{name}", defaultEventName="ENTERED", **rate)
+                connector_document(
+                    authEndpoint=f"https://login-{name}.responsys.net",
+                    credentialsSecretId=f"stack/{name}",
+                    defaultEventName="ENTERED",
+                    **rate,
+                )
             )
             for name in CONNECTORS
         }
 
-    def _account(self) -> FakeResponsys:
-        account = FakeResponsys(self._time, self._travel)
+    def _account(self, name: str) -> FakeResponsys:
+        account = FakeResponsys(self._time, self._travel, name)
         account.latency = lambda: self.simulation.random.choice([0.1, 0.3, 2.0])
         account.requests_per_minute = self.scenario.account_limit
         account.record_named_from = self.scenario.record_named_from
@@ -289,7 +310,8 @@ class World:
         """Start an environment cold."""
         place = Place(next(self._skews))
         metrics = RecordedMetrics()
-        environment = Environment(
+        environment = _CountingEnvironment(
+            self,
             self.surroundings,
             clock=lambda: self.simulation.now + place.skew,
             sleep=self.simulation.sleep,
@@ -297,7 +319,6 @@ class World:
             in_flight=self.scenario.in_flight,
             environments=self.scenario.pollers,
             metrics=metrics,
-            new_ledger=partial(CountingLedger, count=self._count_unknown, count_out_of_reach=self._count_out_of_reach),
             jitter=self.simulation.random.random,
         )
         return place, environment.delivery, metrics

@@ -404,7 +404,7 @@ def test_a_host_that_does_not_answer_may_be_a_matter_of_allow_listing(stack: Sta
     level, check, message = only(stack.findings())
     # Then the finding says where it went and what to try
     assert (level, check) == ("error", "login")
-    assert "https://login5.responsys.net" in message
+    assert "https://login-default.responsys.net" in message
     assert "docs/runbook.md#ip-allow-listing" in message
 
 

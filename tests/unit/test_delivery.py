@@ -34,12 +34,22 @@ class Account:
     def __init__(self, **changes: Any) -> None:
         self.clock = Clock()
         names = ("default", "second")
-        self.responsys = {name: FakeResponsys(self.clock, self.clock.sleep) for name in names}
-        self.ssm = InMemoryParameters({f"{CONNECTOR_PREFIX}{name}": self.settings(**changes) for name in names})
+        self.responsys = {name: FakeResponsys(self.clock, self.clock.sleep, name) for name in names}
+        self.ssm = InMemoryParameters(
+            {
+                f"{CONNECTOR_PREFIX}{name}": self.settings(
+                    **{"authEndpoint": self.responsys[name].login_host, "credentialsSecretId": f"stack/{name}"}
+                    | changes
+                )
+                for name in names
+            }
+        )
         self.sqs = RecordingSqs()
         self.surroundings = Surroundings(
             ssm=self.ssm,
-            secrets=InMemorySecrets({"stack/default": json.dumps({"username": "u", "password": "p"})}),
+            secrets=InMemorySecrets(
+                {f"stack/{name}": json.dumps({"username": "u", "password": "p"}) for name in names}
+            ),
             sqs=self.sqs,
             responsys=self.responsys,
         )

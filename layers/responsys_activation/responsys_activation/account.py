@@ -1,0 +1,19 @@
+"""Which Responsys account does a connector use?
+
+Limit, budget, pause and token are the account's, whatever the connector is called: connectors with the same login host
+and secret share them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from responsys_activation.connector import Connector
+
+__all__ = ["account_id"]
+
+
+def account_id(connector: Connector) -> str:
+    """Give the account's id: 32 hex digits, equal for connectors with the same login host and secret."""
+    account = f"{connector.auth_endpoint.strip().rstrip('/').lower()}\n{connector.credentials_secret_id}"
+    return hashlib.blake2b(account.encode(), digest_size=16).hexdigest()
