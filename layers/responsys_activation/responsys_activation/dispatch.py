@@ -13,16 +13,18 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 
-from responsys_activation.outcome import ErrorCode, Outcome, Retried
+from responsys_activation.observability import logger
+from responsys_activation.outcome import ErrorCode, Outcome, Retried, Throttled
 from responsys_activation.planning import PlannedRequest
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
+    OutcomeUnknownError,
     RefusalScope,
     RequestRefusedError,
     ThrottledError,
     UnavailableError,
 )
-from responsys_activation.sending import SHORTEST_REQUEST, Answer, outcome_of_error
+from responsys_activation.sending import Answer, outcome_of_error
 
 __all__ = ["Lane", "dispatch"]
 
@@ -38,6 +40,8 @@ class Lane:
     send : callable
         Sends one request, given the epoch seconds by which its reply must be there, and what tells, while it waits, the
         outcome that another answer decided for it.
+    held_back : dict of str to Outcome
+        By membership, how a change ended that comes back: a newer one must not go before it.
     """
 
     connector: str
@@ -49,6 +53,7 @@ class Lane:
     stopped: Outcome | None = None
     stopped_events: dict[str, Outcome] = field(default_factory=dict)
     exhausted: Outcome | None = None
+    held_back: dict[str, Outcome] = field(default_factory=dict)
 
     def next_may_start(self) -> bool:
         """Tell whether the next request shares a wave with those in flight, or none is in flight."""
@@ -58,8 +63,23 @@ class Lane:
         """Give the outcome that an earlier answer already decided for this request."""
         return self.stopped or self.stopped_events.get(request.event_name)
 
+    def hold_back(self, request: PlannedRequest) -> Answer | None:
+        """Take out of a request what would overtake an older change of its membership; it shares its outcome."""
+        if not self.held_back:
+            return None
+        positions = [
+            position for position, item in enumerate(request.items) if item.change.membership in self.held_back
+        ]
+        if not positions:
+            return None
+        held = request.take_out(positions)
+        return Answer(self.connector, held, [self.held_back[item.change.membership] for item in held.items])
+
     def learn(self, answer: Answer, now: float) -> None:
         """Decide what an answer means for the requests still waiting."""
+        for item, outcome in zip(answer.request.items, answer.outcomes, strict=True):
+            if isinstance(outcome, Retried | Throttled):
+                self.held_back[item.change.membership] = outcome
         match answer.failure:
             case None:
                 self.failures_in_a_row = 0
@@ -72,6 +92,8 @@ class Lane:
                 self.stopped_events[answer.request.event_name] = outcome_of_error(failure, now)
             case RequestRefusedError():
                 self.failures_in_a_row = 0
+            case OutcomeUnknownError():
+                pass  # the sender counts these itself, and pauses the account
             case failure:
                 self.failures_in_a_row += 1
                 if self.failures_in_a_row >= _FAILURES_IN_A_ROW:
@@ -79,7 +101,12 @@ class Lane:
 
 
 def dispatch(
-    lanes: Iterable[Lane], *, in_flight: int, deadline: float, clock: Callable[[], float] = time.time
+    lanes: Iterable[Lane],
+    *,
+    in_flight: int,
+    deadline: float,
+    shortest_request: float,
+    clock: Callable[[], float] = time.time,
 ) -> Iterator[Answer]:
     """Send every lane's requests and yield each one's answer, as they come.
 
@@ -88,7 +115,9 @@ def dispatch(
     in_flight : int
         Most requests at once, over all lanes.
     deadline : float
-        Epoch seconds; at it, replies still awaited count as unknown and no request starts.
+        Epoch seconds by which the last reply must be there.
+    shortest_request : float
+        Seconds that must be left for a request to start: so long its reply may take.
     """
     lanes = [lane for lane in lanes if lane.waiting]
     awaited: dict[Future[Answer], tuple[Lane, PlannedRequest]] = {}
@@ -96,8 +125,12 @@ def dispatch(
     try:
         while awaited or any(lane.waiting for lane in lanes):
             for lane, request in _startable(lanes, in_flight - len(awaited)):
+                if held := lane.hold_back(request):
+                    yield held
+                    if not request.items:
+                        continue
                 outcome = lane.stop_for(request) or lane.exhausted
-                if outcome is None and clock() + SHORTEST_REQUEST > deadline:
+                if outcome is None and clock() + shortest_request > deadline:
                     outcome = Retried(ErrorCode.OUT_OF_TIME)
                 if outcome is not None:
                     yield Answer(lane.connector, request, [outcome] * len(request.items))
@@ -109,7 +142,7 @@ def dispatch(
             for future in done or late:
                 lane, request = awaited.pop(future)
                 lane.in_flight -= 1
-                answer = future.result() if done else _late(lane, request, clock())
+                answer = _result(lane, request, future, clock()) if done else _late(lane, request, clock())
                 lane.learn(answer, clock())
                 yield answer
     finally:
@@ -127,6 +160,16 @@ def _startable(lanes: Sequence[Lane], places: int) -> Iterator[tuple[Lane, Plann
         before = lane.in_flight
         yield lane, lane.waiting.popleft()
         places -= lane.in_flight - before
+
+
+def _result(lane: Lane, request: PlannedRequest, future: Future[Answer], now: float) -> Answer:
+    """Give a request's answer. What nobody foresaw is that request's alone: the others' messages must be settled."""
+    try:
+        return future.result()
+    except Exception:
+        logger.exception("request failed unexpectedly", extra={"connector": lane.connector})
+        failure = UnavailableError(ErrorCode.OTHER_ERROR, title="unexpected failure")
+        return Answer(lane.connector, request, [outcome_of_error(failure, now)] * len(request.items), failure=failure)
 
 
 def _late(lane: Lane, request: PlannedRequest, now: float) -> Answer:

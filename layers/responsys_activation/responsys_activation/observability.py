@@ -42,6 +42,11 @@ class InvocationMetrics:
         with self._lock:
             self._counts[tuple(dimensions.items())][name] += value
 
+    def tell(self, name: str, value: int, *dimension_sets: Mapping[str, str]) -> None:
+        """Write a counter at once, for each set of dimensions, because the invocation may not live to write it."""
+        for dimensions in dimension_sets:
+            self._write(tuple(dimensions.items()), {name: value}, ())
+
     def milliseconds(self, name: str, seconds: float, **dimensions: str) -> None:
         """Record one duration."""
         self._sample(name, seconds * 1000, dimensions)
@@ -56,16 +61,21 @@ class InvocationMetrics:
             counts, self._counts = self._counts, defaultdict(Counter)
             samples, self._samples = self._samples, defaultdict(list)
         for dimensions in counts.keys() | samples.keys():
-            # A provider of its own for each set: the shared one of Powertools would mix dimensions, and "" keeps it
-            # from adding the service where it is not a dimension.
-            provider = AmazonCloudWatchEMFProvider(namespace=_NAMESPACE, service="", metric_set={}, dimension_set={})
-            for name, value in dimensions:
-                provider.add_dimension(name, value)
-            for name, count in counts[dimensions].items():
-                provider.add_metric(name, MetricUnit.Count, count)
-            for name, sample in samples[dimensions]:
-                provider.add_metric(name, _UNITS.get(name, MetricUnit.Milliseconds), sample)
-            provider.flush_metrics()
+            self._write(dimensions, counts[dimensions], samples[dimensions])
+
+    def _write(
+        self, dimensions: Dimensions, counts: Mapping[str, int], samples: Sequence[tuple[str, float]]
+    ) -> None:
+        # A provider of its own for each set: the shared one of Powertools would mix dimensions, and "" keeps it from
+        # adding the service where it is not a dimension.
+        provider = AmazonCloudWatchEMFProvider(namespace=_NAMESPACE, service="", metric_set={}, dimension_set={})
+        for name, value in dimensions:
+            provider.add_dimension(name, value)
+        for name, count in counts.items():
+            provider.add_metric(name, MetricUnit.Count, count)
+        for name, sample in samples:
+            provider.add_metric(name, _UNITS.get(name, MetricUnit.Milliseconds), sample)
+        provider.flush_metrics()
 
     def _sample(self, name: str, value: float, dimensions: dict[str, str]) -> None:
         with self._lock:

@@ -1,7 +1,7 @@
 """How can a message end?
 
 Each received message ends in exactly one outcome:
-``received = delivered + duplicate + throttled + rejected + retried``.
+``received = delivered + duplicate + throttled + rejected + retried + ignored``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Delivered", "Duplicate", "ErrorCode", "Outcome", "Rejected", "Retried", "Throttled"]
+__all__ = ["Delivered", "Duplicate", "ErrorCode", "Ignored", "Outcome", "Rejected", "Retried", "Throttled"]
 
 
 class ErrorCode(StrEnum):
@@ -25,6 +25,7 @@ class ErrorCode(StrEnum):
     UNTRUSTED_ENDPOINT = "UNTRUSTED_ENDPOINT"
     NO_EVENT_NAME = "NO_EVENT_NAME"
     EXPIRED = "EXPIRED"
+    SUPERSEDED = "SUPERSEDED"
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
     BUDGET_EXHAUSTED = "BUDGET_EXHAUSTED"
     IN_FLIGHT = "IN_FLIGHT"
@@ -59,15 +60,23 @@ class Throttled:
     decided_at: float | None = None
     since: float = 0.0
     age_share: float = 0.0
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """It can never be sent as it is; it waits for a person in RejectedDLQ."""
+    """It can never be sent as it is; it waits for a person in RejectedDLQ.
+
+    Attributes
+    ----------
+    doubts : int
+        How many times it was sent without a trustworthy answer, where that is why.
+    """
 
     error_code: str
     reason: str = ""
     last_error_code: str = ""
+    doubts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +86,11 @@ class Retried:
     error_code: str
 
 
-Outcome = Delivered | Duplicate | Throttled | Rejected | Retried
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Nothing in it is to be sent, or no longer."""
+
+    error_code: str
+
+
+Outcome = Delivered | Duplicate | Throttled | Rejected | Retried | Ignored

@@ -8,13 +8,13 @@ from __future__ import annotations
 import uuid
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
 from responsys_activation.custom_event import CustomEvent
-from responsys_activation.ledger_key import LedgerKey
+from responsys_activation.change import Change
 from responsys_activation.received import ReceivedMessage
 
 __all__ = ["MAXIMUM_RECIPIENTS", "MAXIMUM_REQUEST_BYTES", "Outgoing", "PlannedRequest", "plan_requests"]
@@ -24,18 +24,11 @@ MAXIMUM_REQUEST_BYTES = 9_900_000  # Responsys cuts the connection beyond 10 MB;
 
 
 class Outgoing(NamedTuple):
-    """A message that has become a custom event.
-
-    Attributes
-    ----------
-    happened_at : float
-        Epoch seconds of the membership change; of arrival where upstream names none.
-    """
+    """A message that has become a custom event."""
 
     message: ReceivedMessage
     event: CustomEvent
-    happened_at: float
-    ledger_key: LedgerKey
+    change: Change
 
 
 @dataclass(slots=True)
@@ -56,6 +49,12 @@ class PlannedRequest:
     size: int = 0
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
+    def take_out(self, positions: Collection[int]) -> PlannedRequest:
+        """Take items out, and give them as a request that will not be sent."""
+        out = PlannedRequest(self.event_name, self.wave, [self.items[position] for position in positions])
+        self.items = [item for position, item in enumerate(self.items) if position not in positions]
+        return out
+
     def has_room_for(self, size: int) -> bool:
         """Tell whether one more recipient of ``size`` bytes keeps the request within Responsys's limits."""
         return len(self.items) < MAXIMUM_RECIPIENTS and self.size + size <= MAXIMUM_REQUEST_BYTES
@@ -64,7 +63,7 @@ class PlannedRequest:
 def plan_requests(items: Sequence[Outgoing]) -> list[PlannedRequest]:
     """Group one connector's messages into as few requests as their order allows.
 
-    A recipient's messages go in the order of ``happened_at``, then of arrival, each in a later wave than the one
+    The changes of a membership, and the messages of a recipient, go in their order, each in a later wave than the one
     before it. A message takes the first open request of its event that its recipient's order allows, so that later
     waves fill up with recipients who could have gone earlier instead of leaving a part-filled request behind.
 
@@ -74,13 +73,13 @@ def plan_requests(items: Sequence[Outgoing]) -> list[PlannedRequest]:
         By wave.
     """
     last_wave: defaultdict[str, int] = defaultdict(int)
-    last_wave_of_message: defaultdict[LedgerKey, int] = defaultdict(int)
+    last_wave_of_membership: defaultdict[str, int] = defaultdict(int)
     open_requests: defaultdict[str, list[PlannedRequest]] = defaultdict(list)
     planned: list[PlannedRequest] = []
-    for item in sorted(items, key=lambda item: (item.happened_at, item.message.arrived_at)):
+    for item in sorted(items, key=lambda item: item.change.order):
         event, size = item.event, len(item.event.recipient_json) + 1
-        # The same message twice is one send: the second meets the first's entry in the ledger, so it goes later.
-        earliest = max(last_wave[event.recipient], last_wave_of_message[item.ledger_key]) + 1
+        membership = item.change.membership  # its recipient may be another by now
+        earliest = max(last_wave[event.recipient], last_wave_of_membership[membership]) + 1
         candidates = open_requests[event.event_name]  # by wave
         allowed = islice(candidates, bisect_left(candidates, earliest, key=_wave), None)
         request = next((candidate for candidate in allowed if candidate.has_room_for(size)), None)
@@ -90,7 +89,7 @@ def plan_requests(items: Sequence[Outgoing]) -> list[PlannedRequest]:
             insort(candidates, request, key=_wave)
         request.items.append(item)
         request.size += size
-        last_wave[event.recipient] = last_wave_of_message[item.ledger_key] = request.wave
+        last_wave[event.recipient] = last_wave_of_membership[membership] = request.wave
         if len(request.items) == MAXIMUM_RECIPIENTS:
             candidates.remove(request)
     return sorted(planned, key=_wave)

@@ -1,16 +1,60 @@
 """What did SQS hand over?
 
-The messages that come back from ThrottledDLQ or a replay carry message attributes of an earlier life; they are read
-here and written by :mod:`responsys_activation.settling`.
+The messages that come back from a dead-letter queue carry what an earlier life knew: message attributes, written by
+:mod:`responsys_activation.settling` and the replay, and read here. A producer may use the same names, so on a queue that
+producers write to they count only beside our mark.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-__all__ = ["ReceivedMessage", "read_record"]
+__all__ = ["MARK", "Mark", "ReceivedMessage", "read_mark", "read_record"]
+
+MARK = "responsysActivation"  # the attribute that makes a message ours
+
+
+class Mark(NamedTuple):
+    """What only we need to know of a message's earlier lives.
+
+    Attributes
+    ----------
+    first_sent_at : float or None
+        Epoch seconds when SQS first had it.
+    replayed_at : float or None
+        Epoch seconds when a person sent it back: its age counts from there.
+    last_error_code : str
+        Why it was put off before it became too old.
+    doubts : int
+        How many times it was sent without a trustworthy answer.
+    in_doubt_allowed : bool
+        A person decided that it is sent once more in spite of these doubts.
+    """
+
+    first_sent_at: float | None = None
+    replayed_at: float | None = None
+    last_error_code: str = ""
+    doubts: int = 0
+    in_doubt_allowed: bool = False
+
+    @property
+    def allowed_doubts(self) -> int:
+        """With how many doubts a person allowed it to be sent; 0 where nobody did."""
+        return self.doubts if self.in_doubt_allowed else 0
+
+    def text(self) -> str:
+        """Write it as the attribute's value."""
+        fields = {
+            "firstSentAt": _iso(self.first_sent_at),
+            "replayedAt": _iso(self.replayed_at),
+            "lastErrorCode": self.last_error_code,
+            "doubts": self.doubts,
+            "inDoubtAllowed": self.in_doubt_allowed,
+        }
+        return json.dumps({name: value for name, value in fields.items() if value}, separators=(",", ":"))
 
 
 class ReceivedMessage(NamedTuple):
@@ -27,11 +71,19 @@ class ReceivedMessage(NamedTuple):
     receive_count : int
         Receives of this SQS message, this one included.
     attempts : int
-        Receives over all its lives, this one included.
-    sent_at, first_received_at : float
-        Epoch seconds: SQS got this message; this function first received its first life.
+        Receives over all its lives since it was new or replayed, this one included.
+    arrived_at : float
+        Epoch seconds when SQS first had it, whatever its lives since.
+    age_from : float
+        Epoch seconds from which its age counts: when SQS first had it, or when it was replayed.
+    first_received_at : float
+        Epoch seconds: this function first received its first life.
+    came_back : bool
+        It was received, put off or sent back before, so that a newer change may have overtaken it.
     last_error_code : str
         Why it was deferred before; empty for a message that never was.
+    mark : Mark
+        What else is known of its earlier lives.
     """
 
     message_id: str
@@ -41,17 +93,15 @@ class ReceivedMessage(NamedTuple):
     queue_name: str
     receive_count: int
     attempts: int
-    sent_at: float
+    arrived_at: float
+    age_from: float
     first_received_at: float
+    came_back: bool
     last_error_code: str
-
-    @property
-    def arrived_at(self) -> float:
-        """Epoch seconds when SQS first had it, as near as its lives tell."""
-        return min(self.sent_at, self.first_received_at)
+    mark: Mark
 
 
-def read_record(record: Mapping[str, Any], now: float) -> ReceivedMessage:
+def read_record(record: Mapping[str, Any], now: float, throttled_queue: str) -> ReceivedMessage:
     """Read one record of an SQS event.
 
     Parameters
@@ -60,26 +110,60 @@ def read_record(record: Mapping[str, Any], now: float) -> ReceivedMessage:
         A record as AWS Lambda hands it over.
     now : float
         Epoch seconds, for records that carry no times.
+    throttled_queue : str
+        The name of ThrottledDLQ: only this function sends there, so what comes from it is ours.
     """
     system = record.get("attributes", {})
     receive_count = _number(system.get("ApproximateReceiveCount"), 1)
-    first_received_at = _number(system.get("ApproximateFirstReceiveTimestamp"), int(now * 1000)) / 1000
-    before = {name: value.get("stringValue") or "" for name, value in record.get("messageAttributes", {}).items()}
-    # A rejected message that comes back was sent back by a person: its clock and its count start anew.
+    sent_at = _number(system.get("SentTimestamp"), int(now * 1000)) / 1000
+    received_at = _number(system.get("ApproximateFirstReceiveTimestamp"), int(now * 1000)) / 1000
+    queue_name = record["eventSourceARN"].rpartition(":")[2]
+    before: dict[str, str] = {}
+    mark = None
+    if given := record.get("messageAttributes"):
+        before = {name: value.get("stringValue") or "" for name, value in given.items()}
+        mark = read_mark(before.get(MARK, ""))
+    if mark is None and queue_name != throttled_queue:
+        before = {}
+    came_back = bool(before)
+    mark = mark or Mark()
+    # What a person sent back counts its receives and its age anew.
     deferred = before.get("outcome") == "throttled"
+    arrived_at = min(mark.first_sent_at or sent_at, sent_at)
     return ReceivedMessage(
         message_id=record["messageId"],
         original_message_id=before.get("originalMessageId") or record["messageId"],
         receipt_handle=record["receiptHandle"],
         body=record["body"],
-        queue_name=record["eventSourceARN"].rpartition(":")[2],
+        queue_name=queue_name,
         receive_count=receive_count,
         attempts=receive_count + (_number(before.get("attempts"), 0) if deferred else 0),
-        sent_at=_number(system.get("SentTimestamp"), int(now * 1000)) / 1000,
-        first_received_at=_earlier_time(before.get("firstReceivedAt"), first_received_at)
+        arrived_at=arrived_at,
+        age_from=arrived_at if mark.replayed_at is None else min(mark.replayed_at, sent_at),
+        first_received_at=min(_time(before.get("firstReceivedAt")) or received_at, received_at)
         if deferred
-        else first_received_at,
+        else received_at,
+        came_back=came_back or receive_count > 1,
         last_error_code=before.get("errorCode", "") if deferred else "",
+        mark=mark,
+    )
+
+
+def read_mark(text: str) -> Mark | None:
+    """Read our mark; ``None`` if it is none of ours."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict):
+        return None
+    doubts = document.get("doubts")
+    return Mark(
+        _time(document.get("firstSentAt")),
+        _time(document.get("replayedAt")),
+        str(document.get("lastErrorCode", "")),
+        doubts if isinstance(doubts, int) and 0 <= doubts < 1_000 else 0,
+        document.get("inDoubtAllowed") is True,
     )
 
 
@@ -87,11 +171,17 @@ def _number(text: str | None, default: int) -> int:
     return int(text) if text and text.isdecimal() and len(text) < 16 else default
 
 
-def _earlier_time(text: str | None, latest: float) -> float:
+def _iso(seconds: float | None) -> str | None:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds") if seconds else None
+
+
+def _time(text: object) -> float | None:
+    """Read a time of ours, in epoch seconds."""
     try:
-        moment = datetime.fromisoformat(text or "")
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
-        return latest
+        return None
+    if moment is None:
+        return None
     seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    # An earlier life began before this one; another time is no time of ours.
-    return seconds if 0 <= seconds <= latest else latest
+    return seconds if seconds >= 0 else None

@@ -1,27 +1,31 @@
 """How does one planned request go, from its place in the budget to its place in the ledger?
 
-Reserve a slot, claim the messages, post, mend what one bad recipient spoiled, record. Every message leaves with its
-outcome, whatever happens on the way.
+Reserve a slot, look for newer changes, claim, post, mend what one bad recipient spoiled, record. Every message leaves
+with its outcome, whatever happens on the way.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Protocol
 
 import requests
 
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.faults import AwsUnavailableError
-from responsys_activation.aws.ledger import ClaimState, Ledger
+from responsys_activation.aws.ledger import Claim, ClaimState, Ledger, NewerChange
 from responsys_activation.aws.request_budget import RequestBudget, Slot
 from responsys_activation.connector import Connector
+from responsys_activation.membership import CallType
 from responsys_activation.observability import logger
-from responsys_activation.outcome import Delivered, Duplicate, ErrorCode, Outcome, Rejected, Retried, Throttled
-from responsys_activation.planning import PlannedRequest
+from responsys_activation.outcome import Delivered, Duplicate, ErrorCode, Ignored, Outcome, Rejected, Retried, Throttled
+from responsys_activation.planning import Outgoing, PlannedRequest
+from responsys_activation.responsys.classification import ErrorClass, class_of_code
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
     OutcomeUnknownError,
@@ -32,18 +36,29 @@ from responsys_activation.responsys.errors import (
     UnavailableError,
 )
 from responsys_activation.responsys.events import EventReply, trigger_custom_event
+from responsys_activation.responsys.http import CONNECT_SECONDS
 from responsys_activation.responsys.login import Token
 from responsys_activation.responsys.rate_limit import read_event_limit
 from responsys_activation.responsys.session import Session
 
-__all__ = ["SHORTEST_REQUEST", "Answer", "Exchange", "Failure", "RequestSender", "outcome_of_error"]
+__all__ = ["Answer", "DoubtObserver", "Exchange", "Failure", "RequestSender", "outcome_of_error", "shortest_request"]
 
-SHORTEST_REQUEST = 5.0  # seconds; a request started with less left would likely end in an unknown outcome
-_SHORTEST_REPLY = 2.0
+_CLAIM_SECONDS = 5.0  # kept back for what comes between a slot and its request
 _MOST_EXTRA_REQUESTS = 64  # to mend one request; a producer that spoils every recipient must not eat the budget
+# Refused one after the other without one that passes, under a code that nobody documented: it is not the recipients.
+_MOST_ALIKE = 16
+_DOUBTS_IN_A_ROW = 3  # then the account is paused: what Responsys does not answer, it may still take
+_DOUBT_CLOCK = 600.0
+_MINUTE_CLOCK = 60.0
+_CAPACITY_CLOCK = 600.0
+_NEWER_CLOCK = 60.0  # seconds after which a newer change that is being sent has an outcome
 
 _DELIVERED = Delivered()
 _DUPLICATE = Duplicate()
+_SUPERSEDED = Ignored(ErrorCode.SUPERSEDED)
+# Under these, what stands between us and Responsys may have spoken.
+_NOT_RESPONSYS = {ErrorCode.OTHER_ERROR, ErrorCode.TIMEOUT, ErrorCode.OUT_OF_TIME}
+_PERHAPS_WRITTEN = {ClaimState.HELD_UP, ClaimState.OUT_OF_REACH}
 
 Failure = ResponsysError | AwsUnavailableError
 
@@ -79,9 +94,9 @@ class Answer:
         What kept the request, or what was left of it, from being answered.
     budget_wait : float
         Seconds spent waiting for slots.
-    abandoned : int
-        Messages that a killed sender may have sent before.
-    doubtful : list of int
+    claims : dict of int to Claim
+        By position; what was sent while the ledger was out of reach has none that is known.
+    doubtful : set of int
         Positions that were sent and got no trustworthy reply.
     unrecorded : int
         Messages sent while the ledger was out of reach.
@@ -95,10 +110,22 @@ class Answer:
     exchanges: list[Exchange] = field(default_factory=list)
     failure: Failure | None = None
     budget_wait: float = 0.0
-    abandoned: int = 0
-    doubtful: list[int] = field(default_factory=list)
+    claims: dict[int, Claim] = field(default_factory=dict)
+    doubtful: set[int] = field(default_factory=set)
     unrecorded: int = 0
     alone: bool = False
+
+
+class DoubtObserver(Protocol):
+    """Who counts doubts, and the messages that a person allowed to be sent in spite of them."""
+
+    def __call__(self, connector: str, *, doubts: int = 0, allowed: int = 0) -> None:
+        """Count them at once: the invocation may not live to do it later."""
+
+
+def shortest_request(reply_seconds: float) -> float:
+    """Give the seconds that must be left for a request to start: its claims, its connection, its reply."""
+    return _CLAIM_SECONDS + CONNECT_SECONDS + reply_seconds
 
 
 class RequestSender:
@@ -106,8 +133,12 @@ class RequestSender:
 
     Parameters
     ----------
-    resend_unknown : bool
-        Whether a message whose request got no trustworthy reply is sent again; else it is rejected.
+    maximum_resends : int
+        How many times a message may be sent again whose request got no trustworthy reply; then it is rejected.
+    reply_seconds : float
+        How long a reply may take.
+    observe_doubt : callable
+        Counts doubts.
     """
 
     def __init__(
@@ -120,7 +151,9 @@ class RequestSender:
         budget: RequestBudget,
         account_limit: AccountLimit,
         ledger: Ledger,
-        resend_unknown: bool,
+        maximum_resends: int,
+        reply_seconds: float,
+        observe_doubt: DoubtObserver,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -131,9 +164,13 @@ class RequestSender:
         self._budget = budget
         self._account_limit = account_limit
         self._ledger = ledger
-        self._resend_unknown = resend_unknown
+        self._maximum_resends = maximum_resends
+        self._reply_seconds = reply_seconds
+        self._observe_doubt = observe_doubt
         self._clock = clock
         self._sleep = sleep
+        self._lock = threading.Lock()
+        self._doubts_in_a_row = 0
         self._throttled: ThrottledError | None = None
 
     def begin_batch(self) -> None:
@@ -158,15 +195,13 @@ class RequestSender:
         except (ResponsysError, AwsUnavailableError) as exc:
             _fail(answer, range(len(request.items)), exc, self._clock())
             return answer
-        positions: list[int] = []
         if (outcome := stopped()) is None:
-            positions = self._claim(answer, deadline)
+            positions = self._claim(answer, self._not_superseded(answer, range(len(request.items))), deadline)
+            if positions:
+                self._post_and_mend(answer, positions, slot, deadline)
+            self._record(answer)
         else:
             _end(answer, range(len(request.items)), outcome)
-        if positions:
-            self._post_and_mend(answer, positions, slot, deadline)
-        if positions or answer.failure:
-            self._record(answer)
         if slot.probe and not answer.exchanges:
             self._budget.hand_back(slot.probe)
         return answer
@@ -177,7 +212,7 @@ class RequestSender:
         rate = self._connector.requests_per_minute or self._account_limit.requests_per_minute(
             lambda: self._session.call(lambda token: self._read_limit(token, deadline), deadline=deadline)
         )
-        latest = deadline - SHORTEST_REQUEST
+        latest = deadline - shortest_request(self._reply_seconds)
         if self._clock() > latest:
             raise UnavailableError(ErrorCode.OUT_OF_TIME, title="too late for a request")
         slot = self._budget.reserve(rate, latest)
@@ -191,42 +226,75 @@ class RequestSender:
     def _read_limit(self, token: Token, deadline: float) -> int | None:
         return read_event_limit(self._http, token, seconds_left=deadline - self._clock())
 
-    def _claim(self, answer: Answer, deadline: float) -> list[int]:
-        """Claim the messages; those that are not ours to send get their outcome here.
+    def _not_superseded(self, answer: Answer, positions: Sequence[int]) -> list[int]:
+        """Look whether a newer change went out while a message was away; such messages get their outcome here.
+
+        First receives ask nothing, so that an ordinary day costs nothing.
+        """
+        items = answer.request.items
+        returned = [position for position in positions if items[position].message.came_back]
+        ended: dict[int, Outcome] = {}
+        try:
+            newer = self._ledger.newer([items[position].change for position in returned])
+        except AwsUnavailableError as exc:
+            logger.warning("newer changes not read", extra={"connector": self._name, "fault": str(exc)})
+            ended = dict.fromkeys(returned, Retried(ErrorCode.AWS_UNAVAILABLE))
+        else:
+            for position, others in zip(returned, newer, strict=True):
+                if outcome := _overtaken(items[position].change.call_type, others):
+                    ended[position] = outcome
+        for position, outcome in ended.items():
+            answer.outcomes[position] = outcome
+        return [position for position in positions if position not in ended]
+
+    def _claim(self, answer: Answer, positions: Sequence[int], deadline: float) -> list[int]:
+        """Claim messages; those that are not ours to send get their outcome here.
 
         Returns
         -------
         list of int
             Positions to send.
         """
-        keys = [item.ledger_key for item in answer.request.items]
-        states, answer.abandoned = self._ledger.claim(keys, answer.request.request_id, deadline)
+        items = [answer.request.items[position] for position in positions]
+        allowed = [self._allowed_doubts(item) for item in items]
+        claims = self._ledger.claim([item.change for item in items], answer.request.request_id, deadline, allowed)
+        answer.claims = dict(zip(positions, claims, strict=True))
+        to_send = [position for position, claim in answer.claims.items() if claim.state is ClaimState.CLAIMED]
+        self._observe_doubt(
+            self._name,
+            doubts=sum(claim.abandoned and claim.written for claim in claims),
+            allowed=sum(answer.claims[position].doubts > self._maximum_resends for position in to_send),
+        )
         out_of_reach: list[int] = []
-        for position, state in enumerate(states):
-            match state:
+        for position, claim in answer.claims.items():
+            match claim.state:
                 case ClaimState.DELIVERED:
                     answer.outcomes[position] = _DUPLICATE
                 case ClaimState.IN_FLIGHT:
                     answer.outcomes[position] = Retried(ErrorCode.IN_FLIGHT)
-                case ClaimState.UNKNOWN | ClaimState.ABANDONED:
-                    answer.outcomes[position] = Rejected(ErrorCode.OUTCOME_UNKNOWN, "sent before, and no reply came")
+                case ClaimState.IN_DOUBT:
+                    answer.outcomes[position] = Rejected(ErrorCode.OUTCOME_UNKNOWN, doubts=claim.doubts)
+                case ClaimState.HELD_UP:
+                    answer.outcomes[position] = Retried(ErrorCode.AWS_UNAVAILABLE)
                 case ClaimState.OUT_OF_REACH:
                     answer.outcomes[position] = Retried(ErrorCode.AWS_UNAVAILABLE)
                     out_of_reach.append(position)
                 case _:
                     pass
-        positions = [position for position, state in enumerate(states) if state is ClaimState.CLAIMED]
         if out_of_reach:
-            positions += self._new(answer, out_of_reach)
-            if not positions:
+            to_send += self._new(answer, out_of_reach)
+            if not to_send:
                 answer.failure = AwsUnavailableError("delivery ledger out of reach")
-        return positions
+        return to_send
+
+    def _allowed_doubts(self, item: Outgoing) -> int:
+        return max(self._maximum_resends, item.message.mark.allowed_doubts)
 
     def _new(self, answer: Answer, positions: Sequence[int]) -> list[int]:
         """Choose what cannot have been sent before, if the owner would rather send twice than not at all."""
-        if not self._resend_unknown:
+        if not self._maximum_resends:
             return []
-        new = [position for position in positions if answer.request.items[position].message.attempts == 1]
+        new = [position for position in positions if not answer.request.items[position].message.came_back]
         answer.unrecorded = len(new)
         return new
 
@@ -236,14 +304,21 @@ class RequestSender:
         One bad recipient in n costs 3 requests more where Responsys names it, else 2·log2(n) at most.
         """
         groups: deque[Sequence[int]] = deque([positions])
+        if slot.one_recipient and len(positions) > 1:
+            groups = deque([positions[:1], positions[1:]])
         first: Slot | None = slot
+        alike = 0
         while groups:
             group = groups.popleft()
             try:
                 codes = self._post(answer, group, first, deadline)
             except RequestRefusedError as exc:
+                alike = 0 if exc.documented else alike + 1
                 if exc.scope in {RefusalScope.EVENT, RefusalScope.CONNECTOR}:
                     self._give_up(answer, group, [*chain(*groups)], exc)
+                    return
+                if alike >= _MOST_ALIKE:
+                    _end(answer, [*group, *chain(*groups)], outcome_of_error(exc, self._clock()))
                     return
                 if exc.scope is not RefusalScope.RECIPIENTS or len(group) == 1:
                     _end(answer, group, outcome_of_error(exc, self._clock()))
@@ -255,18 +330,58 @@ class RequestSender:
                 self._give_up(answer, group, [*chain(*groups)], exc)
                 return
             else:
+                alike = 0
                 for position, code in zip(group, codes, strict=True):
-                    answer.outcomes[position] = _DELIVERED if code is None else Rejected(code)
+                    answer.outcomes[position] = self._outcome_of_result(answer, position, code)
             first = None
+
+    def _outcome_of_result(self, answer: Answer, position: int, code: str | None) -> Outcome:
+        """Give a recipient's outcome: by the same table as a whole request's."""
+        if code is None:
+            return _DELIVERED
+        match class_of_code(code):
+            case ErrorClass.THROTTLED_MINUTE:
+                return outcome_of_error(self._paused(ThrottledError(code, clock=_MINUTE_CLOCK)), self._clock())
+            case ErrorClass.THROTTLED_CAPACITY:
+                return outcome_of_error(self._paused(ThrottledError(code, clock=_CAPACITY_CLOCK)), self._clock())
+            case ErrorClass.TOKEN | ErrorClass.UNAVAILABLE:
+                return Retried(code)
+            case ErrorClass.NOT_NOW if not answer.request.items[position].message.came_back:
+                return Retried(code)
+            case ErrorClass.UNKNOWN:
+                self._observe_doubt(self._name, doubts=1)
+                return self._doubted(answer, position, code)
+            case _:
+                return Rejected(code)
+
+    def _paused(self, throttle: ThrottledError, *, in_doubt: bool = False) -> ThrottledError:
+        """Hold up the account, and this environment's requests that wait; give the throttle with the pause's times."""
+        since, age_share = self._budget.pause(throttle.code, throttle.clock, in_doubt=in_doubt)
+        self._throttled = ThrottledError(
+            throttle.code,
+            clock=throttle.clock,
+            since=since,
+            age_share=age_share,
+            status=throttle.status,
+            correlation_id=throttle.correlation_id,
+        )
+        return self._throttled
+
+    def _doubted(self, answer: Answer, position: int, code: str, title: str = "") -> Outcome:
+        """Give the outcome of a message that Responsys may have taken: once more, or never again."""
+        answer.doubtful.add(position)
+        item, claim = answer.request.items[position], answer.claims[position]
+        doubts = 1 + (claim.doubts if claim.state is ClaimState.CLAIMED else 0)
+        if doubts > self._allowed_doubts(item):
+            return Rejected(ErrorCode.OUTCOME_UNKNOWN, title, doubts=doubts)
+        return Retried(code)
 
     def _give_up(self, answer: Answer, group: Sequence[int], rest: Sequence[int], failure: Failure) -> None:
         """End the group that failed, and those that were not sent because of it."""
         _fail(answer, [*group, *rest], failure, self._clock())
         if isinstance(failure, OutcomeUnknownError):
-            answer.doubtful.extend(group)
-            if not self._resend_unknown:
-                for position in group:
-                    answer.outcomes[position] = Rejected(ErrorCode.OUTCOME_UNKNOWN, failure.title)
+            for position in group:
+                answer.outcomes[position] = self._doubted(answer, position, failure.code, failure.title)
 
     def _post(self, answer: Answer, group: Sequence[int], slot: Slot | None, deadline: float) -> list[str | None]:
         """Post one group and give each recipient's error code.
@@ -290,7 +405,7 @@ class RequestSender:
         self, answer: Answer, token: Token, recipients: Sequence[str], slot: Slot, deadline: float
     ) -> EventReply:
         started = self._clock()
-        if deadline - started < _SHORTEST_REPLY:
+        if deadline - started < CONNECT_SECONDS + self._reply_seconds:
             raise UnavailableError(ErrorCode.OUT_OF_TIME, title="too late for a reply")
         number = len(answer.exchanges)
         request_id = f"{answer.request.request_id}-{number}" if number else answer.request.request_id
@@ -303,24 +418,42 @@ class RequestSender:
                 request_id=request_id,
                 seconds_left=deadline - started,
             )
+        except ThrottledError as exc:
+            answer.exchanges.append(Exchange(request_id, len(recipients), self._clock() - started, failure=exc))
+            raise self._paused(exc) from None
         except ResponsysError as exc:
             answer.exchanges.append(Exchange(request_id, len(recipients), self._clock() - started, failure=exc))
-            if isinstance(exc, ThrottledError):
-                self._throttled = exc
-                exc.since, exc.age_share = self._budget.pause(exc.code, exc.clock)
-            elif slot.probe:
-                self._budget.lift(slot.probe)
+            self._learn(exc, slot, len(recipients))
             raise
         answer.exchanges.append(Exchange(request_id, len(recipients), self._clock() - started, reply=reply))
-        if slot.probe:
-            self._budget.lift(slot.probe)
+        self._learn(None, slot, len(recipients))
         return reply
+
+    def _learn(self, failure: ResponsysError | None, slot: Slot, recipients: int) -> None:
+        """Let the account's pause know what a request met: only Responsys's own answer ends one."""
+        match failure:
+            case OutcomeUnknownError():
+                self._observe_doubt(self._name, doubts=recipients)
+                with self._lock:
+                    self._doubts_in_a_row += 1
+                    silent = self._doubts_in_a_row >= _DOUBTS_IN_A_ROW
+                if slot.probe or silent:
+                    self._paused(ThrottledError(failure.code, clock=_DOUBT_CLOCK), in_doubt=True)
+            case UnavailableError() if failure.code in _NOT_RESPONSYS:
+                if slot.probe:
+                    self._budget.hand_back(slot.probe)
+            case _:
+                self._doubts_in_a_row = 0
+                if slot.probe:
+                    self._budget.lift(slot.probe)
 
     def _record(self, answer: Answer) -> None:
         """Write the answer into the ledger. Where that fails, the claims stand as those of a killed sender.
 
-        It names whatever was not delivered, claimed or not: a claim whose transaction got no reply may stand too.
+        It names whatever was not delivered, claimed or not: a claim whose call got no reply may stand too.
         """
+        if not any(claim.written or claim.state in _PERHAPS_WRITTEN for claim in answer.claims.values()):
+            return
         undelivered = [
             position
             for position, outcome in enumerate(answer.outcomes)
@@ -352,6 +485,21 @@ def outcome_of_error(failure: Failure, now: float) -> Outcome:
             return Retried(failure.code)
         case AwsUnavailableError():
             return Retried(ErrorCode.AWS_UNAVAILABLE)
+
+
+def _overtaken(call_type: str, newer: Iterable[NewerChange]) -> Outcome | None:
+    """Decide on a change that comes back, by what is known of newer ones of its membership.
+
+    Whoever was added and updated meanwhile must still be added.
+    """
+    states = {
+        other.state
+        for other in newer
+        if not (call_type == CallType.ADD and other.call_type == CallType.UPDATE)
+    }
+    if states - {ClaimState.IN_FLIGHT}:
+        return _SUPERSEDED
+    return Throttled(ErrorCode.IN_FLIGHT, _NEWER_CLOCK) if states else None
 
 
 def _end(answer: Answer, positions: Iterable[int], outcome: Outcome) -> None:

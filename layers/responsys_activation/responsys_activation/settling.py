@@ -1,7 +1,7 @@
 """What becomes of the SQS message of each outcome?
 
 Nothing is deleted before it is safe elsewhere: a message is left out of the failures that Lambda reports to SQS (and
-so deleted) only when it was delivered or its dead-letter queue has it.
+so deleted) only when it was delivered, needs no delivery, or its dead-letter queue has it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue, SourceQueue
 from responsys_activation.outcome import ErrorCode, Outcome, Rejected, Retried, Throttled
-from responsys_activation.received import ReceivedMessage
+from responsys_activation.received import MARK, ReceivedMessage
 
 __all__ = ["Ending", "Settling"]
 
@@ -26,6 +26,19 @@ OUTAGE_DELAY = 300.0  # seconds
 FIRST_BACK_OFF = 30.0  # seconds, doubled at each receive
 _LONGEST_DELAY = 900  # seconds; SQS's limit
 _BACK_OFF_JITTER = 0.1  # of the back-off, so that what failed together does not come back all at once
+
+_LONGEST_REASON = 300  # characters
+_REASONS: dict[str, str] = {
+    ErrorCode.AWS_UNAVAILABLE: "an AWS service did not do what was asked; it comes back by itself",
+    ErrorCode.BUDGET_EXHAUSTED: "the account's request limit was used up; it comes back by itself",
+    ErrorCode.EXPIRED: "it could not be sent within MaximumEventAgeHours",
+    ErrorCode.IN_FLIGHT: "this change or a newer one was being sent; it comes back by itself",
+    ErrorCode.INVALID_CREDENTIALS: "Responsys refuses the login of this connector",
+    ErrorCode.OTHER_ERROR: "no connection, or an answer that says nothing",
+    ErrorCode.OUT_OF_TIME: "the invocation ended before its turn; it comes back by itself",
+    ErrorCode.OUTCOME_UNKNOWN: "it was sent, and no trustworthy answer came: Responsys may have taken it",
+    ErrorCode.TIMEOUT: "Responsys did not answer in time",
+}
 
 NOT_KNOWN = "-"  # SQS takes no empty attribute
 
@@ -79,8 +92,13 @@ class Settling:
         self._clock = clock
         self._jitter = jitter
 
-    def settle(self, endings: Sequence[Ending]) -> list[Ending]:
+    def settle(self, endings: Sequence[Ending], until: float) -> list[Ending]:
         """Carry out every outcome.
+
+        Parameters
+        ----------
+        until : float
+            Epoch seconds after which no call begins: what is not moved by then stays on its queue.
 
         Returns
         -------
@@ -89,14 +107,16 @@ class Settling:
             dead-letter queue did not take it is retried. The retried ones must be reported to SQS as failures.
         """
         settled = [_not_for_ever(ending) for ending in endings]
-        self._move(settled, Throttled, self._throttled)
-        self._move(settled, Rejected, self._rejected)
-        self._put_off(ending.message for ending in settled if isinstance(ending.outcome, Retried))
+        self._move(settled, Throttled, self._throttled, until)
+        self._move(settled, Rejected, self._rejected, until)
+        self._put_off((ending.message for ending in settled if isinstance(ending.outcome, Retried)), until)
         return settled
 
-    def _move(self, endings: list[Ending], kind: type[Throttled | Rejected], queue: DeadLetterQueue) -> None:
+    def _move(
+        self, endings: list[Ending], kind: type[Throttled | Rejected], queue: DeadLetterQueue, until: float
+    ) -> None:
         positions = [position for position, ending in enumerate(endings) if isinstance(ending.outcome, kind)]
-        safe = queue.send([self._letter(endings[position]) for position in positions])
+        safe = queue.send([self._letter(endings[position]) for position in positions], until)
         for position, is_safe in zip(positions, safe, strict=True):
             if not is_safe:
                 endings[position] = endings[position]._replace(
@@ -115,14 +135,17 @@ class Settling:
                 timespec="milliseconds"
             ),
         }
+        mark = message.mark._replace(first_sent_at=message.arrived_at)
         match outcome:
             case Throttled(error_code):
-                return DeadLetter(message.body, attributes | {"errorCode": error_code}, self._delay(outcome, message))
-            case Rejected(error_code, _, last_error_code):
-                last = {"lastErrorCode": last_error_code} if last_error_code else {}
-                return DeadLetter(message.body, attributes | {"errorCode": error_code} | last)
+                delay, reason = self._delay(outcome, message), outcome.reason
+            case Rejected(error_code, reason, last_error_code, doubts):
+                delay = 0
+                mark = mark._replace(last_error_code=last_error_code, doubts=doubts, in_doubt_allowed=False)
             case _:
                 raise TypeError(f"{type(outcome).__name__} has no dead-letter queue")
+        attributes |= {"errorCode": error_code, "reason": _reason(reason, error_code), MARK: mark.text()}
+        return DeadLetter(message.body, attributes, delay)
 
     def _delay(self, throttled: Throttled, message: ReceivedMessage) -> int:
         """Give the seconds to wait from now on. Without jitter: after a pause minutes of age come back in seconds."""
@@ -131,16 +154,22 @@ class Settling:
         by_age = throttled.age_share * max(0.0, message.first_received_at - throttled.since)
         return self._seconds(max(0.0, throttled.delay - gone_by) + by_age)
 
-    def _put_off(self, messages: Iterable[ReceivedMessage]) -> None:
+    def _put_off(self, messages: Iterable[ReceivedMessage], until: float) -> None:
         delays: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
         for message in messages:
             back_off = FIRST_BACK_OFF * 2 ** (message.receive_count - 1) * (1 + _BACK_OFF_JITTER * self._jitter())
             delays[message.queue_name].append((message.receipt_handle, self._seconds(back_off)))
         for name, of_queue in delays.items():
-            self._source_queues[name].put_off(of_queue)
+            self._source_queues[name].put_off(of_queue, until)
 
     def _seconds(self, seconds: float) -> int:
         return min(_LONGEST_DELAY, math.ceil(seconds / self._time_scale))
+
+
+def _reason(reason: str, error_code: str) -> str:
+    """Say to a person who looks at the message why it is there."""
+    text = reason or _REASONS.get(error_code, f"Responsys answered {error_code}")
+    return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 1]}…"
 
 
 def _not_for_ever(ending: Ending) -> Ending:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from responsys_activation.aws.faults import CLIENT_CONFIG
+from responsys_activation.aws.faults import CLIENT_CONFIG, SETTLING_CONFIG
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -31,7 +31,7 @@ class Clients:
 def open_clients() -> Clients:
     """Open them with the limits and retries of this project."""
     return Clients(
-        sqs=boto3.client("sqs", config=CLIENT_CONFIG),
+        sqs=boto3.client("sqs", config=SETTLING_CONFIG),
         ssm=boto3.client("ssm", config=CLIENT_CONFIG),
         secrets_manager=boto3.client("secretsmanager", config=CLIENT_CONFIG),
         dynamodb=boto3.client("dynamodb", config=CLIENT_CONFIG),

@@ -8,7 +8,16 @@ from contextlib import contextmanager
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-__all__ = ["CLIENT_CONFIG", "AwsUnavailableError", "aws_call", "error_code"]
+__all__ = [
+    "CLIENT_CONFIG",
+    "SETTLING_CONFIG",
+    "SLOWEST_SETTLING_CALL",
+    "AwsOutOfReachError",
+    "AwsRefusedError",
+    "AwsUnavailableError",
+    "aws_call",
+    "error_code",
+]
 
 CLIENT_CONFIG = Config(
     # Short limits: an AWS call that hangs must not eat the time that settling the batch needs.
@@ -21,24 +30,58 @@ CLIENT_CONFIG = Config(
     parameter_validation=False,
 )
 
+# What a batch does at its end, where no more time is left than was kept back for it.
+SETTLING_CONFIG = CLIENT_CONFIG.merge(
+    Config(connect_timeout=1, read_timeout=2.5, retries={"mode": "standard", "total_max_attempts": 2})
+)
+SLOWEST_SETTLING_CALL = 8.0  # seconds, with both attempts and the pause between them
+
+# DynamoDB, SSM, SQS, Secrets Manager: it does as asked as soon as it is asked less often.
+_THROTTLES = frozenset(
+    {
+        "ProvisionedThroughputExceeded",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "Throttling",
+        "ThrottledException",
+        "ThrottlingError",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionConflict",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+    }
+)
+
 
 class AwsUnavailableError(Exception):
     """An AWS service did not do what was asked; the same call may go through later."""
 
 
+class AwsOutOfReachError(AwsUnavailableError):
+    """No answer, or one of 5xx: the service is down, or there is no way to it. What was asked may have been done."""
+
+
+class AwsRefusedError(AwsUnavailableError):
+    """The service answered that it will not: denied, not found, a key that may not be used. A person must help."""
+
+
 @contextmanager
 def aws_call(what: str) -> Iterator[None]:
-    """Turn boto3's errors into one.
+    """Turn boto3's errors into ours.
 
     Raises
     ------
-    AwsUnavailableError
-        Names what was tried and AWS's error code; never a value.
+    AwsOutOfReachError, AwsRefusedError, AwsUnavailableError
+        The last where the service is only asked too often. Names what was tried and AWS's error code; never a value.
     """
     try:
         yield
     except (ClientError, BotoCoreError) as exc:
-        raise AwsUnavailableError(f"{what}: {error_code(exc)}") from exc
+        raise _kind(exc)(f"{what}: {error_code(exc)}") from exc
 
 
 def error_code(exc: BaseException | None) -> str:
@@ -46,3 +89,16 @@ def error_code(exc: BaseException | None) -> str:
     if isinstance(exc, ClientError):
         return exc.response.get("Error", {}).get("Code", "")
     return type(exc).__name__
+
+
+def _kind(exc: ClientError | BotoCoreError) -> type[AwsUnavailableError]:
+    if not isinstance(exc, ClientError):
+        return AwsOutOfReachError
+    code = error_code(exc)
+    if code in _THROTTLES:
+        return AwsUnavailableError
+    status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return AwsOutOfReachError if status >= 500 or code in _FAILURES else AwsRefusedError
+
+
+_FAILURES = frozenset({"InternalServerError", "InternalFailure", "InternalError", "ServiceUnavailable"})

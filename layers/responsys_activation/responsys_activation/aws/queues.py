@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +21,7 @@ __all__ = ["DeadLetter", "DeadLetterQueue", "SourceQueue", "send_batches"]
 
 _MAXIMUM_ENTRIES = 10
 _MAXIMUM_BATCH_BYTES = 1_048_576
-_PARALLEL_CALLS = 8
+_PARALLEL_CALLS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,18 @@ class DeadLetter:
 class DeadLetterQueue:
     """A queue that messages are moved to."""
 
-    def __init__(self, url: str, client: SQSClient) -> None:
+    def __init__(self, url: str, client: SQSClient, *, clock: Callable[[], float] = time.time) -> None:
         self._url = url
         self._client = client
+        self._clock = clock
 
-    def send(self, letters: Sequence[DeadLetter]) -> list[bool]:
+    def send(self, letters: Sequence[DeadLetter], until: float = math.inf) -> list[bool]:
         """Send them all, in as few calls as SQS allows.
+
+        Parameters
+        ----------
+        until : float
+            Epoch seconds after which no call begins.
 
         Returns
         -------
@@ -64,12 +72,14 @@ class DeadLetterQueue:
         safe = [False] * len(letters)
         with ThreadPoolExecutor(_PARALLEL_CALLS) as pool:
             batches = send_batches([letter.size() for letter in letters])
-            for accepted in pool.map(lambda positions: self._send_batch(letters, positions), batches):
+            for accepted in pool.map(lambda positions: self._send_batch(letters, positions, until), batches):
                 for position in accepted:
                     safe[position] = True
         return safe
 
-    def _send_batch(self, letters: Sequence[DeadLetter], positions: Sequence[int]) -> list[int]:
+    def _send_batch(self, letters: Sequence[DeadLetter], positions: Sequence[int], until: float) -> list[int]:
+        if self._clock() >= until:
+            return []
         entries: list[SendEntry] = [
             {
                 "Id": str(position),
@@ -97,16 +107,17 @@ class DeadLetterQueue:
 class SourceQueue:
     """A queue that messages were received from."""
 
-    def __init__(self, url: str, client: SQSClient) -> None:
+    def __init__(self, url: str, client: SQSClient, *, clock: Callable[[], float] = time.time) -> None:
         self._url = url
         self._client = client
+        self._clock = clock
 
     @property
     def name(self) -> str:
         """The queue's name, as the last part of its ARN says it."""
         return self._url.rpartition("/")[2]
 
-    def put_off(self, delays: Sequence[tuple[str, int]]) -> None:
+    def put_off(self, delays: Sequence[tuple[str, int]], until: float = math.inf) -> None:
         """Let received messages come back after their delay instead of the queue's visibility timeout.
 
         A failure is only logged: the message comes back all the same, later.
@@ -114,13 +125,17 @@ class SourceQueue:
         Parameters
         ----------
         delays : sequence of (receipt handle, seconds)
+        until : float
+            Epoch seconds after which no call begins.
         """
         chunks = [delays[start : start + _MAXIMUM_ENTRIES] for start in range(0, len(delays), _MAXIMUM_ENTRIES)]
         if chunks:
             with ThreadPoolExecutor(_PARALLEL_CALLS) as pool:
-                list(pool.map(self._put_off_batch, chunks))
+                list(pool.map(lambda chunk: self._put_off_batch(chunk, until), chunks))
 
-    def _put_off_batch(self, delays: Sequence[tuple[str, int]]) -> None:
+    def _put_off_batch(self, delays: Sequence[tuple[str, int]], until: float) -> None:
+        if self._clock() >= until:
+            return
         entries: list[VisibilityEntry] = [
             {"Id": str(position), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
             for position, (handle, seconds) in enumerate(delays)
