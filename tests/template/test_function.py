@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from responsys_activation import delivery
 from tests.template.cloudformation import Stack
-from tests.template.conftest import REPOSITORY
+from tests.template.conftest import REPLY_SECONDS, REPOSITORY
 
 ARN = "arn:aws:{}:eu-west-1:123456789012:{}"
 SEGMENT_EVENTS = ARN.format("sqs", "crm-segment-events")
@@ -155,6 +156,21 @@ def test_roles_carry_no_managed_policies_and_serve_lambda_only(stack: Stack) -> 
         assert (trust["Principal"], trust["Action"]) == ({"Service": "lambda.amazonaws.com"}, "sts:AssumeRole")
 
 
+# ---- time-out
+
+
+@pytest.mark.parametrize("reply_seconds", REPLY_SECONDS)
+def test_a_batch_has_a_minute_to_begin_requests_in(stack_with: Callable[..., Stack], reply_seconds: str) -> None:
+    # Given a batch of the default size, which keeps time back for settling
+    stack = stack_with(ReplySeconds=reply_seconds)
+    batch_size = int(stack.resolved({"Ref": "BatchSize"}))
+    settling = delivery._SETTLING_SECONDS + batch_size / delivery._SETTLED_A_SECOND
+    # When that and the longest reply are taken off the function's time-out
+    time_out = stack.of_type("AWS::Lambda::Function")["SegmentEventsFunction"]["Timeout"]
+    # Then a minute is left
+    assert time_out - settling - int(reply_seconds) >= 60
+
+
 # ---- event sources
 
 
@@ -196,6 +212,8 @@ def test_function_is_told_where_everything_is(stack_with: Callable[..., Stack]) 
     stack = stack_with(
         LogLevel="DEBUG",
         MaximumEventAgeHours="48",
+        MaximumResends="5",
+        ReplySeconds="120",
         RequestsInFlight="6",
         TrustedEndpointDomains="responsys.net,127.0.0.1",
     )
@@ -217,7 +235,9 @@ def test_function_is_told_where_everything_is(stack_with: Callable[..., Stack]) 
         "TRUSTED_ENDPOINT_DOMAINS": "responsys.net,127.0.0.1",
         "MAXIMUM_EVENT_AGE_HOURS": "48",
         "REQUESTS_IN_FLIGHT": "6",
+        "REPLY_SECONDS": "120",
         "UNKNOWN_OUTCOME": "Resend",
+        "MAXIMUM_RESENDS": "5",
         "MAXIMUM_CONCURRENCY": "2",
         "REPLAY_MAXIMUM_CONCURRENCY": "2",
     }
