@@ -37,7 +37,10 @@ MAY = {
     ARN.format("dynamodb", "table/DeliveryTable"): {
         "dynamodb:BatchGetItem",
         "dynamodb:GetItem",
+        "dynamodb:PartiQLInsert",
+        "dynamodb:PartiQLUpdate",
         "dynamodb:PutItem",
+        "dynamodb:Query",
         "dynamodb:UpdateItem",
     },
     ARN.format("logs", "log-group:/aws/lambda/crm-segment-events:log-stream:*"): {
@@ -52,7 +55,7 @@ CONNECTOR_CHECK_MAY = {
     ARN.format("ssm", "parameter/crm/connectors/*"): {"ssm:GetParameter"},
     ARN.format("ssm", "parameter/crm/tokens/*"): {"ssm:GetParameter", "ssm:PutParameter"},
     ARN.format("secretsmanager", "secret:crm/*"): {"secretsmanager:GetSecretValue"},
-    ARN.format("dynamodb", "table/DeliveryTable"): {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+    ARN.format("dynamodb", "table/DeliveryTable"): {"dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem"},
     ARN.format("logs", "log-group:/aws/lambda/crm-connector-check:log-stream:*"): {
         "logs:CreateLogStream",
         "logs:PutLogEvents",
@@ -73,6 +76,13 @@ MAY_BY_ROLE = {
     "ConnectorCheckFunctionRole": CONNECTOR_CHECK_MAY,
     "ReplayFunctionRole": REPLAY_MAY,
 }
+# What IAM asks for where it knows no action of the call's name.
+ACTIONS_OF = {
+    "transact_write_items": {"dynamodb:PutItem"},  # the code's transactions hold puts alone
+    "batch_execute_statement": {"dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"},
+}
+# Calls that are allowed and that the code does not make yet: whoever adds one takes it out here.
+AWAITED_CALLS = {"batch_execute_statement", "delete_item", "query"}
 
 
 @pytest.fixture(scope="module")
@@ -111,17 +121,19 @@ def test_roles_allow_every_call_of_the_code_and_no_other(stack: Stack) -> None:
     code = [path.read_text() for path in (REPOSITORY / "layers/responsys_activation").rglob("*.py")]
     called = {call for text in code for call in re.findall(r"_client\.(\w+)\(", text)}
     assert called
-    operations = {name.replace("_", ""): name for name in called}
+    assert not called & AWAITED_CALLS
     # When they are held against the actions that the roles allow
     allowed = {action for actions in permissions(stack).values() for action in actions}
+    by_name = {action.partition(":")[2].lower(): action for action in allowed}
     # IAM knows no batch actions of SQS: they are allowed by the single one.
-    names = {action.partition(":")[2].lower(): action for action in allowed}
-    names |= {f"{name}batch": action for name, action in names.items() if action.startswith("sqs:")}
-    # Then each call has its action
-    names |= {"transactwriteitems": "dynamodb:PutItem"}  # the code's transactions hold puts alone
-    assert {call for name, call in operations.items() if name not in names} == set()
+    by_name |= {f"{name}batch": action for name, action in by_name.items() if action.startswith("sqs:")}
+    # Then each call has its actions
+    needed = {
+        call: ACTIONS_OF.get(call, {by_name.get(call.replace("_", ""), "none")}) for call in called | AWAITED_CALLS
+    }
+    assert {call for call, actions in needed.items() if not actions <= allowed} == set()
     # And each action has a call, here or by Lambda itself
-    assert allowed - {names[name] for name in operations} == {
+    assert allowed - set().union(*needed.values()) == {
         "logs:CreateLogStream",
         "logs:PutLogEvents",
         "sqs:GetQueueAttributes",
