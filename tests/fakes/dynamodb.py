@@ -153,7 +153,7 @@ class InMemoryDynamoDb:
             request,
             "Query",
             {"TableName", "KeyConditionExpression", "ExpressionAttributeValues"},
-            {"ConsistentRead", "ProjectionExpression", "ExpressionAttributeNames", "ExclusiveStartKey"},
+            {"ConsistentRead", "ProjectionExpression", "ExpressionAttributeNames", "ExclusiveStartKey", "Limit"},
         )
         return self._call("Query", lambda: self._query(request))
 
@@ -246,8 +246,9 @@ class InMemoryDynamoDb:
             raise NotImplementedError(request["KeyConditionExpression"])
         partition = request["ExpressionAttributeValues"][":pk"]["S"]
         begun = _key(request["ExclusiveStartKey"], "Query")[1] if "ExclusiveStartKey" in request else None
+        most = request.get("Limit", self.page)
         sort_keys = sorted(sk for pk, sk in self.items if pk == partition and (begun is None or sk > begun))
-        found = [self.items[partition, sk] for sk in sort_keys[: self.page]]
+        found = [self.items[partition, sk] for sk in sort_keys[:most]]
         projection = request.get("ProjectionExpression")
         aliases = request.get("ExpressionAttributeNames", {})
         wanted = projection and {
@@ -255,7 +256,7 @@ class InMemoryDynamoDb:
         }
         items = [{name: dict(value) for name, value in item.items() if not wanted or name in wanted} for item in found]
         answer: dict[str, Any] = {"Items": items, "Count": len(found), "ScannedCount": len(found)}
-        if self.page is not None and len(found) == self.page:  # also when nothing is left, as DynamoDB does
+        if len(found) == most:  # also when nothing is left, as DynamoDB does
             answer["LastEvaluatedKey"] = {name: dict(found[-1][name]) for name in ("pk", "sk")}
         return answer
 
