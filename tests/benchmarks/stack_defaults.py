@@ -76,7 +76,7 @@ def read_stack_defaults() -> StackDefaults:
         throttled_events=event_source("ThrottledEvents"),
         requests_in_flight=int(stack.resolved({"Ref": "RequestsInFlight"})),
         memory_mb=int(function["MemorySize"]),
-        timeout_seconds=float(function["Timeout"]),
+        timeout_seconds=float(stack.resolved(function["Timeout"])),
         alarm_metrics=sum(map(_metrics_of, made("AWS::CloudWatch::Alarm"))),
         composite_alarms=len(made("AWS::CloudWatch::CompositeAlarm")),
         dashboards=len(made("AWS::CloudWatch::Dashboard")),

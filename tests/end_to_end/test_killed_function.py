@@ -16,6 +16,7 @@ def impatient_stack(stack: LocalStack) -> Iterator[LocalStack]:
     """Give the stack with a function that ends soon, and queues that hand out a dead function's messages soon."""
     queues = [stack.outputs[queue] for queue in (SEGMENT_EVENTS, THROTTLED)]
     deployed = stack.endpoint.lambda_.get_function_configuration(FunctionName=stack.function_name)["Timeout"]
+    hidden = stack.endpoint.sqs.get_queue_attributes(QueueUrl=queues[0], AttributeNames=["VisibilityTimeout"])
 
     def hurry(timeout: int, visibility: int) -> None:
         stack.endpoint.lambda_.update_function_configuration(FunctionName=stack.function_name, Timeout=timeout)
@@ -25,7 +26,7 @@ def impatient_stack(stack: LocalStack) -> Iterator[LocalStack]:
     stack.set_function_environment({"UNKNOWN_OUTCOME": "Reject"})
     hurry(15, 3)
     yield stack
-    hurry(deployed, 1020)
+    hurry(deployed, int(hidden["Attributes"]["VisibilityTimeout"]))
     stack.set_function_environment({})
 
 

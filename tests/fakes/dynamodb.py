@@ -16,6 +16,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 Item = dict[str, dict[str, Any]]
+Key = tuple[str, str]
 Condition = Callable[[Item], bool]
 
 _TOKEN = re.compile(r"\s*(?:(<=|>=|<>|[=<>(),+-])|(:?[A-Za-z_][A-Za-z0-9_]*))")
@@ -24,6 +25,16 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<": lambda left, right: left < right,
     "<=": lambda left, right: left <= right,
 }
+
+_STATEMENT = re.compile(
+    r"""\s*INSERT\s+INTO\s+"(?P<into>[^"]+)"\s+VALUE\s+\{(?P<item>[^{}]*)\}\s*"""
+    r"""|\s*UPDATE\s+"(?P<table>[^"]+)"\s+(?P<sets>SET\s.*?)\s+WHERE\s+(?P<where>.*?)\s*"""
+)
+_MEMBER = re.compile(r"'([^']+)'\s*:\s*\?")
+_EQUATION = re.compile(r"""("[A-Za-z_][A-Za-z0-9_]*"|[A-Za-z_][A-Za-z0-9_]*)\s*=\s*\?""")
+# Of the words that DynamoDB reserves, those that an item of the package might have; quoted, they are plain names.
+_RESERVED = {"position", "until", "state", "time", "timestamp", "type", "user", "name", "count", "data"}
+_MOST_STATEMENTS = 25
 
 
 def client_error(code: str, operation: str, message: str = "", **response: Any) -> ClientError:
@@ -40,12 +51,15 @@ class Failure:
     ----------
     after : bool
         Whether the call takes effect all the same, as when only its reply is lost.
+    statements : int or None
+        Of BatchExecuteStatement that takes effect all the same: how many of its statements do; ``None``: all.
     """
 
     operation: str
     times: float
     after: bool
     error: Exception
+    statements: int | None = None
 
 
 class InMemoryDynamoDb:
@@ -55,28 +69,50 @@ class InMemoryDynamoDb:
     ----------
     before, after : callable
         Called with the operation's name before and after each call takes effect; what they raise, the caller gets.
+    between : callable
+        Called likewise between two statements of one BatchExecuteStatement, which are no transaction.
+    statement_error : callable
+        Tells with which code the next statement fails alone, before it takes effect; ``None``: it does not.
     calls : Counter
         How often each operation was called.
     unprocessed : int
         How many keys the next BatchGetItem leaves to another call.
+    page : int or None
+        How many items an answer of Query holds; ``None``: all.
     """
 
     def __init__(self, table: str = "delivery") -> None:
         self.table = table
-        self.items: dict[tuple[str, str], Item] = {}
+        self.items: dict[Key, Item] = {}
         self.before: Callable[[str], None] = lambda operation: None
         self.after: Callable[[str], None] = lambda operation: None
+        self.between: Callable[[str], None] = lambda operation: None
+        self.statement_error: Callable[[], str | None] = lambda: None
         self.calls: Counter[str] = Counter()
         self.unprocessed = 0
+        self.page: int | None = None
         self._failures: list[Failure] = []
         self._lock = threading.Lock()
 
-    def fail(self, operation: str, times: float = 1, *, after: bool = False, error: Exception | None = None) -> Failure:
-        """Let the next calls of an operation (``*``: of any) fail."""
+    def fail(
+        self,
+        operation: str,
+        times: float = 1,
+        *,
+        after: bool = False,
+        error: Exception | None = None,
+        statements: int | None = None,
+    ) -> Failure:
+        """Let the next calls of an operation (``*``: of any) fail; the arguments as in :class:`Failure`."""
         error = error or client_error("InternalServerError", operation)
-        failure = Failure(operation, times, after, error)
+        failure = Failure(operation, times, after, error, statements)
         self._failures.append(failure)
         return failure
+
+    def fail_statements(self, *codes: str | None) -> None:
+        """Let the next statements fail alone, each with its code; ``None``: this one does not."""
+        left = list(codes)
+        self.statement_error = lambda: left.pop(0) if left else None
 
     def get_item(self, **request: Any) -> dict[str, Any]:
         _expect(request, "GetItem", {"TableName", "Key"}, {"ConsistentRead"})
@@ -108,7 +144,42 @@ class InMemoryDynamoDb:
         _expect(request, "TransactWriteItems", {"TransactItems"})
         return self._call("TransactWriteItems", lambda: self._transact(request["TransactItems"]))
 
-    def _call(self, operation: str, effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def delete_item(self, **request: Any) -> dict[str, Any]:
+        _expect(request, "DeleteItem", {"TableName", "Key"})
+        return self._call("DeleteItem", lambda: self._delete(request))
+
+    def query(self, **request: Any) -> dict[str, Any]:
+        _expect(
+            request,
+            "Query",
+            {"TableName", "KeyConditionExpression", "ExpressionAttributeValues"},
+            {"ConsistentRead", "ProjectionExpression", "ExpressionAttributeNames", "ExclusiveStartKey", "Limit"},
+        )
+        return self._call("Query", lambda: self._query(request))
+
+    def batch_execute_statement(self, **request: Any) -> dict[str, Any]:
+        operation = "BatchExecuteStatement"
+        _expect(request, operation, {"Statements"})
+        failure = self._begin(operation)
+        if failure and not failure.after:
+            raise failure.error
+        statements = [_Statement.read(each) for each in request["Statements"]]
+        keys = [statement.key for statement in statements]
+        if not 1 <= len(keys) <= _MOST_STATEMENTS or len(set(keys)) != len(keys):
+            raise client_error("ValidationException", operation, f"1 to {_MOST_STATEMENTS} different items")
+        took_effect = statements if failure is None else statements[: failure.statements]
+        answers = []
+        for number, statement in enumerate(took_effect):
+            if number:
+                self.between(operation)
+            with self._lock:
+                answers.append(self._execute(statement))
+        self.after(operation)
+        if failure:
+            raise failure.error
+        return {"Responses": answers}
+
+    def _begin(self, operation: str) -> Failure | None:
         with self._lock:
             self.calls[operation] += 1
             failure = next((each for each in self._failures if each.operation in {operation, "*"}), None)
@@ -117,6 +188,10 @@ class InMemoryDynamoDb:
                 if failure.times <= 0:
                     self._failures.remove(failure)
         self.before(operation)
+        return failure
+
+    def _call(self, operation: str, effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        failure = self._begin(operation)
         if failure and not failure.after:
             raise failure.error
         with self._lock:
@@ -159,6 +234,50 @@ class InMemoryDynamoDb:
             return {}
         attributes = {name: old[name] for name in [*changes, *removals] if name in old}
         return {"Attributes": attributes} if attributes else {}
+
+    def _delete(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._check_table(request["TableName"], "DeleteItem")
+        self.items.pop(_key(request["Key"], "DeleteItem"), None)
+        return {}
+
+    def _query(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._check_table(request["TableName"], "Query")
+        if request["KeyConditionExpression"] != "pk = :pk":
+            raise NotImplementedError(request["KeyConditionExpression"])
+        partition = request["ExpressionAttributeValues"][":pk"]["S"]
+        begun = _key(request["ExclusiveStartKey"], "Query")[1] if "ExclusiveStartKey" in request else None
+        most = request.get("Limit", self.page)
+        sort_keys = sorted(sk for pk, sk in self.items if pk == partition and (begun is None or sk > begun))
+        found = [self.items[partition, sk] for sk in sort_keys[:most]]
+        projection = request.get("ProjectionExpression")
+        aliases = request.get("ExpressionAttributeNames", {})
+        wanted = projection and {
+            aliases.get(each := name.strip()) or _plain(each, "Query") for name in projection.split(",")
+        }
+        items = [{name: dict(value) for name, value in item.items() if not wanted or name in wanted} for item in found]
+        answer: dict[str, Any] = {"Items": items, "Count": len(found), "ScannedCount": len(found)}
+        if len(found) == most:  # also when nothing is left, as DynamoDB does
+            answer["LastEvaluatedKey"] = {name: dict(found[-1][name]) for name in ("pk", "sk")}
+        return answer
+
+    def _execute(self, statement: _Statement) -> dict[str, Any]:
+        if code := self.statement_error():
+            return _statement_failed(statement, code, f"{code} as told")
+        if statement.table != self.table:
+            return {"Error": {"Code": "ResourceNotFound", "Message": "Requested resource not found"}}
+        stored = self.items.get(statement.key)
+        if statement.expected is None:
+            if stored is not None:
+                return _statement_failed(statement, "DuplicateItem", "Duplicate primary key exists in table")
+            self.items[statement.key] = _copy(statement.attributes)
+        elif stored is None or any(not _holds(stored.get(name), "=", v) for name, v in statement.expected.items()):
+            failed = _statement_failed(statement, "ConditionalCheckFailed", "The conditional request failed")
+            if statement.wants_item and stored is not None:
+                failed["Error"]["Item"] = _copy(stored)
+            return failed
+        else:
+            self.items[statement.key] = _copy(stored) | _copy(statement.attributes)
+        return {"TableName": statement.table}
 
     def _batch_get(self, request: dict[str, Any]) -> dict[str, Any]:
         (table, content), *others = request["RequestItems"].items()
@@ -218,6 +337,49 @@ class InMemoryDynamoDb:
     def _check_table(self, table: str, operation: str) -> None:
         if table != self.table:
             raise client_error("ResourceNotFoundException", operation, "Requested resource not found")
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """One PartiQL statement.
+
+    Attributes
+    ----------
+    attributes : Item
+        What it writes.
+    expected : Item or None
+        What must stand in the item that it changes; ``None``: it inserts a new one.
+    """
+
+    table: str
+    key: Key
+    attributes: Item
+    expected: Item | None
+    wants_item: bool
+
+    @classmethod
+    def read(cls, request: dict[str, Any]) -> _Statement:
+        operation = "BatchExecuteStatement"
+        _expect(request, operation, {"Statement", "Parameters"}, {"ReturnValuesOnConditionCheckFailure"})
+        found = _STATEMENT.fullmatch(request["Statement"])
+        if not found:
+            raise NotImplementedError(request["Statement"])
+        parameters = list(request["Parameters"])
+        wants_item = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+        if found["item"]:
+            names = [_whole(_MEMBER, member)[1] for member in found["item"].split(",")]
+            item = dict(zip(names, parameters, strict=True))
+            _check_item(item, operation)
+            return cls(found["into"], _key(item, operation, exact=False), item, None, wants_item)
+        sets = [each for each in re.split(r"\bSET\b|,", found["sets"]) if each.strip()]
+        wheres = re.split(r"\bAND\b", found["where"])
+        names = [_plain(_whole(_EQUATION, each)[1], operation) for each in (*sets, *wheres)]
+        pairs = list(zip(names, parameters, strict=True))
+        written, expected = dict(pairs[: len(sets)]), dict(pairs[len(sets) :])
+        _check_item(written, operation)
+        if len(written) != len(sets) or written.keys() & {"pk", "sk"}:
+            raise client_error("ValidationException", operation, "an attribute twice, or a part of the key")
+        return cls(found["table"], _key(expected, operation, exact=False), written, expected, wants_item)
 
 
 class _Expression:
@@ -337,6 +499,24 @@ class _Expression:
         return client_error("ValidationException", self._operation, "Invalid expression")
 
 
+def _whole(pattern: re.Pattern[str], text: str) -> re.Match[str]:
+    found = pattern.fullmatch(text.strip())
+    if not found:
+        raise NotImplementedError(text)
+    return found
+
+
+def _plain(name: str, operation: str) -> str:
+    """Give an attribute's name; a word that DynamoDB reserves has to be quoted."""
+    if name.lower() in _RESERVED:
+        raise client_error("ValidationException", operation, f"{name} is a reserved keyword: quote it, or name it anew")
+    return name.strip('"')
+
+
+def _statement_failed(statement: _Statement, code: str, message: str) -> dict[str, Any]:
+    return {"Error": {"Code": code, "Message": message}, "TableName": statement.table}
+
+
 def _condition(request: dict[str, Any], values: Item, operation: str) -> tuple[Condition, set[str]]:
     if "ConditionExpression" not in request:
         return (lambda item: True), set()
@@ -386,7 +566,7 @@ def _check_used(values: Item, used: set[str], operation: str) -> None:
         )
 
 
-def _key(item: Item, operation: str, *, exact: bool = True) -> tuple[str, str]:
+def _key(item: Item, operation: str, *, exact: bool = True) -> Key:
     if not {"pk", "sk"} <= item.keys() or (exact and len(item) != 2):
         raise client_error("ValidationException", operation, "The provided key element does not match the schema")
     return item["pk"]["S"], item["sk"]["S"]

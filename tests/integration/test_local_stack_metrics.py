@@ -42,6 +42,23 @@ def test_an_alarm_with_a_statistic_that_is_not_evaluated_here_is_refused() -> No
         locally_evaluated(alarm)
 
 
+@pytest.mark.parametrize(("text", "is_evaluated"), [("age / ${Days}000", True), ("RATE(age) / ${Days}", False)])
+def test_an_expression_with_a_number_that_cloudformation_fills_in_is_looked_at_as_well(
+    text: str, is_evaluated: bool
+) -> None:
+    statistic = {"Metric": {"Namespace": "AWS/SQS", "MetricName": "Age"}, "Stat": "Maximum", "Period": 60}
+    filled_in = {"Fn::Sub": [text, {"Days": {"Fn::FindInMap": ["Map", "key", "Days"]}}]}
+    metrics = [{"Id": "days", "Expression": filled_in}, {"Id": "age", "MetricStat": statistic}]
+    alarm = {"ComparisonOperator": "GreaterThanThreshold", "Metrics": metrics}
+
+    if is_evaluated:
+        parts = locally_evaluated(alarm)["MetricName"]["Fn::Join"][1]
+        assert filled_in in parts
+    else:
+        with pytest.raises(UnsupportedExpressionError):
+            locally_evaluated(alarm)
+
+
 def test_a_metric_line_without_dimensions_publishes_a_metric_without_any() -> None:
     directive = {"Namespace": "N", "Dimensions": [[]], "Metrics": [{"Name": "m"}, {"Name": "absent"}]}
     line = json.dumps({"_aws": {"Timestamp": 1_000, "CloudWatchMetrics": [directive]}, "m": 2})

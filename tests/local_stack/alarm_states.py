@@ -8,6 +8,7 @@ their topic.
 
 import json
 import operator
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -64,9 +65,18 @@ def _require_support(comparison: str, metrics: list[dict[str, Any]]) -> None:
         raise UnsupportedExpressionError(f"{comparison} is not evaluated locally")
     for metric in metrics:
         if "Expression" in metric:
-            value_at(metric["Expression"], {other["Id"]: 1.0 for other in metrics})
+            value_at(_expression_text(metric["Expression"]), {other["Id"]: 1.0 for other in metrics})
         elif metric["MetricStat"]["Stat"] not in _STATISTICS:
             raise UnsupportedExpressionError(f"{metric['MetricStat']['Stat']} is not evaluated locally")
+
+
+def _expression_text(expression: Any) -> str:
+    """Return an expression with a 1 for each number that CloudFormation will fill in."""
+    match expression:
+        case {"Fn::Sub": [str(text), _]}:
+            return re.sub(r"\$\{\w+\}", "1", text)
+        case _:
+            return str(expression)
 
 
 def _json_text(node: Any) -> dict[str, Any]:

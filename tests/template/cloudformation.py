@@ -83,6 +83,8 @@ class Stack:
                 return delimiter.join(self.resolved(parts))
             case "Fn::Split", [delimiter, text]:
                 return self.resolved(text).split(delimiter)
+            case "Fn::FindInMap", [mapping, first_key, second_key]:
+                return self._template["Mappings"][mapping][self.resolved(first_key)][second_key]
             case "Fn::If", [condition, yes, no]:
                 return self.resolved(yes if self._condition(condition) else no)
             case "Fn::Sub", [text, variables]:
@@ -91,11 +93,11 @@ class Stack:
                 return self._substituted(text, {})
         raise NotImplementedError(function)
 
-    def _substituted(self, text: str, variables: Mapping[str, str]) -> str:
+    def _substituted(self, text: str, variables: Mapping[str, Any]) -> str:
         def value(match: re.Match[str]) -> str:
             name = match[1]
             if name in variables:
-                return variables[name]
+                return str(variables[name])
             logical_id, _, attribute = name.partition(".")
             return str(self._call("Fn::GetAtt", [logical_id, attribute]) if attribute else self._call("Ref", name))
 

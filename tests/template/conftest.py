@@ -13,6 +13,8 @@ from tests.template.cloudformation import REGION, Stack
 
 REPOSITORY = Path(__file__).parents[2]
 
+# All that there is to choose from: time-outs follow from it.
+REPLY_SECONDS = ["45", "60", "120"]
 REQUIRED = {
     "ResponsysAuthEndpoint": "https://login5.responsys.net",
     "ResponsysUsername": "api_user",

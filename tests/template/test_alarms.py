@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
+from responsys_activation import delivery
 from tests.template.cloudformation import Stack
-from tests.template.conftest import REPOSITORY
+from tests.template.conftest import REPLY_SECONDS, REPOSITORY
 from tests.template.published import require_metric
 from tests.template.runbook import RUNBOOK, anchors_of
 
@@ -195,14 +196,25 @@ def test_a_passing_throttle_raises_no_backlog_alarm(alarms: dict[str, Any]) -> N
     assert {s["Stat"] for s in statistics} == {"Maximum"}
 
 
-def test_the_batching_window_alone_never_makes_a_message_old(alarms: dict[str, Any], source: dict[str, Any]) -> None:
-    # Given the longest window that may be chosen
-    window = source["Parameters"]["BatchingWindowSeconds"]["MaxValue"]
-    # When it is held against the age that raises the alarm / Then there is room for the sending as well
-    alarm = alarms["OldestMessageAlarm"]
+@pytest.mark.parametrize("reply_seconds", REPLY_SECONDS)
+def test_the_window_and_two_time_outs_never_make_a_message_old(
+    stack_with: Callable[..., Stack], source: dict[str, Any], reply_seconds: str
+) -> None:
+    # Given the lowest threshold that may be chosen
+    lowest = source["Parameters"]["OldestMessageSecondsAllowed"]["MinValue"]
+    stack = stack_with(ReplySeconds=reply_seconds, OldestMessageSecondsAllowed=str(lowest))
+    alarm = stack.of_type("AWS::CloudWatch::Alarm")["OldestMessageAlarm"]
     ((_, metric, dimensions),) = metrics_of(alarm)
     assert (metric, dimensions) == ("ApproximateAgeOfOldestMessage", {"QueueName": "crm-segment-events"})
-    assert threshold(alarm) >= window + 2 * 120
+    # When a message waited for the longest window, and was then tried twice
+    window = source["Parameters"]["BatchingWindowSeconds"]["MaxValue"]
+    no_delay = window + 2 * stack.of_type("AWS::Lambda::Function")["SegmentEventsFunction"]["Timeout"]
+    # Then it is not late, and a second later it is
+    assert expression(alarm)(age=no_delay) <= threshold(alarm)
+    assert expression(alarm)(age=no_delay + 1) > threshold(alarm)
+    # And without a choice of its own the alarm rings after a quarter of an hour
+    alarm = stack_with(ReplySeconds=reply_seconds).of_type("AWS::CloudWatch::Alarm")["OldestMessageAlarm"]
+    assert expression(alarm)(age=900) <= threshold(alarm) < expression(alarm)(age=901)
 
 
 @pytest.mark.parametrize(
@@ -284,15 +296,20 @@ def test_messages_are_noticed_days_before_they_are_lost(stack: Stack, alarms: di
     assert expression(alarm)(age=(days - 4) * 86400 + 1) > threshold(alarm)
 
 
-@pytest.mark.parametrize(("milliseconds", "breaching"), [(113_000, False), (114_001, True), (120_000, True)])
-def test_nearness_to_the_time_out_is_that_of_the_function(
-    stack: Stack, alarms: dict[str, Any], milliseconds: float, breaching: bool
-) -> None:
-    # Given the function's time-out, and that it stops sending at about 93 % of it on purpose
-    assert stack.of_type("AWS::Lambda::Function")["SegmentEventsFunction"]["Timeout"] == 120
-    # When an invocation's duration is held against the alarm / Then only one that ended later breaches
-    alarm = alarms["NearTimeoutAlarm"]
-    assert (expression(alarm)(duration=milliseconds) > threshold(alarm)) is breaching
+@pytest.mark.parametrize("reply_seconds", REPLY_SECONDS)
+def test_nearness_to_the_time_out_is_that_of_the_function(stack_with: Callable[..., Stack], reply_seconds: str) -> None:
+    # Given the function's time-out, and how long a full batch may wait for replies on purpose
+    stack = stack_with(ReplySeconds=reply_seconds)
+    milliseconds = 1000 * stack.of_type("AWS::Lambda::Function")["SegmentEventsFunction"]["Timeout"]
+    batch_size = int(stack.resolved({"Ref": "BatchSize"}))
+    waiting = milliseconds - 1000 * (delivery._SETTLING_SECONDS + batch_size / delivery._SETTLED_A_SECOND)
+    # When an invocation's duration is held against the alarm
+    alarm = stack.of_type("AWS::CloudWatch::Alarm")["NearTimeoutAlarm"]
+    percent = expression(alarm)
+    # Then it is in percent of that time-out, and only one that ended later breaches
+    assert percent(duration=milliseconds) == 100
+    assert percent(duration=waiting) <= threshold(alarm)
+    assert percent(duration=0.951 * milliseconds) > threshold(alarm)
 
 
 def test_a_silent_producer_is_noticed_when_nothing_is_published_any_more(alarms: dict[str, Any]) -> None:

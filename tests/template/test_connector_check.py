@@ -44,13 +44,14 @@ def test_a_check_that_failed_is_not_repeated_by_lambda(stack: Stack) -> None:
 
 
 def test_its_code_finds_everything_in_its_environment(stack_with: Callable[..., Stack]) -> None:
-    # Given a stack with its own trusted domains
-    stack = stack_with(TrustedEndpointDomains="responsys.net,127.0.0.1")
+    # Given a stack with its own trusted domains and its own patience
+    stack = stack_with(TrustedEndpointDomains="responsys.net,127.0.0.1", ReplySeconds="120")
     environment = stack.of_type("AWS::Lambda::Function")["ConnectorCheckFunction"]["Environment"]["Variables"]
     # When the function's own reader reads the environment
     settings = read_settings(ConnectionSettings, environment)
     # Then everything is there, and the same as the delivering function's
     assert settings.trusted_endpoint_domains == ("responsys.net", "127.0.0.1")
+    assert settings.reply_seconds == 120
     delivering = stack.of_type("AWS::Lambda::Function")["SegmentEventsFunction"]["Environment"]["Variables"]
     own = {"POWERTOOLS_SERVICE_NAME": "connector_check"}
     assert environment == {name: delivering[name] for name in environment} | own

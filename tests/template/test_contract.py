@@ -23,6 +23,8 @@ PARAMETERS_OF_THE_CONTRACT = {
     "AlarmEmail",
     "LogLevel",
     "LogRetentionDays",
+    "MaximumResends",
+    "ReplySeconds",
 }
 FURTHER_PARAMETERS = {
     "Architecture",

@@ -204,8 +204,8 @@ def test_errors_by_code_are_summed_over_a_time_of_their_own(
 
 
 def test_the_time_out_and_the_greatest_concurrency_are_those_of_the_function(stack_with: Callable[..., Stack]) -> None:
-    # Given a stack with its own concurrency
-    stack = stack_with(MaximumConcurrency="7")
+    # Given a stack with its own concurrency and its own patience
+    stack = stack_with(MaximumConcurrency="7", ReplySeconds="120")
     widgets = {widget.properties.title: widget.properties for widget in read(stack).metric_widgets()}
     # When the lines on the function's widgets are read
     annotations = widgets["Function: duration"].annotations

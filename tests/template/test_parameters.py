@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.template.cloudformation import refusals
-from tests.template.conftest import REQUIRED
+from tests.template.conftest import REPLY_SECONDS, REQUIRED
 
 SECRET_ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:responsys/api-AbC123"
 BY_SECRET = {
@@ -44,7 +44,11 @@ ACCEPTED = [
     ("LogRetentionDays", "365"),
     ("Architecture", "x86_64"),
     ("RequestsInFlight", "1"),
+    ("ReplySeconds", "45"),
+    ("ReplySeconds", "120"),
     ("UnknownOutcome", "Reject"),
+    ("MaximumResends", "0"),
+    ("MaximumResends", "10"),
     ("KmsKeyArn", ""),
     ("KmsKeyArn", "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"),
     ("KmsKeyArn", "arn:aws:kms:eu-west-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab"),
@@ -117,7 +121,11 @@ REFUSED = [
     ("LogRetentionDays", "31"),
     ("Architecture", "arm"),
     ("RequestsInFlight", "0"),
+    ("ReplySeconds", "90"),
+    ("ReplySeconds", "060"),
     ("UnknownOutcome", "resend"),
+    ("MaximumResends", "-1"),
+    ("MaximumResends", "11"),
     ("KmsKeyArn", "alias/crm"),
     ("KmsKeyArn", "arn:aws:kms:eu-west-1:123456789012:alias/crm"),
     ("KmsKeyArn", "arn:aws:kms:eu-west-1:123456789012:key/*"),
@@ -221,3 +229,9 @@ def test_log_level_never_silences_the_metrics(source: dict[str, Any]) -> None:
     levels = source["Parameters"]["LogLevel"]["AllowedValues"]
     # When the levels on offer are read / Then none is quieter
     assert set(levels) <= {"TRACE", "DEBUG", "INFO"}
+
+
+def test_whatever_the_patience_there_is_something_that_follows_from_it(source: dict[str, Any]) -> None:
+    # Given the reply times on offer / When what follows from each is looked up / Then it is there, for no other
+    assert source["Parameters"]["ReplySeconds"]["AllowedValues"] == REPLY_SECONDS
+    assert list(source["Mappings"]["ByReplySeconds"]) == REPLY_SECONDS

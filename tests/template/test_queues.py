@@ -1,10 +1,12 @@
 """Do the queues keep every message until it is settled, and show it to one invocation at a time?"""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.template.cloudformation import Stack
+from tests.template.conftest import REPLY_SECONDS
 
 QUEUES = ["SegmentEventsQueue", "ThrottledDLQ", "RejectedDLQ"]
 
@@ -36,8 +38,12 @@ def test_messages_outlive_the_greatest_age_at_which_the_function_gives_them_up(
     assert all(queue["MessageRetentionPeriod"] - greatest >= 24 * 3600 for queue in queues.values())
 
 
-def test_messages_stay_hidden_for_six_time_outs_and_the_longest_window(stack: Stack, source: dict[str, Any]) -> None:
+@pytest.mark.parametrize("reply_seconds", REPLY_SECONDS)
+def test_messages_stay_hidden_for_six_time_outs_and_the_longest_window(
+    stack_with: Callable[..., Stack], source: dict[str, Any], reply_seconds: str
+) -> None:
     # Given the queues that feed a function, and the longest window that may be chosen
+    stack = stack_with(ReplySeconds=reply_seconds)
     window = source["Parameters"]["BatchingWindowSeconds"]["MaxValue"]
     queues = {stack.resolved({"Fn::GetAtt": [name, "Arn"]}): name for name in QUEUES}
     functions = stack.of_type("AWS::Lambda::Function")

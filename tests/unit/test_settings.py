@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from responsys_activation.settings import InvalidSettingsError, Settings, read_settings
+from responsys_activation.settings import ConnectionSettings, InvalidSettingsError, Settings, read_settings
 
 REQUIRED = {
     "CONNECTOR_PARAMETER_PREFIX": "/stack/connectors/",
@@ -24,17 +24,33 @@ def test_the_required_variables_are_enough_and_the_others_have_defaults() -> Non
     assert settings.trusted_endpoint_domains == ("responsys.net",)
     assert settings.maximum_event_age_hours == 24
     assert settings.requests_in_flight == 25
+    assert settings.reply_seconds == 60
+    assert settings.maximum_resends == 2
     assert settings.time_scale == 1
 
 
 def test_texts_become_numbers() -> None:
-    numbers = {"MAXIMUM_EVENT_AGE_HOURS": "0.5", "REQUESTS_IN_FLIGHT": "8", "TIME_SCALE": "60"}
+    numbers = {
+        "MAXIMUM_EVENT_AGE_HOURS": "0.5",
+        "REQUESTS_IN_FLIGHT": "8",
+        "REPLY_SECONDS": "45",
+        "MAXIMUM_RESENDS": "0",
+        "TIME_SCALE": "60",
+    }
 
     settings = read_settings(Settings, REQUIRED | numbers)
 
     assert settings.maximum_event_age_hours == 0.5
     assert settings.requests_in_flight == 8
+    assert settings.reply_seconds == 45
+    assert settings.maximum_resends == 0
     assert settings.time_scale == 60
+
+
+def test_whoever_logs_in_knows_how_long_to_wait_for_a_reply() -> None:
+    settings = read_settings(ConnectionSettings, REQUIRED | {"REPLY_SECONDS": "120"})
+
+    assert settings.reply_seconds == 120
 
 
 @pytest.mark.parametrize(
@@ -69,6 +85,11 @@ def test_a_missing_variable_is_named(missing: str) -> None:
         ("MAXIMUM_EVENT_AGE_HOURS", "a day"),
         ("REQUESTS_IN_FLIGHT", "0"),
         ("REQUESTS_IN_FLIGHT", "51"),
+        ("REPLY_SECONDS", "0"),
+        ("REPLY_SECONDS", "a minute"),
+        ("MAXIMUM_RESENDS", "-1"),
+        ("MAXIMUM_RESENDS", "11"),
+        ("MAXIMUM_RESENDS", "1.5"),
         ("TIME_SCALE", "0"),
         ("TIME_SCALE", "-1"),
     ],

@@ -36,6 +36,8 @@ class ConnectionSettings(BaseModel):
     ----------
     token_kms_key_id : str
         The key that encrypts the shared tokens; empty for the account's ``aws/ssm``.
+    reply_seconds : float
+        Longest time that Responsys is given for one reply.
     time_scale : float
         Divides every wait of ours: throttle delays, retry back-off, the memory of a refused login. The local stack
         alone sets it.
@@ -50,6 +52,7 @@ class ConnectionSettings(BaseModel):
     trusted_endpoint_domains: Annotated[
         tuple[str, ...], BeforeValidator(_domains), Field(alias="TRUSTED_ENDPOINT_DOMAINS", min_length=1)
     ]
+    reply_seconds: Annotated[float, Field(alias="REPLY_SECONDS", gt=0)] = 60
     time_scale: Annotated[float, Field(alias="TIME_SCALE", gt=0)] = 1.0
 
 
@@ -64,6 +67,8 @@ class Settings(ConnectionSettings):
         Most environments at once for each event source.
     unknown_outcome : str
         What becomes of a message whose request got no trustworthy reply.
+    maximum_resends : int
+        How often such a message is sent again at most, where it is sent again at all.
     """
 
     segment_events_queue_url: Annotated[str, Field(alias="SEGMENT_EVENTS_QUEUE_URL", min_length=1)]
@@ -74,6 +79,7 @@ class Settings(ConnectionSettings):
     maximum_concurrency: Annotated[int, Field(alias="MAXIMUM_CONCURRENCY", ge=1)] = 2
     replay_maximum_concurrency: Annotated[int, Field(alias="REPLAY_MAXIMUM_CONCURRENCY", ge=1)] = 2
     unknown_outcome: Annotated[Literal["Resend", "Reject"], Field(alias="UNKNOWN_OUTCOME")] = "Resend"
+    maximum_resends: Annotated[int, Field(alias="MAXIMUM_RESENDS", ge=0, le=10)] = 2
 
 
 class ReplaySettings(BaseModel):
