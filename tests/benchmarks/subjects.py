@@ -150,11 +150,12 @@ def common(task: Task) -> Handler:
 
 def ours(task: Task) -> Handler:
     """Everything but the delivery table."""
+    from responsys_activation.ledger_key import LedgerKey
+
     from responsys_activation.aws.clients import open_clients
     from responsys_activation.aws.ledger import ClaimState
     from responsys_activation.aws.request_budget import Slot
     from responsys_activation.composition import DeliveryComposition
-    from responsys_activation.ledger_key import LedgerKey
     from responsys_activation.settings import Settings, read_settings
 
     class NoLedger:

@@ -9,12 +9,12 @@ from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
+from responsys_activation.ledger_key import LedgerKey
 
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.aws.request_budget import RequestBudget
-from responsys_activation.ledger_key import LedgerKey
 from responsys_activation.responsys.errors import ThrottledError
 from responsys_activation.responsys.session import RefusedLogin
 from tests.fakes.clock import NOW, Clock

@@ -15,9 +15,9 @@ MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for p
 # A new module gets its row here.
 ROWS = [
     {"observability"},
-    {"settings", "outcome", "membership", "endpoint", "received", "ledger_key"},
+    {"settings", "outcome", "membership", "endpoint", "received"},
     {"connector", "replay_request"},
-    {"account"},
+    {"account", "change"},
     {"custom_event"},
     {"planning"},
     {"responsys"},

@@ -28,7 +28,7 @@ from responsys_activation.observability import InvocationMetrics
 from responsys_activation.reporting import Reporting
 from responsys_activation.responsys.http import open_http_session
 from responsys_activation.responsys.session import Session
-from responsys_activation.sending import RequestSender
+from responsys_activation.sending import RequestSender, shortest_request
 from responsys_activation.settings import Settings
 from responsys_activation.settling import Settling
 
@@ -63,9 +63,9 @@ class DeliveryComposition:
         self._sleep = sleep
         self._http = http or open_http_session()
         self._trusted = TrustedDomains(settings.trusted_endpoint_domains)
-        self._resend_unknown = settings.unknown_outcome == "Resend"
         self.ledger = self.open_ledger()
         self.reporting = Reporting(metrics or InvocationMetrics(), service="segment_events", clock=clock)
+        throttled = SourceQueue(settings.throttled_dead_letter_queue_url, clients.sqs, clock=clock)
         self.delivery = Delivery(
             connector_settings=ConnectorSettings(
                 settings.connector_parameter_prefix, SSMProvider(boto3_client=clients.ssm)
@@ -73,12 +73,9 @@ class DeliveryComposition:
             open_sender=self.open_sender,
             trusted=self._trusted,
             settling=Settling(
-                source_queues=[
-                    SourceQueue(settings.segment_events_queue_url, clients.sqs),
-                    SourceQueue(settings.throttled_dead_letter_queue_url, clients.sqs),
-                ],
-                throttled=DeadLetterQueue(settings.throttled_dead_letter_queue_url, clients.sqs),
-                rejected=DeadLetterQueue(settings.rejected_dead_letter_queue_url, clients.sqs),
+                source_queues=[SourceQueue(settings.segment_events_queue_url, clients.sqs, clock=clock), throttled],
+                throttled=DeadLetterQueue(settings.throttled_dead_letter_queue_url, clients.sqs, clock=clock),
+                rejected=DeadLetterQueue(settings.rejected_dead_letter_queue_url, clients.sqs, clock=clock),
                 time_scale=settings.time_scale,
                 clock=clock,
                 jitter=jitter,
@@ -86,6 +83,8 @@ class DeliveryComposition:
             reporting=self.reporting,
             maximum_age=settings.maximum_event_age_hours * 3600,
             in_flight=settings.requests_in_flight,
+            shortest_request=shortest_request(settings.reply_seconds),
+            throttled_queue=throttled.name,
             clock=clock,
         )
 
@@ -94,9 +93,9 @@ class DeliveryComposition:
         return Ledger(
             self._settings.delivery_table_name,
             self._clients.dynamodb,
-            resend_unknown=self._resend_unknown,
             time_scale=self._settings.time_scale,
             clock=self._clock,
+            sleep=self._sleep,
         )
 
     def open_budget(self, name: str) -> RequestBudget:
@@ -145,7 +144,9 @@ class DeliveryComposition:
                 self._settings.delivery_table_name, name, self._clients.dynamodb, clock=self._clock
             ),
             ledger=self.ledger,
-            resend_unknown=self._resend_unknown,
+            maximum_resends=self._settings.allowed_resends,
+            reply_seconds=self._settings.reply_seconds,
+            observe_doubt=self.reporting.doubted,
             clock=self._clock,
             sleep=self._sleep,
         )

@@ -1,6 +1,6 @@
 """What happens to a batch, from its first record to its last outcome?
 
-``received = delivered + duplicate + throttled + rejected + retried``: every record ends in one
+``received = delivered + duplicate + throttled + rejected + retried + ignored``: every record ends in one
 :class:`~responsys_activation.settling.Ending`.
 """
 
@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from responsys_activation.aws.connector_settings import ConnectorSettings, UnknownConnectorError
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import SLOWEST_SETTLING_CALL, AwsUnavailableError
+from responsys_activation.change import membership_change
 from responsys_activation.connector import Connector, InvalidConnectorError
 from responsys_activation.custom_event import CustomEvent, UnmappableError, custom_event
 from responsys_activation.dispatch import Lane, dispatch
 from responsys_activation.endpoint import TrustedDomains, UntrustedEndpointError
-from responsys_activation.ledger_key import LedgerKey
 from responsys_activation.membership import InvalidMessageError, Membership, read_membership
 from responsys_activation.outcome import ErrorCode, Outcome, Rejected, Retried
 from responsys_activation.planning import Outgoing, PlannedRequest, plan_requests
@@ -28,9 +28,9 @@ from responsys_activation.settling import NOT_KNOWN, Ending, Settling
 
 __all__ = ["Delivery"]
 
-# Kept back from the invocation's time for settling: a start, and what moving a batch to a queue takes at worst.
-_SETTLING_SECONDS = 5.0
-_SETTLED_A_SECOND = 500
+# Kept back from the invocation's time for settling: a call that fails, and what moving a batch to a queue takes.
+_SETTLING_SECONDS = SLOWEST_SETTLING_CALL + 2.0
+_SETTLED_A_SECOND = 1000
 
 
 _Addressed = tuple[ReceivedMessage, Membership]
@@ -47,6 +47,12 @@ class Delivery:
         Seconds after which a message that could not be sent is rejected.
     in_flight : int
         Most requests to Responsys at once.
+    shortest_request : float
+        Seconds that must be left for a request to start.
+    throttled_queue : str
+        The name of ThrottledDLQ.
+    close_idle : callable
+        Closes the connections to Responsys that may have died while the environment was frozen.
     """
 
     def __init__(
@@ -59,6 +65,9 @@ class Delivery:
         reporting: Reporting,
         maximum_age: float,
         in_flight: int,
+        shortest_request: float,
+        throttled_queue: str,
+        close_idle: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._connector_settings = connector_settings
@@ -68,6 +77,9 @@ class Delivery:
         self._reporting = reporting
         self._maximum_age = maximum_age
         self._in_flight = in_flight
+        self._shortest_request = shortest_request
+        self._throttled_queue = throttled_queue
+        self._close_idle = close_idle
         self._clock = clock
         self._senders: dict[str, tuple[Connector, RequestSender]] = {}
 
@@ -87,19 +99,26 @@ class Delivery:
             The partial batch response: only what is ``retried`` stays on its queue.
         """
         now = self._clock()
+        self._close_idle()
         deadline = now + seconds_left - _SETTLING_SECONDS - len(records) / _SETTLED_A_SECOND
         endings: list[Ending] = []
         lanes = [
             self._lane(name, connector, plan_requests(outgoing))
             for name, connector, outgoing in self._map(self._read(records, now, endings), now, endings)
         ]
-        for answer in dispatch(lanes, in_flight=self._in_flight, deadline=deadline, clock=self._clock):
+        for answer in dispatch(
+            lanes,
+            in_flight=self._in_flight,
+            deadline=deadline,
+            shortest_request=self._shortest_request,
+            clock=self._clock,
+        ):
             self._reporting.request_ended(answer)
             endings.extend(
                 Ending(item.message, outcome, answer.connector, item.event.event_name, answer.request.request_id)
                 for item, outcome in zip(answer.request.items, answer.outcomes, strict=True)
             )
-        settled = self._settling.settle(endings)
+        settled = self._settling.settle(endings, now + seconds_left - SLOWEST_SETTLING_CALL)
         self._reporting.batch_ended(len(records), settled, self._clock() - now)
         retried = [ending.message.message_id for ending in settled if isinstance(ending.outcome, Retried)]
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in retried]}
@@ -107,7 +126,7 @@ class Delivery:
     def _read(self, records: Sequence[Mapping[str, Any]], now: float, endings: list[Ending]) -> Iterator[_Addressed]:
         """Yield the readable memberships; the others end here."""
         for record in records:
-            message = read_record(record, now)
+            message = read_record(record, now, self._throttled_queue)
             try:
                 membership = read_membership(message.body)
             except InvalidMessageError as exc:
@@ -136,8 +155,8 @@ class Delivery:
                 if isinstance(event, CustomEvent):
                     happened_at = membership.occurred_at.timestamp() if membership.occurred_at else message.arrived_at
                     message_id = membership.message_id or message.original_message_id
-                    key = LedgerKey(name, event.event_name, message_id)
-                    outgoing.append(Outgoing(message, event, happened_at, key))
+                    change = membership_change(name, membership, message_id, happened_at, message.arrived_at)
+                    outgoing.append(Outgoing(message, event, change))
                 else:
                     event_name = membership.event_name or connector.event_name_for(membership.segment.id)
                     endings.append(Ending(message, event, name, event_name or NOT_KNOWN))
@@ -148,7 +167,7 @@ class Delivery:
         self, message: ReceivedMessage, membership: Membership, connector: Connector, now: float
     ) -> CustomEvent | Outcome:
         """Give a message's custom event, or how it ends that can have none."""
-        if now - message.first_received_at > self._maximum_age:
+        if now - message.age_from > self._maximum_age:
             return Rejected(ErrorCode.EXPIRED, last_error_code=message.last_error_code)
         try:
             return custom_event(membership, connector)

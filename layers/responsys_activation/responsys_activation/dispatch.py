@@ -166,7 +166,7 @@ def _result(lane: Lane, request: PlannedRequest, future: Future[Answer], now: fl
     """Give a request's answer. What nobody foresaw is that request's alone: the others' messages must be settled."""
     try:
         return future.result()
-    except Exception:
+    except Exception:  # noqa: BLE001 - what it is, nobody knows
         logger.exception("request failed unexpectedly", extra={"connector": lane.connector})
         failure = UnavailableError(ErrorCode.OTHER_ERROR, title="unexpected failure")
         return Answer(lane.connector, request, [outcome_of_error(failure, now)] * len(request.items), failure=failure)

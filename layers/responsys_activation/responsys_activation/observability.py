@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit
@@ -63,9 +64,7 @@ class InvocationMetrics:
         for dimensions in counts.keys() | samples.keys():
             self._write(dimensions, counts[dimensions], samples[dimensions])
 
-    def _write(
-        self, dimensions: Dimensions, counts: Mapping[str, int], samples: Sequence[tuple[str, float]]
-    ) -> None:
+    def _write(self, dimensions: Dimensions, counts: Mapping[str, int], samples: Sequence[tuple[str, float]]) -> None:
         # A provider of its own for each set: the shared one of Powertools would mix dimensions, and "" keeps it from
         # adding the service where it is not a dimension.
         provider = AmazonCloudWatchEMFProvider(namespace=_NAMESPACE, service="", metric_set={}, dimension_set={})

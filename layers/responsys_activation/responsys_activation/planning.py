@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from responsys_activation.custom_event import CustomEvent
 from responsys_activation.change import Change
+from responsys_activation.custom_event import CustomEvent
 from responsys_activation.received import ReceivedMessage
 
 __all__ = ["MAXIMUM_RECIPIENTS", "MAXIMUM_REQUEST_BYTES", "Outgoing", "PlannedRequest", "plan_requests"]

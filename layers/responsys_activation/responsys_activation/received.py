@@ -1,8 +1,8 @@
 """What did SQS hand over?
 
 The messages that come back from a dead-letter queue carry what an earlier life knew: message attributes, written by
-:mod:`responsys_activation.settling` and the replay, and read here. A producer may use the same names, so on a queue that
-producers write to they count only beside our mark.
+:mod:`responsys_activation.settling` and the replay, and read here. A producer may use the same names, so on a queue
+that producers write to they count only beside our mark.
 """
 
 from __future__ import annotations
@@ -12,9 +12,23 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-__all__ = ["MARK", "Mark", "ReceivedMessage", "read_mark", "read_record"]
+__all__ = ["LIFE_ATTRIBUTES", "MARK", "Mark", "ReceivedMessage", "read_mark", "read_record"]
 
 MARK = "responsysActivation"  # the attribute that makes a message ours
+# What a message carries from one life into the next.
+LIFE_ATTRIBUTES = frozenset(
+    {
+        MARK,
+        "attempts",
+        "connector",
+        "errorCode",
+        "eventName",
+        "firstReceivedAt",
+        "originalMessageId",
+        "outcome",
+        "reason",
+    }
+)
 
 
 class Mark(NamedTuple):

@@ -10,13 +10,15 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.parked_messages import ParkedMessage, ParkedMessages
 from responsys_activation.observability import logger
+from responsys_activation.outcome import ErrorCode
+from responsys_activation.received import MARK, Mark, read_mark
 from responsys_activation.replay_request import Candidate, ReplayRequest
 
 __all__ = ["Replay", "RunEnd"]
@@ -201,7 +203,9 @@ class Replay:
             return RunEnd.OUT_OF_TIME
         self._sleep(begins_at - now)
         run.next_move_at = begins_at + len(chosen) / run.request.messages_per_second
-        moved = run.source.move([_sent_back(message, run.request.source) for message in chosen], self._destination_url)
+        moved = run.source.move(
+            [_sent_back(message, run.request, self._clock()) for message in chosen], self._destination_url
+        )
         for message, is_moved in zip(chosen, moved, strict=True):
             if is_moved:
                 run.chosen[_candidate(message).error_code] += 1
@@ -218,15 +222,21 @@ class Replay:
 
 
 def _candidate(message: ParkedMessage) -> Candidate:
-    return Candidate({name: message.attribute(name) for name in message.attributes}, message.body, message.sent_at)
+    ours = read_mark(message.attribute(MARK)) is not None  # else SQS moved it, and the attributes are its producer's
+    attributes = {name: message.attribute(name) for name in message.attributes} if ours else {}
+    return Candidate(attributes, message.body, message.sent_at)
 
 
-def _sent_back(message: ParkedMessage, source: str) -> ParkedMessage:
+def _sent_back(message: ParkedMessage, request: ReplayRequest, now: float) -> ParkedMessage:
     """Give a message as the function must get it: under its old id, and from RejectedDLQ with a new clock."""
-    if not message.attribute("originalMessageId"):
-        # SQS itself moved it, under its own id: the ledger must know it by that.
-        message = replace(message, attributes=message.with_text("originalMessageId", message.message_id))
-    if source == "rejected":
-        # One that SQS moved from ThrottledDLQ still says "throttled", and would soon be too old.
-        message = replace(message, attributes=message.with_text("outcome", "rejected"))
-    return message
+    mark = read_mark(message.attribute(MARK))
+    # What SQS itself moved has SQS's own id and time, and perhaps attributes of its producer under our names.
+    original_id = (message.attribute("originalMessageId") if mark else "") or message.message_id
+    mark = mark or Mark()
+    mark = mark._replace(first_sent_at=mark.first_sent_at or message.sent_at)
+    if request.source == "throttled":
+        return message.with_texts({"originalMessageId": original_id, "outcome": "throttled", MARK: mark.text()})
+    in_doubt = _candidate(message).error_code == ErrorCode.OUTCOME_UNKNOWN
+    mark = mark._replace(replayed_at=now, in_doubt_allowed=in_doubt and request.in_doubt)
+    # One that SQS moved from ThrottledDLQ still says "throttled", and would soon be too old.
+    return message.with_texts({"originalMessageId": original_id, "outcome": "rejected", MARK: mark.text()})

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from responsys_activation.membership import CallType, InvalidMessageError, Membership, read_membership
+from responsys_activation.outcome import ErrorCode
 
 __all__ = ["NO_ERROR_CODE", "Candidate", "InvalidReplayRequestError", "ReplayRequest", "read_replay_request"]
 
@@ -78,6 +79,8 @@ class ReplayRequest(BaseModel):
         ``NONE`` stands for messages that SQS itself moved.
     older_than_minutes, newer_than_minutes : float or None
         How long a message has been on the dead-letter queue.
+    in_doubt : bool
+        Also those that Responsys may have taken (``OUTCOME_UNKNOWN``): they are sent once more, and perhaps twice.
     dry_run : bool
         Only count what would move.
     limit : int or None
@@ -98,6 +101,7 @@ class ReplayRequest(BaseModel):
     segment_id: Annotated[Names | None, Field(alias="segmentId")] = None
     older_than_minutes: Annotated[Minutes | None, Field(alias="olderThanMinutes")] = None
     newer_than_minutes: Annotated[Minutes | None, Field(alias="newerThanMinutes")] = None
+    in_doubt: Annotated[StrictBool, Field(alias="inDoubt")] = False
     dry_run: Annotated[StrictBool, Field(alias="dryRun")] = True
     messages_per_second: Annotated[float, Field(alias="messagesPerSecond", ge=1, le=1000)] = 50
     limit: Annotated[int | None, Field(ge=1)] = None
@@ -126,6 +130,8 @@ class ReplayRequest(BaseModel):
             return False
         if self.newer_than_minutes is not None and age > 60 * self.newer_than_minutes:
             return False
+        if candidate.error_code == ErrorCode.OUTCOME_UNKNOWN and not self.in_doubt:
+            return False  # the function would not send it
         if self.error_code is not None and candidate.error_code not in self.error_code:
             return False
         return self._chooses_content(candidate)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.observability import InvocationMetrics, logger
-from responsys_activation.outcome import Delivered, Duplicate, Outcome, Rejected, Retried, Throttled
+from responsys_activation.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
 from responsys_activation.responsys.errors import ThrottledError
 from responsys_activation.sending import Answer, Exchange
 from responsys_activation.settling import NOT_KNOWN, Ending
@@ -26,6 +26,7 @@ _COUNTERS = {
     Throttled: "EventsThrottled",
     Rejected: "EventsRejected",
     Retried: "EventsRetried",
+    Ignored: "EventsIgnored",
 }
 _LOGGED_REASONS = 5
 _LOGGED_MESSAGES = 1_000
@@ -58,6 +59,16 @@ class Reporting:
         else:
             logger.error("login refused", extra={"connector": connector, "errorCode": refused_code})
 
+    def doubted(self, connector: str, *, doubts: int = 0, allowed: int = 0) -> None:
+        """Tell at once of messages whose outcome is unknown, and of those that a person let go in spite of it."""
+        by_connector, by_service = {"connector": connector}, {"service": self._service}
+        if doubts:
+            self._metrics.tell("OutcomesUnknown", doubts, by_connector, by_service)
+            logger.warning("outcome unknown", extra={"connector": connector, "messages": doubts})
+        if allowed:
+            self._metrics.tell("SentInDoubt", allowed, by_connector, by_service)
+            logger.warning("sent again in doubt, as allowed", extra={"connector": connector, "messages": allowed})
+
     def connector_used(self, connector: str, variables_overridden: int) -> None:
         """Tell of a connector that exists, and how many variables gave way to another property of their name."""
         self._connectors.add(connector)
@@ -67,9 +78,10 @@ class Reporting:
         """Tell of one planned request, and of each HTTP request that it took."""
         connector = answer.connector
         self._metrics.milliseconds("BudgetWait", answer.budget_wait, connector=connector)
-        self._metrics.count("OutcomesUnknown", len(answer.doubtful) + answer.abandoned, connector=connector)
-        self._metrics.count("SentWithoutLedger", answer.unrecorded, connector=connector)
-        self._metrics.count("BudgetUnavailable", int(answer.alone), connector=connector)
+        for dimensions in ({"connector": connector}, {"service": self._service}):
+            self._metrics.count("OutcomesUnknown", 0, **dimensions)  # what is not 0 was told when it was known
+            self._metrics.count("SentWithoutLedger", answer.unrecorded, **dimensions)
+            self._metrics.count("BudgetUnavailable", int(answer.alone), **dimensions)
         self._metrics.count("ApiRequests", len(answer.exchanges), connector=connector)
         throttles = sum(isinstance(exchange.failure, ThrottledError) for exchange in answer.exchanges)
         self._metrics.count("ApiThrottles", throttles, connector=connector)
@@ -81,7 +93,7 @@ class Reporting:
         if isinstance(answer.failure, AwsUnavailableError):
             logger.warning("request not made", extra={"connector": connector, "fault": str(answer.failure)})
         arrivals = [
-            item.message.arrived_at
+            item.message.age_from
             for item, outcome in zip(answer.request.items, answer.outcomes, strict=True)
             if isinstance(outcome, Delivered)
         ]
@@ -187,7 +199,7 @@ def _straight(ending: Ending) -> bool:
 
 def _error_code(ending: Ending) -> str | None:
     match ending.outcome:
-        case Throttled(error_code) | Rejected(error_code) | Retried(error_code):
+        case Throttled(error_code) | Rejected(error_code) | Retried(error_code) | Ignored(error_code):
             return error_code
         case _:
             return None

@@ -492,11 +492,7 @@ def _overtaken(call_type: str, newer: Iterable[NewerChange]) -> Outcome | None:
 
     Whoever was added and updated meanwhile must still be added.
     """
-    states = {
-        other.state
-        for other in newer
-        if not (call_type == CallType.ADD and other.call_type == CallType.UPDATE)
-    }
+    states = {other.state for other in newer if not (call_type == CallType.ADD and other.call_type == CallType.UPDATE)}
     if states - {ClaimState.IN_FLIGHT}:
         return _SUPERSEDED
     return Throttled(ErrorCode.IN_FLIGHT, _NEWER_CLOCK) if states else None

@@ -81,6 +81,11 @@ class Settings(ConnectionSettings):
     unknown_outcome: Annotated[Literal["Resend", "Reject"], Field(alias="UNKNOWN_OUTCOME")] = "Resend"
     maximum_resends: Annotated[int, Field(alias="MAXIMUM_RESENDS", ge=0, le=10)] = 2
 
+    @property
+    def allowed_resends(self) -> int:
+        """How often a message in doubt is sent again at most: never, where the owner would rather reject it."""
+        return self.maximum_resends if self.unknown_outcome == "Resend" else 0
+
 
 class ReplaySettings(BaseModel):
     """The settings of the function that sends dead letters back."""

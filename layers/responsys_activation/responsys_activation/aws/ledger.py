@@ -112,6 +112,32 @@ class _Standing:
     doubts: int
 
 
+class _Claiming:
+    """How far the claims of one request are.
+
+    Attributes
+    ----------
+    open_over : dict of int to (_Standing or None)
+        Positions still to be claimed; the claim that is taken over.
+    """
+
+    def __init__(
+        self, changes: Sequence[Change], request_id: str, deadline: float, allowed_doubts: Sequence[int]
+    ) -> None:
+        self.changes = changes
+        self.request_id = request_id
+        self.deadline = deadline
+        self.allowed_doubts = allowed_doubts
+        self.claims = [Claim(ClaimState.OUT_OF_REACH) for _ in changes]
+        self.open_over: dict[int, _Standing | None] = dict.fromkeys(range(len(changes)))
+
+    def has(self, position: int) -> None:
+        """Note that the claim stands under this request."""
+        claim = self.claims[position]
+        claim.state, claim.written = ClaimState.CLAIMED, True
+        del self.open_over[position]
+
+
 class Ledger:
     """Claims changes and remembers what became of their requests.
 
@@ -138,7 +164,7 @@ class Ledger:
         inserted = ", ".join(f"'{name}': ?" for name in ("pk", "sk", *_ATTRIBUTES, "callType"))
         # In quotes, because DynamoDB reserves some of these words.
         changed = " ".join(f'SET "{name}"=?' for name in _ATTRIBUTES)
-        self._insert = f"INSERT INTO \"{table}\" VALUE {{{inserted}}}"
+        self._insert = f'INSERT INTO "{table}" VALUE {{{inserted}}}'
         self._take_over = f'UPDATE "{table}" {changed} WHERE "pk"=? AND "sk"=? AND "requestId"=?'
 
     def claim(
@@ -160,25 +186,24 @@ class Ledger:
         list of Claim
             By position.
         """
-        claims = [Claim(ClaimState.OUT_OF_REACH) for _ in changes]
-        open_over: dict[int, _Standing | None] = dict.fromkeys(range(len(changes)))
+        claiming = _Claiming(changes, request_id, deadline, allowed_doubts)
         try:
             for number in range(_ROUNDS):
-                standing = self._write(claims, changes, open_over, request_id, deadline)
-                self._look_at(claims, changes, open_over, standing, request_id, allowed_doubts)
-                if not open_over:
+                standing = self._write(claiming)
+                self._look_at(claiming, standing)
+                if not claiming.open_over:
                     break
-                if open_over.keys() - set(standing):
+                if claiming.open_over.keys() - set(standing):
                     self._wait(number)
         except AwsUnavailableError as exc:
             logger.warning("messages not claimed", extra={"fault": str(exc)})
             if not isinstance(exc, AwsOutOfReachError):
-                for claim in claims:
+                for claim in claiming.claims:
                     claim.state = ClaimState.HELD_UP if claim.state is ClaimState.OUT_OF_REACH else claim.state
-        for claim, allowed in zip(claims, allowed_doubts, strict=True):
+        for claim, allowed in zip(claiming.claims, allowed_doubts, strict=True):
             if claim.state is ClaimState.CLAIMED and claim.doubts > allowed:
                 claim.state = ClaimState.IN_DOUBT
-        return claims
+        return claiming.claims
 
     def record(self, request_id: str, *, undelivered: Collection[int], unknown: Collection[int]) -> None:
         """Remember what became of a request; what is in neither collection was delivered.
@@ -253,45 +278,33 @@ class Ledger:
         claim = _standing(item)
         return self._state(claim, self._answers({claim.request_id}).get(claim.request_id))[0]
 
-    def _write(
-        self,
-        claims: list[Claim],
-        changes: Sequence[Change],
-        open_over: dict[int, _Standing | None],
-        request_id: str,
-        deadline: float,
-    ) -> list[int]:
+    def _write(self, claiming: _Claiming) -> list[int]:
         """Try each open claim once, and give the positions that somebody's claim stands in the way of."""
         standing: list[int] = []
-        for positions in _chunks(list(open_over), _STATEMENTS):
-            statements = [
-                self._statement(changes[position], position, request_id, deadline, open_over[position])
-                for position in positions
-            ]
+        for positions in _chunks(list(claiming.open_over), _STATEMENTS):
+            statements = [self._statement(claiming, position) for position in positions]
             with aws_call("DynamoDB claim messages"):
                 responses = self._client.batch_execute_statement(Statements=statements)["Responses"]
             for position, response in zip(positions, responses, strict=True):
                 code = response["Error"].get("Code", "") if "Error" in response else None
                 if code is None:
-                    claims[position].state, claims[position].written = ClaimState.CLAIMED, True
-                    del open_over[position]
+                    claiming.has(position)
                 elif code in _STANDS:
-                    claims[position].state = ClaimState.IN_FLIGHT  # unless the table says more
+                    claiming.claims[position].state = ClaimState.IN_FLIGHT  # unless the table says more
                     standing.append(position)
                 elif code in _HELD_UP:
-                    claims[position].state = ClaimState.HELD_UP
+                    claiming.claims[position].state = ClaimState.HELD_UP
                 else:
                     raise AwsRefusedError(f"DynamoDB claim messages: {code}")
         return standing
 
-    def _statement(
-        self, change: Change, position: int, request_id: str, deadline: float, over: _Standing | None
-    ) -> BatchStatementRequestTypeDef:
+    def _statement(self, claiming: _Claiming, position: int) -> BatchStatementRequestTypeDef:
+        change, over = claiming.changes[position], claiming.open_over[position]
         key: list[Any] = [{"S": change.membership}, {"S": change.key}]
         attributes: list[Any] = [
-            {"S": request_id},
+            {"S": claiming.request_id},
             {"N": str(position)},
-            {"N": f"{deadline + self._patience:.3f}"},
+            {"N": f"{claiming.deadline + self._patience:.3f}"},
             {"N": str(over.doubts if over else 0)},
             {"N": f"{change.happened_at:.6f}"},
             {"N": f"{change.arrived_at:.6f}"},
@@ -301,36 +314,29 @@ class Ledger:
             return {"Statement": self._insert, "Parameters": [*key, *attributes, {"S": change.call_type}]}
         return {"Statement": self._take_over, "Parameters": [*attributes, *key, {"S": over.request_id}]}
 
-    def _look_at(
-        self,
-        claims: list[Claim],
-        changes: Sequence[Change],
-        open_over: dict[int, _Standing | None],
-        standing: Sequence[int],
-        request_id: str,
-        allowed_doubts: Sequence[int],
-    ) -> None:
+    def _look_at(self, claiming: _Claiming, standing: Sequence[int]) -> None:
         """Find out how the claims stand that are in the way; those to take over stay open for the next round."""
+        changes, open_over = claiming.changes, claiming.open_over
         items = self._read([_claim_key(changes[position]) for position in standing])
         found = [
             _standing(items[key]) if (key := (changes[position].membership, changes[position].key)) in items else None
             for position in standing
         ]
-        answers = self._answers({before.request_id for before in found if before} - {request_id})
+        answers = self._answers({before.request_id for before in found if before} - {claiming.request_id})
         for position, before in zip(standing, found, strict=True):
-            claim = claims[position]
+            claim = claiming.claims[position]
             if before is None:
                 open_over[position] = None  # it has expired meanwhile
-            elif before.request_id == request_id:  # the call was made twice, because its first reply was lost
-                claim.state, claim.written = ClaimState.CLAIMED, True
-                del open_over[position]
+            elif before.request_id == claiming.request_id:
+                claiming.has(position)  # the call was made twice, because its first reply was lost
             else:
                 state, claim.abandoned = self._state(before, answers.get(before.request_id))
                 claim.doubts = before.doubts + (state is ClaimState.IN_DOUBT)
-                # That of a killed sender is taken over even if it may not be sent: its doubt is told once, by us.
-                if state is ClaimState.FREE or claim.abandoned or (
-                    state is ClaimState.IN_DOUBT and claim.doubts <= allowed_doubts[position]
-                ):
+                may_be_sent = state is ClaimState.FREE or (
+                    state is ClaimState.IN_DOUBT and claim.doubts <= claiming.allowed_doubts[position]
+                )
+                # A killed sender's is taken over in any case: so its doubt is told once, by us.
+                if may_be_sent or claim.abandoned:
                     open_over[position] = replace(before, doubts=claim.doubts)
                 else:
                     claim.state = state

@@ -7,12 +7,13 @@ put back.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from responsys_activation.aws.faults import AwsUnavailableError, aws_call
 from responsys_activation.aws.queues import SourceQueue, send_batches
 from responsys_activation.observability import logger
+from responsys_activation.received import LIFE_ATTRIBUTES
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -52,11 +53,14 @@ class ParkedMessage:
         """Give an attribute's text; empty where there is none."""
         return str(self.attributes.get(name, {}).get("StringValue", ""))
 
-    def with_text(self, name: str, value: str) -> Mapping[str, Any]:
-        """Give the attributes with one more, or another value of one, as far as SQS takes so many."""
-        if name not in self.attributes and len(self.attributes) >= _MOST_ATTRIBUTES:
-            return self.attributes  # its producer's own: a message of ours has fewer
-        return {**self.attributes, name: {"DataType": "String", "StringValue": value}}
+    def with_texts(self, texts: Mapping[str, str]) -> ParkedMessage:
+        """Give the message with these attributes; where SQS does not take so many, its producer's give way."""
+        ours = {name: {"DataType": "String", "StringValue": value} for name, value in texts.items()}
+        others = [(name, value) for name, value in self.attributes.items() if name not in ours]
+        room = _MOST_ATTRIBUTES - len(ours)
+        # Those of an earlier life first: they are ours as well.
+        others.sort(key=lambda pair: pair[0] not in LIFE_ATTRIBUTES)
+        return replace(self, attributes=dict(others[:room]) | ours)
 
     def size(self) -> int:
         """Give the bytes that SQS counts."""

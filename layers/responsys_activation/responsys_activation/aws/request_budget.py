@@ -61,6 +61,7 @@ class Slot:
     at: float
     until: float
     probe: float | None = None
+    one_recipient: bool = False
     shared: bool = True
 
 
@@ -145,7 +146,7 @@ class RequestBudget:
                     self._own_next_slot = max(self._own_next_slot, self._clock() + own_spacing)
         return self._own_slot(own_spacing, latest)
 
-    def pause(self, code: str, clock: float) -> tuple[float, float]:
+    def pause(self, code: str, clock: float, *, in_doubt: bool = False) -> tuple[float, float]:
         """Hold up all environments after a throttle.
 
         Parameters

@@ -13,7 +13,7 @@ from typing import Any
 
 from responsys_activation.outcome import ErrorCode
 
-__all__ = ["ErrorClass", "classify", "is_documented", "known_code"]
+__all__ = ["ErrorClass", "class_of_code", "classify", "is_documented", "known_code"]
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{2,63}")
 
@@ -30,6 +30,7 @@ class ErrorClass(StrEnum):
     REQUEST = "this request is wrong"
     CONTENT = "this request is wrong because of some of its recipients"
     UNAVAILABLE = "not processed, try later"
+    NOT_NOW = "not processed, one retry"
     UNKNOWN = "perhaps processed"
 
 
@@ -99,6 +100,11 @@ _TABLE: Mapping[str, ErrorClass] = {
 def is_documented(code: str) -> bool:
     """Tell whether the table has a code."""
     return code in _TABLE
+
+
+def class_of_code(code: str) -> ErrorClass | None:
+    """Give the class of a code by itself; ``None`` if the table lacks it."""
+    return _TABLE.get(code)
 
 
 def known_code(error: Mapping[str, Any]) -> str:

@@ -124,6 +124,7 @@ class RequestRefusedError(ResponsysError):
         *,
         scope: RefusalScope,
         record: int | None = None,
+        documented: bool = True,
         title: str = "",
         status: int | None = None,
         correlation_id: str = "",
@@ -131,6 +132,7 @@ class RequestRefusedError(ResponsysError):
         super().__init__(code, title=title, status=status, correlation_id=correlation_id)
         self.scope = scope
         self.record = record
+        self.documented = documented
 
 
 class UnavailableError(ResponsysError):

@@ -144,7 +144,7 @@ def raise_error(reply: Reply) -> NoReturn:
             record = _RECORD.search(str(error.get("detail", "")))
             named = int(record[1]) if record else None
             raise RequestRefusedError(code, scope=RefusalScope.RECIPIENTS, record=named, **context)
-        case ErrorClass.UNAVAILABLE:
+        case ErrorClass.UNAVAILABLE | ErrorClass.NOT_NOW:
             raise UnavailableError(code, **context)
         case ErrorClass.UNKNOWN:
             raise OutcomeUnknownError(code, **context)
