@@ -168,6 +168,22 @@ def test_every_metric_that_is_searched_for_exists(body: Body) -> None:
         assert tuple(search["dimensions"].split(",")) in written_by_our_code()[search["name"]]
 
 
+@pytest.mark.parametrize("title", ["In the last 24 hours", "Messages by outcome"])
+def test_what_was_received_is_shown_with_every_outcome_that_it_may_have(body: Body, title: str) -> None:
+    # Given a widget of outcomes
+    (widget,) = [widget for widget in body.metric_widgets() if widget.properties.title == title]
+    # When its rows are read / Then the six that add up to what was received are there
+    assert {row[1] for row in widget.properties.metrics} == {
+        "MessagesReceived",
+        "EventsDelivered",
+        "EventsDuplicate",
+        "EventsThrottled",
+        "EventsRejected",
+        "EventsRetried",
+        "EventsIgnored",
+    }
+
+
 def test_nothing_that_our_code_counts_for_people_is_left_out(body: Body) -> None:
     # Given what the two functions write
     shown = {search["name"] for widget in body.metric_widgets() for search in searches(widget)}
