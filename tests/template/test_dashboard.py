@@ -249,6 +249,30 @@ def test_last_errors_come_from_the_functions_log(stack: Stack, body: Body) -> No
     assert widget.properties.query.startswith("SOURCE '/aws/lambda/crm-segment-events' | filter level in ")
 
 
+@pytest.mark.parametrize(
+    ("line", "is_shown"),
+    [
+        ({"level": "WARNING", "message": "request failed"}, True),
+        ({"level": "INFO", "message": "batch settled"}, False),
+        ({"type": "platform.report", "record": {"status": "timeout"}}, True),
+        ({"type": "platform.report", "record": {"status": "error", "errorType": "Runtime.OutOfMemory"}}, True),
+        ({"type": "platform.report", "record": {"status": "success"}}, False),
+        ({"type": "platform.start", "record": {"requestId": "r"}}, False),
+    ],
+)
+def test_last_errors_hold_killed_invocations_too_which_lambda_alone_tells_of(
+    body: Body, line: dict[str, Any], is_shown: bool
+) -> None:
+    # Given a line of the function or of Lambda
+    fields = {"level": line.get("level"), "type": line.get("type"), "status": line.get("record", {}).get("status")}
+    # When the widget's filter is put to it
+    (widget,) = [widget for widget in body.widgets if isinstance(widget, LogWidget)]
+    (condition,) = re.findall(r"\| filter (.+?) \| ", widget.properties.query)
+    # Then what went wrong is shown (but for two spellings the language reads the same in Python)
+    python = condition.replace("record.status", "status").replace(" = ", " == ")
+    assert eval(python, {"__builtins__": {}}, fields) is is_shown  # noqa: S307
+
+
 # ---- how it is laid out
 
 
