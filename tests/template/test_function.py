@@ -287,6 +287,7 @@ def test_every_function_logs_as_json_to_a_group_with_retention(stack_with: Calla
         logging = function["LoggingConfig"]
         # Then it goes, as JSON, to the group of its name, which forgets in time
         assert logging["LogFormat"] == "JSON"
+        assert logging["SystemLogLevel"] == "INFO"  # Lambda's report of each invocation, good ones included
         assert logging["LogGroup"] == f"/aws/lambda/{function['FunctionName']}"
         assert groups[logging["LogGroup"]]["RetentionInDays"] == "90"
     # And no other group is there
