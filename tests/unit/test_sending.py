@@ -612,6 +612,19 @@ def test_a_newer_change_that_was_not_taken_stands_in_nobodys_way() -> None:
     assert connected.send(request_of(change(0, "ADD", NOW, attempts=2))).outcomes == [Delivered()]
 
 
+def test_what_is_ignored_takes_nobody_elses_place_in_the_ledger() -> None:
+    # Given a change that is ignored, at the head of a request that Responsys takes
+    connected = Connected()
+    connected.send(request_of(change(1, "REMOVE", NOW + 10)))
+    others = [outgoing(5), outgoing(6, recipient=UNKNOWN_RECIPIENT)]
+    answer = connected.send(request_of(change(0, "ADD", NOW, attempts=2), *others))
+    assert answer.outcomes == [Ignored(ErrorCode.SUPERSEDED), Delivered(), Rejected("NO_RECIPIENT_FOUND")]
+
+    # When the others come again / Then each is known by its own result
+    others[1] = outgoing(6)
+    assert connected.send(request_of(*others)).outcomes == [Duplicate(), Delivered()]
+
+
 def test_a_newer_change_in_doubt_may_have_been_taken() -> None:
     connected = Connected()
     connected.fail_event(Fault.TIMEOUT_AFTER)
