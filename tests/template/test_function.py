@@ -31,7 +31,7 @@ MAY = {
         "sqs:SendMessage",
     },
     REJECTED: {"sqs:SendMessage"},
-    ARN.format("ssm", "parameter/crm/connectors/*"): {"ssm:GetParameter"},
+    ARN.format("ssm", "parameter/crm/connectors"): {"ssm:GetParametersByPath"},
     ARN.format("ssm", "parameter/crm/tokens/*"): {"ssm:GetParameter", "ssm:PutParameter"},
     ARN.format("secretsmanager", "secret:crm/*"): {"secretsmanager:GetSecretValue"},
     ARN.format("dynamodb", "table/DeliveryTable"): {

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 
 import requests
-from aws_lambda_powertools.utilities.parameters import SSMProvider
 
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.clients import Clients
+from responsys_activation.aws.connector_parameters import ConnectorParameters
 from responsys_activation.aws.connector_settings import ConnectorSettings
 from responsys_activation.aws.credentials import SecretCredentials
 from responsys_activation.aws.ledger import Ledger
@@ -68,7 +68,7 @@ class DeliveryComposition:
         throttled = SourceQueue(settings.throttled_dead_letter_queue_url, clients.sqs, clock=clock)
         self.delivery = Delivery(
             connector_settings=ConnectorSettings(
-                settings.connector_parameter_prefix, SSMProvider(boto3_client=clients.ssm)
+                ConnectorParameters(settings.connector_parameter_prefix, clients.ssm), clock=clock
             ),
             open_sender=self.open_sender,
             trusted=self._trusted,
