@@ -135,14 +135,14 @@ def send(stack: StackInUse, settings: ConnectorSettings, body: str, console: Con
     sent_at_ms = int(time.time() * 1000)
     answer = stack.client("sqs").send_message(QueueUrl=stack.outputs["SegmentEventsQueueUrl"], MessageBody=body)
     message_id: str = answer["MessageId"]
-    change = None
+    known: Change | None = None
     if membership:
         event_name = membership.event_name or settings.read(membership.connector).event_name_for(membership.segment.id)
         ledger_id = membership.message_id or message_id
         console.print(f"connector {membership.connector}, event {event_name}, messageId {ledger_id}")
-        change = _change(membership, ledger_id)
+        known = _change(membership, ledger_id)
     console.print(f"sent to {stack.name}: SQS message {message_id}")
-    return Sending(message_id, change, sent_at_ms)
+    return Sending(message_id, known, sent_at_ms)
 
 
 def follow(stack: StackInUse, sending: Sending, seconds: float, console: Console) -> int:
