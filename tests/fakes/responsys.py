@@ -17,9 +17,9 @@ from urllib.parse import unquote, urlsplit
 import requests
 import urllib3.exceptions as urllib3_errors
 from requests.adapters import BaseAdapter
-from urllib3.connection import HTTPConnection
-from urllib3.connectionpool import HTTPConnectionPool
 
+from responsys_activation.outcome import ErrorCode
+from responsys_activation.responsys.errors import UnavailableError
 from responsys_activation.responsys.http import open_http_session
 
 END_POINT = "https://api5-009.responsys.net"
@@ -46,10 +46,6 @@ class Fault(StrEnum):
     API_LIMIT = "minute throttle"
     CAPACITY = "capacity throttle"
     LOGIN_REFUSED = "login refused"
-
-
-_POOL = HTTPConnectionPool("api5-009.responsys.net")
-_CONNECTION = HTTPConnection("api5-009.responsys.net")
 
 
 @dataclass(frozen=True)
@@ -154,7 +150,7 @@ class FakeResponsys(BaseAdapter):
             self.expire_tokens()
         latency = self.latency()
         self._sleep(latency / 2)
-        _raise_unsent(fault, request, timeout, self._sleep)
+        _raise_unsent(fault, timeout, self._sleep)
         reply = self._reply(kind, path, request, fault)
         self._sleep(latency / 2)
         if fault in {Fault.RESET_BEFORE, Fault.RESET_AFTER}:
@@ -237,15 +233,13 @@ def _identifier(recipient: dict[str, Any]) -> int | str:
     return value  # type: ignore[no-any-return]
 
 
-def _raise_unsent(
-    fault: Fault | None, request: requests.PreparedRequest, timeout: Any, sleep: Callable[[float], None]
-) -> None:
+def _raise_unsent(fault: Fault | None, timeout: Any, sleep: Callable[[float], None]) -> None:
+    """Raise what the package's own connections raise when they do not come about."""
     if fault is Fault.CONNECTION_REFUSED:
-        reason = urllib3_errors.NewConnectionError(_CONNECTION, "refused")
-        raise requests.ConnectionError(urllib3_errors.MaxRetryError(_POOL, request.url or "", reason))
+        raise UnavailableError(ErrorCode.OTHER_ERROR, title="no connection")
     if fault is Fault.CONNECT_TIMEOUT:
         sleep(timeout[0])
-        raise requests.ConnectTimeout
+        raise UnavailableError(ErrorCode.TIMEOUT, title="no connection")
 
 
 def _response(request: requests.PreparedRequest, reply: Reply) -> requests.Response:

@@ -7,33 +7,30 @@ from __future__ import annotations
 
 import json
 import re
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, assert_never
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from responsys_activation.outcome import ErrorCode
 from responsys_activation.responsys.classification import ErrorClass, classify, known_code
+from responsys_activation.responsys.connections import ConnectionAdapter, is_timeout
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
     OutcomeUnknownError,
     RefusalScope,
     RequestRefusedError,
+    ResponsysError,
     ThrottledError,
     TokenRefusedError,
     UnavailableError,
 )
 
-__all__ = ["API_PATH", "REFUSAL_MEMORY", "Reply", "get", "open_http_session", "post", "raise_error"]
+__all__ = ["API_PATH", "REFUSAL_MEMORY", "HttpSession", "Reply", "get", "open_http_session", "post", "raise_error"]
 
 API_PATH = "/rest/api/v1.3"
 CONNECT_SECONDS = 5.0
-_CONNECTIONS = 50  # kept open: as many as requests may be in flight; one more would mean a TLS handshake each time
-REPLY_SECONDS = 45.0  # integrators had to raise shorter limits; real replies to 200 recipients can take this long
 
 REFUSAL_MEMORY = 600.0  # seconds without a login after a refused one; a wrong password tried often locks the account
 # How a detail names the offender: "Record 7 = …"; whether the count starts at 0 or 1, no source says.
@@ -57,13 +54,34 @@ class Reply:
     correlation_id: str
 
 
-def open_http_session() -> requests.Session:
+class HttpSession(requests.Session):
+    """The connections of a process to Responsys.
+
+    Parameters
+    ----------
+    reply_seconds : float
+        The longest that an exchange may take, from connecting to the last byte of the reply. Integrators of Responsys
+        had to raise theirs to 60 s and to 120 s.
+    """
+
+    def __init__(self, reply_seconds: float) -> None:
+        super().__init__()
+        self.reply_seconds = reply_seconds
+        self.trust_env = False  # a proxy or .netrc of the environment must neither see nor replace a token
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, ConnectionAdapter())
+
+    def send(  # type: ignore[override]
+        self, request: requests.PreparedRequest, *, timeout: float, **options: Any
+    ) -> requests.Response:
+        """Send a request within ``timeout`` seconds and within the session's own limits."""
+        limits = (min(CONNECT_SECONDS, timeout), min(self.reply_seconds, timeout))
+        return super().send(request, timeout=limits, **options)
+
+
+def open_http_session(reply_seconds: float = 60.0) -> HttpSession:
     """Open the session that all calls of a process share."""
-    session = requests.Session()
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
-    session.trust_env = False  # a proxy or .netrc of the environment must neither see nor replace a token
-    return session
+    return HttpSession(reply_seconds)
 
 
 def post(
@@ -79,14 +97,14 @@ def post(
     Parameters
     ----------
     seconds_left : float
-        The caller's own limit; connect and reply limits are never longer.
+        The caller's own limit; the session's limits count where they are shorter.
 
     Raises
     ------
     UnavailableError
-        No connection was made, or no time was left for one, so nothing was processed.
+        Nothing was sent: the request cannot be written, no connection was made, or no time was left for one.
     OutcomeUnknownError
-        The connection broke or timed out after sending began.
+        The connection stood, and no whole reply came in time.
     """
     return _exchange(session, "POST", url, seconds_left, data=data, headers=headers)
 
@@ -99,18 +117,35 @@ def get(session: requests.Session, url: str, *, headers: Mapping[str, str], seco
 def _exchange(session: requests.Session, method: str, url: str, seconds_left: float, **content: Any) -> Reply:
     if seconds_left <= 0:
         raise UnavailableError(ErrorCode.OUT_OF_TIME, title="no time left for a request")
-    timeout = (min(CONNECT_SECONDS, seconds_left), min(REPLY_SECONDS, seconds_left))
+    request = _prepare(session, method, url, **content)
     try:
-        response = session.request(method, url, timeout=timeout, allow_redirects=False, **content)
-    except requests.ConnectTimeout as exc:
-        raise UnavailableError(ErrorCode.TIMEOUT, title="no connection in time") from exc
-    except requests.Timeout as exc:
-        raise OutcomeUnknownError(ErrorCode.TIMEOUT, title="no reply in time") from exc
-    except requests.RequestException as exc:
-        if _never_connected(exc):
-            raise UnavailableError(ErrorCode.OTHER_ERROR, title="no connection") from exc
+        response = session.send(request, timeout=seconds_left, allow_redirects=False)
+        headers = response.headers
+        return Reply(
+            status=response.status_code,
+            document=_parse(response.content),
+            correlation_id=headers.get("X-CorrelationID", ""),
+        )
+    except ResponsysError:
+        raise
+    except Exception as exc:  # of whatever kind: the libraries trip over odd replies in many ways
+        if is_timeout(exc):
+            raise OutcomeUnknownError(ErrorCode.TIMEOUT, title="no reply in time") from exc
         raise OutcomeUnknownError(ErrorCode.OTHER_ERROR, title="connection broke") from exc
-    return Reply(response.status_code, _parse(response.content), response.headers.get("X-CorrelationID", ""))
+
+
+def _prepare(
+    session: requests.Session, method: str, url: str, *, headers: Mapping[str, str], **body: Any
+) -> requests.PreparedRequest:
+    try:
+        for value in headers.values():
+            value.encode("latin-1")  # as the connection does, but when the request is under way already
+        request = session.prepare_request(requests.Request(method, url, headers=headers, **body))
+        session.get_adapter(url)  # which there is for http and https alone
+    except (requests.RequestException, ValueError):
+        title = "the request cannot be written"
+        raise UnavailableError(ErrorCode.OTHER_ERROR, title=title) from None  # the cause would quote the token
+    return request
 
 
 def raise_error(reply: Reply) -> NoReturn:
@@ -150,20 +185,6 @@ def raise_error(reply: Reply) -> NoReturn:
             raise OutcomeUnknownError(code, **context)
         case never:
             assert_never(never)
-
-
-def _never_connected(exc: BaseException) -> bool:
-    """Look for the cause that urllib3 and requests wrap: only these say that nothing was sent.
-
-    Other TLS errors may come while the reply is read.
-    """
-    while exc is not None:
-        if isinstance(exc, NewConnectionError | NameResolutionError | ssl.SSLCertVerificationError):
-            return True
-        reason = getattr(exc, "reason", None)
-        inner = next((arg for arg in exc.args if isinstance(arg, BaseException)), None)
-        exc = reason if isinstance(reason, BaseException) else inner  # type: ignore[assignment]
-    return False
 
 
 def _parse(content: bytes) -> Any:
