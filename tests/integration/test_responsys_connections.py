@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from responsys_activation.outcome import ErrorCode
 from responsys_activation.responsys.errors import OutcomeUnknownError, UnavailableError
-from responsys_activation.responsys.http import HttpSession, Reply, open_http_session, post
+from responsys_activation.responsys.http import HttpSession, Reply, get, open_http_session, post
 from tests.fakes.loopback import HOST, Certificate, Peer, Talk, certificate, http_reply, read_request, reset, vanish
 
 LIMIT = 0.4  # seconds for a reply, in tests that wait for its end
@@ -359,6 +360,29 @@ def test_a_reply_in_pieces_that_is_whole_in_time_is_taken(peer: Callable[..., Pe
 
 
 @pytest.mark.parametrize(
+    "location",
+    [
+        pytest.param("/wartung/störung.html".encode("latin-1"), id="latin-1"),
+        pytest.param(b"http://[", id="no URL"),
+        pytest.param(b"http://" + b"a" * 64 + b".example/", id="label too long"),
+        pytest.param(b"http://x:99999/", id="no port"),
+        pytest.param(b"/elsewhere", id="elsewhere"),
+    ],
+)
+@pytest.mark.parametrize("call", [partial(post, data=b"{}"), get], ids=["POST", "GET"])
+def test_a_redirect_is_a_reply_whatever_it_leads_to(
+    http: HttpSession, peer: Callable[..., Peer], location: bytes, call: Callable[..., Reply]
+) -> None:
+    seen: list[bytes] = []
+    moved = peer(always(http_reply("302 Found", b"", b"Location: " + location), seen))
+
+    reply = call(http, moved.url, headers={}, seconds_left=5.0)
+
+    assert (reply.status, reply.document) == (302, None)
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
     ("body", "content_type"),
     [
         pytest.param("[1]".encode("utf-8-sig"), b"application/json", id="BOM"),
@@ -373,6 +397,24 @@ def test_a_document_is_read_whatever_its_charset(
     reply = exchange(http, peer(saying(http_reply("200 OK", body, b"Content-Type: " + content_type))).url)
 
     assert reply.document == [1]
+
+
+def test_no_cookie_is_kept_for_the_next_request_or_another_account(
+    http: HttpSession, peer: Callable[..., Peer]
+) -> None:
+    # Given two accounts whose cookies go to the whole host
+    cookies = [b"Set-Cookie: JSESSIONID=of-account-a; Path=/", b"Set-Cookie: b=c; Domain=127.0.0.1; Max-Age=999"]
+    seen: list[bytes] = []
+    one, other = (peer(always(http_reply("200 OK", b"[]", *cookies), seen)) for _ in range(2))
+
+    # When requests follow
+    for url in (one.url, one.url, other.url):
+        exchange(http, url)
+
+    # Then none carries a cookie
+    assert len(seen) == 3
+    assert not any(b"cookie" in request.lower() for request in seen)
+    assert not http.cookies
 
 
 # Connections that are used again

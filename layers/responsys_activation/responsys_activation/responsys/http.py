@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NoReturn, assert_never
 
 import requests
@@ -57,6 +58,9 @@ class Reply:
 class HttpSession(requests.Session):
     """The connections of a process to Responsys.
 
+    It keeps nothing of one exchange for another but connections: no cookies, which would mix accounts. A redirect is a
+    reply like others, whose target is not even looked at.
+
     Parameters
     ----------
     reply_seconds : float
@@ -68,8 +72,12 @@ class HttpSession(requests.Session):
         super().__init__()
         self.reply_seconds = reply_seconds
         self.trust_env = False  # a proxy or .netrc of the environment must neither see nor replace a token
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         for scheme in ("https://", "http://"):
             self.mount(scheme, ConnectionAdapter())
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Find none, also for a reply that has one."""
 
     def send(  # type: ignore[override]
         self, request: requests.PreparedRequest, *, timeout: float, **options: Any
