@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -491,3 +492,29 @@ def test_a_connection_that_has_been_idle_is_not_used_again(
     # Then it does so over a new one
     assert reply.status == 200
     assert answering.accepted == 2
+
+
+def test_authorities_are_read_once_for_all_connections(
+    http: HttpSession, peer: Callable[..., Peer], trusted: Certificate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Given authorities that nobody has read yet, and peers that close after each reply, as Responsys does
+    authorities = tmp_path / "authorities.pem"
+    authorities.write_bytes(trusted.path.read_bytes())
+    http.verify = str(authorities)
+    peers = [peer(saying(http_reply("200 OK", b"[]", b"Connection: close")), trusted.context) for _ in range(2)]
+    read: list[object] = []
+    load = ssl.SSLContext.load_verify_locations
+
+    def counted(context: ssl.SSLContext, *args: Any) -> None:
+        read.append(args)
+        load(context, *args)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", counted)
+
+    # When several connections are made
+    for each in peers * 2:
+        exchange(http, each.url)
+
+    # Then the file was read for the first
+    assert [each.accepted for each in peers] == [2, 2]
+    assert len(read) == 1

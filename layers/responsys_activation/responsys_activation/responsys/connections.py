@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import io
 import socket
+import ssl
 import time
+from functools import cache
 from http.client import HTTPResponse
 from typing import Any
 
@@ -16,6 +18,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import Timeout
+from urllib3.util.ssl_ import create_urllib3_context
 
 from responsys_activation.outcome import ErrorCode
 from responsys_activation.responsys.errors import UnavailableError
@@ -100,7 +103,16 @@ class _Connection(HTTPConnection):
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
-    pass
+    def __init__(self, *args: Any, ca_certs: str, **options: Any) -> None:
+        super().__init__(*args, ssl_context=_trusting(ca_certs), **options)
+
+
+@cache
+def _trusting(ca_certs: str) -> ssl.SSLContext:
+    """Read the trusted authorities once: for each connection it would cost more CPU than all of its request."""
+    context = create_urllib3_context()
+    context.load_verify_locations(ca_certs)
+    return context
 
 
 class _Pool(HTTPConnectionPool):
