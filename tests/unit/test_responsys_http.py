@@ -174,6 +174,10 @@ def test_a_reply_is_its_json_or_none(content: bytes, document: object) -> None:
         (Answer(403, b"<html>Forbidden</html>"), UnavailableError, {"code": ErrorCode.OTHER_ERROR}),
         (Answer(400, b"Bad Request"), UnavailableError, {"code": ErrorCode.OTHER_ERROR}),
         (Answer(302, b"", {"Location": "https://login.example.com"}), UnavailableError, {}),
+        (refusing(400, "A_CODE_OF_TOMORROW"), RequestRefusedError, {"scope": RefusalScope.RECIPIENTS}),
+        (refusing(400, "FAILURE"), RequestRefusedError, {"scope": RefusalScope.RECIPIENTS}),
+        (Answer(413, b""), RequestRefusedError, {"scope": RefusalScope.RECIPIENTS, "code": ErrorCode.OTHER_ERROR}),
+        (Answer(401, b"<html>"), UnavailableError, {"code": ErrorCode.OTHER_ERROR, "status": 401}),
         (refusing(503, "SERVICE_UNAVAILABLE"), UnavailableError, {}),
         (Answer(503, b"Service Unavailable"), UnavailableError, {"code": ErrorCode.OTHER_ERROR}),
         (refusing(500, "UNEXPECTED_EXCEPTION"), OutcomeUnknownError, {}),
@@ -208,3 +212,21 @@ def test_an_error_carries_the_code_and_the_correlation_id_but_none_of_responsys_
     assert raised.value.code == "INVALID_PARAMETER"
     assert raised.value.correlation_id == "Id-5c 0"
     assert "ann@example.com" not in repr(raised.value) + str(raised.value) + str(vars(raised.value))
+
+
+@pytest.mark.parametrize(
+    ("answer", "documented"),
+    [
+        (refusing(400, "INVALID_PARAMETER"), True),
+        (refusing(400, "API_BLOCKED"), True),
+        (Answer(413, b""), True),
+        (refusing(400, "A_CODE_OF_TOMORROW"), False),
+        (refusing(401, "A_CODE_OF_TOMORROW"), False),
+        (refusing(400, "FAILURE"), False),
+    ],
+)
+def test_a_refusal_tells_whether_its_meaning_is_documented_or_a_guess(answer: Answer, *, documented: bool) -> None:
+    with pytest.raises(RequestRefusedError) as raised:
+        raise_error(exchange(ResponsysTransport(answer)))
+
+    assert raised.value.documented is documented

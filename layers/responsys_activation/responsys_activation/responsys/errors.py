@@ -116,6 +116,9 @@ class RequestRefusedError(ResponsysError):
         What is to blame, and so which other requests would meet the same refusal.
     record : int or None
         The position that Responsys names, counted from 0 or from 1.
+    documented : bool
+        Whether a source says what the refusal means. Else the scope is a guess: if all parts of the request are refused
+        alike, it is not about some recipients.
     """
 
     def __init__(
@@ -124,6 +127,7 @@ class RequestRefusedError(ResponsysError):
         *,
         scope: RefusalScope,
         record: int | None = None,
+        documented: bool = True,
         title: str = "",
         status: int | None = None,
         correlation_id: str = "",
@@ -131,6 +135,7 @@ class RequestRefusedError(ResponsysError):
         super().__init__(code, title=title, status=status, correlation_id=correlation_id)
         self.scope = scope
         self.record = record
+        self.documented = documented
 
 
 class UnavailableError(ResponsysError):

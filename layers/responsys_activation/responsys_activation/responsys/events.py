@@ -12,7 +12,7 @@ import requests
 
 from responsys_activation.custom_event import request_body
 from responsys_activation.outcome import ErrorCode
-from responsys_activation.responsys.classification import is_documented
+from responsys_activation.responsys.classification import class_of_code
 from responsys_activation.responsys.errors import OutcomeUnknownError
 from responsys_activation.responsys.http import API_PATH, Reply, post, raise_error
 from responsys_activation.responsys.login import Token
@@ -82,7 +82,8 @@ def recipient_error_code(error_message: object, recipient_json: str) -> str:
         return ErrorCode.OTHER_ERROR
     if match := _CODE.match(error_message):
         code = match[1][:64]
-        return code if is_documented(code) or code not in recipient_json.upper() else ErrorCode.OTHER_ERROR
+        known = class_of_code(code) is not None
+        return code if known or code not in recipient_json.upper() else ErrorCode.OTHER_ERROR
     return _CODES_OF_TEXTS.get(error_message.strip().lower(), ErrorCode.OTHER_ERROR)
 
 

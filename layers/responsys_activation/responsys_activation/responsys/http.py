@@ -15,7 +15,7 @@ from typing import Any, NoReturn, assert_never
 import requests
 
 from responsys_activation.outcome import ErrorCode
-from responsys_activation.responsys.classification import ErrorClass, classify, known_code
+from responsys_activation.responsys.classification import ErrorClass, class_of_code, classify, known_code
 from responsys_activation.responsys.connections import ConnectionAdapter, is_timeout
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
@@ -162,7 +162,9 @@ def raise_error(reply: Reply) -> NoReturn:
     Raises
     ------
     ResponsysError
-        Always; the class says what to do next.
+        Always; the class says what to do next. A 401 without Responsys's own words about the token is an
+        :class:`UnavailableError` of status 401 and code ``OTHER_ERROR``: a gateway in Responsys's way may mean the
+        token by it, or anything else.
     """
     error = reply.document if isinstance(reply.document, dict) else {}
     code = known_code(error)
@@ -183,10 +185,11 @@ def raise_error(reply: Reply) -> NoReturn:
             raise RequestRefusedError(code, scope=RefusalScope.EVENT, **context)
         case ErrorClass.REQUEST:
             raise RequestRefusedError(code, scope=RefusalScope.REQUEST, **context)
-        case ErrorClass.CONTENT:
+        case ErrorClass.CONTENT | ErrorClass.FAILED:
             record = _RECORD.search(str(error.get("detail", "")))
             named = int(record[1]) if record else None
-            raise RequestRefusedError(code, scope=RefusalScope.RECIPIENTS, record=named, **context)
+            known = reply.status == 413 or class_of_code(code) is ErrorClass.CONTENT
+            raise RequestRefusedError(code, scope=RefusalScope.RECIPIENTS, record=named, documented=known, **context)
         case ErrorClass.UNAVAILABLE:
             raise UnavailableError(code, **context)
         case ErrorClass.UNKNOWN:
