@@ -400,6 +400,18 @@ def test_a_document_is_read_whatever_its_charset(
     assert reply.document == [1]
 
 
+def test_a_429_with_retry_after_is_told_at_once_and_not_sent_again(
+    http: HttpSession, peer: Callable[..., Peer]
+) -> None:
+    seen: list[bytes] = []
+    throttling = peer(always(http_reply("429 Too Many Requests", b"", b"Retry-After: 1"), seen))
+
+    reply = get(http, throttling.url, headers={}, seconds_left=5.0)
+
+    assert (reply.status, reply.retry_after) == (429, "1")
+    assert len(seen) == 1
+
+
 def test_no_cookie_is_kept_for_the_next_request_or_another_account(
     http: HttpSession, peer: Callable[..., Peer]
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
 from http.client import IncompleteRead
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest
 import requests
 import urllib3.exceptions as urllib3_errors
 from annotated_types import Le
+from hypothesis import given
+from hypothesis import strategies as st
 
 from responsys_activation.aws.faults import CLIENT_CONFIG
 from responsys_activation.outcome import ErrorCode
@@ -230,3 +234,44 @@ def test_a_refusal_tells_whether_its_meaning_is_documented_or_a_guess(answer: An
         raise_error(exchange(ResponsysTransport(answer)))
 
     assert raised.value.documented is documented
+
+
+NOW = 1_800_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("code", "retry_after", "clock"),
+    [
+        ("API_LIMIT_EXCEEDED", "300", 300.0),
+        ("API_LIMIT_EXCEEDED", "5", 60.0),
+        ("API_LIMIT_EXCEEDED", "-300", 60.0),
+        ("API_LIMIT_EXCEEDED", "7200", 3600.0),
+        ("API_LIMIT_EXCEEDED", "9" * 5000, 3600.0),
+        ("API_LIMIT_EXCEEDED", "soon", 60.0),
+        ("API_LIMIT_EXCEEDED", "nan", 60.0),
+        ("API_LIMIT_EXCEEDED", formatdate(NOW + 300, usegmt=True), 300.0),
+        ("API_LIMIT_EXCEEDED", formatdate(NOW - 300, usegmt=True), 60.0),
+        ("API_LIMIT_EXCEEDED", "Fri, 31 Dec 9999 23:59:59 GMT", 3600.0),
+        ("API_LIMIT_EXCEEDED", "Mon, 01 Jan 0001 00:00:00 -0000", 60.0),
+        ("API_LIMIT_EXCEEDED", f"Mon, 01 Jan 2024 00:00:00 +{'9' * 20}", 60.0),
+        ("INTERNAL_CAPACITY_LIMIT_EXCEEDED", "300", 600.0),
+        ("INTERNAL_CAPACITY_LIMIT_EXCEEDED", "900", 900.0),
+    ],
+)
+def test_retry_after_makes_a_throttles_own_clock_longer_up_to_an_hour(
+    monkeypatch: pytest.MonkeyPatch, code: str, retry_after: str, clock: float
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: NOW)
+
+    with pytest.raises(ThrottledError) as raised:
+        raise_error(exchange(ResponsysTransport(refusing(429, code, **{"Retry-After": retry_after}))))
+
+    assert raised.value.clock == pytest.approx(clock)
+
+
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,6} \d{1,3}:\d{1,3} [+-]?\w{1,9}"))
+def test_no_retry_after_is_taken_for_anything_but_a_clock(retry_after: str) -> None:
+    with pytest.raises(ThrottledError) as raised:
+        raise_error(Reply(429, None, "", retry_after))
+
+    assert 60.0 <= raised.value.clock <= 3600.0
