@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-__all__ = ["CLIENT_CONFIG", "AwsUnavailableError", "aws_call", "error_code"]
+__all__ = ["CLIENT_CONFIG", "AwsRefusedError", "AwsUnavailableError", "aws_call", "error_code"]
 
 CLIENT_CONFIG = Config(
     # Short limits: an AWS call that hangs must not eat the time that settling the batch needs.
@@ -21,24 +21,62 @@ CLIENT_CONFIG = Config(
     parameter_validation=False,
 )
 
+# Client errors by their status that pass by themselves: the codes that botocore tries again for, and DynamoDB's for an
+# item in somebody else's transaction. Codes with "throttl" in them need no mention.
+_PASSING_CODES = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "SlowDown",
+        "TooManyRequestsException",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+    }
+)
+
 
 class AwsUnavailableError(Exception):
     """An AWS service did not do what was asked; the same call may go through later."""
 
 
+class AwsRefusedError(AwsUnavailableError):
+    """An AWS service is in reach and denies the call: a person must change a role, a key, a name or the code."""
+
+
 @contextmanager
 def aws_call(what: str) -> Iterator[None]:
-    """Turn boto3's errors into one.
+    """Turn boto3's errors into two.
 
     Raises
     ------
+    AwsRefusedError
+        AWS answered with a client error that is no throttle.
     AwsUnavailableError
-        Names what was tried and AWS's error code; never a value.
+        Anything else. Both name what was tried and AWS's error code; never a value.
     """
     try:
         yield
     except (ClientError, BotoCoreError) as exc:
-        raise AwsUnavailableError(f"{what}: {error_code(exc)}") from exc
+        kind = AwsRefusedError if _denies(exc) else AwsUnavailableError
+        raise kind(f"{what}: {error_code(exc)}") from exc
+
+
+def _denies(exc: ClientError | BotoCoreError) -> bool:
+    if not isinstance(exc, ClientError):
+        return False
+    status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code = error_code(exc)
+    return (
+        400 <= status < 500
+        and status not in {408, 429}
+        and code not in _PASSING_CODES
+        and "throttl" not in code.lower()
+    )
 
 
 def error_code(exc: BaseException | None) -> str:
