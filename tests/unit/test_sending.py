@@ -480,9 +480,9 @@ def test_a_refused_login_defers_everything_and_sends_nothing() -> None:
     assert answer.outcomes == [refused] * 2
     assert connected.responsys.calls == {"login": 1}
 
-    # And the messages are free when it is repaired
+    # And the messages are free when it is repaired, and the login may be tried again
     connected.responsys.fault = lambda kind: None
-    connected.clock.sleep(600)
+    connected.clock.sleep(3600)
     assert connected.send(planned(2)).outcomes == [Delivered()] * 2
 
 

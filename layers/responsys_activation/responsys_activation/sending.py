@@ -344,7 +344,8 @@ def outcome_of_error(failure: Failure, now: float) -> Outcome:
         case ThrottledError():
             return Throttled(failure.code, failure.clock, now, failure.since, failure.age_share)
         case LoginRefusedError():
-            ours = failure.code if failure.code == ErrorCode.UNTRUSTED_ENDPOINT else ErrorCode.INVALID_CREDENTIALS
+            about_the_host = failure.code in {ErrorCode.UNTRUSTED_ENDPOINT, ErrorCode.NO_LOGIN_AT_ENDPOINT}
+            ours = failure.code if about_the_host else ErrorCode.INVALID_CREDENTIALS
             return Throttled(ours, failure.clock, now)
         case RequestRefusedError():
             return Rejected(failure.code, failure.title)
