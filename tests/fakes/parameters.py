@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
+from tests.fakes.clock import NOW
 from tests.fakes.dynamodb import client_error
+
+_PAGE = 10  # parameters that one call lists
 
 Around = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
 
@@ -16,7 +21,7 @@ def at_once(_service: str, effect: Callable[[], dict[str, Any]]) -> dict[str, An
 
 
 class InMemoryParameters:
-    """The two calls of Systems Manager that the package makes.
+    """The calls of Systems Manager that the package makes.
 
     Parameters
     ----------
@@ -36,6 +41,15 @@ class InMemoryParameters:
 
         return self._around("ssm", get)
 
+    def get_parameters_by_path(self, *, Path: str, NextToken: str = "0") -> dict[str, Any]:  # noqa: N803
+        def get() -> dict[str, Any]:
+            names = sorted(name for name in self.values if name.rpartition("/")[0] == Path)
+            first, last = int(NextToken), int(NextToken) + _PAGE
+            found = [{"Name": name, "Value": self.values[name], "Type": "String"} for name in names[first:last]]
+            return {"Parameters": found} | ({"NextToken": str(last)} if names[last:] else {})
+
+        return self._around("ssm", get)
+
     def put_parameter(self, *, Name: str, Value: str, Type: str, Overwrite: bool) -> dict[str, Any]:  # noqa: N803
         def put() -> dict[str, Any]:
             if Type != "SecureString" or not Overwrite:
@@ -47,16 +61,37 @@ class InMemoryParameters:
 
 
 class InMemorySecrets:
-    """The one call of Secrets Manager that the package makes."""
+    """The one call of Secrets Manager that the package makes.
 
-    def __init__(self, values: dict[str, str], around: Around = at_once) -> None:
+    Attributes
+    ----------
+    values : dict of str to str
+        By the secret's name; :meth:`put` makes another version.
+    """
+
+    def __init__(
+        self, values: dict[str, str], around: Around = at_once, clock: Callable[[], float] = lambda: NOW
+    ) -> None:
         self.values = values
         self._around = around
+        self._clock = clock
+        self._versions: Counter[str] = Counter()
+        self._created = dict.fromkeys(values, clock())
+
+    def put(self, secret_id: str, value: str) -> None:
+        """Give a secret a new version."""
+        self.values[secret_id] = value
+        self._versions[secret_id] += 1
+        self._created[secret_id] = self._clock()
 
     def get_secret_value(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803
         def get() -> dict[str, Any]:
             if SecretId not in self.values:
                 raise client_error("ResourceNotFoundException", "GetSecretValue")
-            return {"SecretString": self.values[SecretId], "VersionId": "version-1"}
+            return {
+                "SecretString": self.values[SecretId],
+                "VersionId": f"version-{1 + self._versions[SecretId]}",
+                "CreatedDate": datetime.fromtimestamp(self._created.get(SecretId, NOW), UTC),
+            }
 
         return self._around("secrets", get)

@@ -1,7 +1,7 @@
 """What does Responsys do with custom events? An account in memory behind a transport for ``requests``.
 
 It keeps what it accepted, so that a test can count what arrived twice, and fails where it is told to, before or after
-accepting.
+accepting. A reply later than the read limit is no reply, and the request is taken all the same.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import requests
 import urllib3.exceptions as urllib3_errors
 from requests.adapters import BaseAdapter
-from urllib3.connection import HTTPConnection
-from urllib3.connectionpool import HTTPConnectionPool
+
+from responsys_activation.outcome import ErrorCode
+from responsys_activation.responsys.errors import UnavailableError
 
 UNKNOWN_RECIPIENT = 404  # the recipientId that no list has
 SPOILING = "spoiling"  # a property of this name makes Responsys refuse the whole request
+_WRONG_PASSWORDS_BEFORE_LOCKOUT = 5  # in a row
 
 
 class Fault(StrEnum):
@@ -35,9 +37,20 @@ class Fault(StrEnum):
     TIMEOUT_AFTER = "no reply, accepted"
     TRUNCATED = "reply truncated"
     WRONG_LENGTH = "reply of wrong length"
+    REVERSED = "results in reverse order"
+    OTHER_RECIPIENT = "a result with another's recipientId"
+    SUCCESS_AS_TEXT = "success as text"
+    EMPTY_ARRAY = "200 with an empty array, accepted"
+    OBJECT = "200 with an object, accepted"
+    HTML_200 = "HTML 200, accepted"
+    NO_CONTENT = "204, accepted"
+    REDIRECT = "redirect"
+    UNREADABLE_REDIRECT = "redirect whose Location is no UTF-8"
     HTML_503 = "HTML 503"
     EXCEPTION_BEFORE = "500, not accepted"
     EXCEPTION_AFTER = "500, accepted"
+    EXCEPTION_MIDWAY = "500, half of the recipients accepted"
+    THROTTLED_RECIPIENT = "minute throttle in the result of every second recipient"
     TOKEN_EXPIRED = "all tokens expired"
     TOKEN_NOT_VALID = "all tokens expired, told with status 500"
     API_LIMIT = "minute throttle"
@@ -45,18 +58,24 @@ class Fault(StrEnum):
     LOGIN_REFUSED = "login refused"
 
 
-_POOL = HTTPConnectionPool("api5-009.responsys.net")
-_CONNECTION = HTTPConnection("api5-009.responsys.net")
-
-
 @dataclass(frozen=True)
 class Accepted:
-    """One recipient's custom event as accepted."""
+    """One recipient's custom event as accepted.
+
+    Attributes
+    ----------
+    began_at : float
+        When its request set out.
+    errand : Any
+        What its request was sent for; see :class:`FakeResponsys`.
+    """
 
     event_name: str
     recipient: int | str
     properties: dict[str, str]
     at: float
+    began_at: float = 0.0
+    errand: Any = None
 
 
 @dataclass(frozen=True)
@@ -69,12 +88,24 @@ class Seen:
     request_id: str
 
 
+class _Request(NamedTuple):
+    """One request on its way; the attributes as in :class:`Accepted` and :class:`FakeResponsys`."""
+
+    kind: str
+    path: str
+    content: requests.PreparedRequest
+    fault: Fault | None
+    began_at: float
+    errand: Any
+
+
 @dataclass
 class Reply:
     """What goes back."""
 
     status: int
     content: bytes
+    location: str = ""
 
 
 def _json(status: int, document: object) -> Reply:
@@ -86,14 +117,26 @@ def refusal(status: int, code: str, detail: str = "") -> Reply:
     return _json(status, {"type": "", "title": code, "errorCode": code, "detail": detail, "errorDetails": []})
 
 
+# A host puts its own bytes into a header; whoever reads it takes them for Latin-1.
 _INSTEAD = {
     Fault.RESET_BEFORE: Reply(0, b""),
     Fault.TIMEOUT_BEFORE: Reply(0, b""),
+    Fault.REDIRECT: Reply(302, b"", "https://www.oracle.com/maintenance.html"),
+    Fault.UNREADABLE_REDIRECT: Reply(302, b"", "/wartung/st\xf6rung.html"),
     Fault.HTML_503: Reply(503, b"<html><body>Service Unavailable</body></html>"),
     Fault.API_LIMIT: refusal(429, "API_LIMIT_EXCEEDED"),
     Fault.CAPACITY: refusal(400, "INTERNAL_CAPACITY_LIMIT_EXCEEDED"),
     Fault.LOGIN_REFUSED: refusal(400, "INVALID_USER_NAME_PASSWORD"),
     Fault.EXCEPTION_BEFORE: refusal(500, "UNEXPECTED_EXCEPTION"),
+}
+# What becomes of the reply to a request that was processed.
+_AFTERWARDS = {
+    Fault.EMPTY_ARRAY: Reply(200, b"[]"),
+    Fault.OBJECT: Reply(200, b"{}"),
+    Fault.HTML_200: Reply(200, b"<html><body>Welcome</body></html>"),
+    Fault.NO_CONTENT: Reply(204, b""),
+    Fault.EXCEPTION_AFTER: refusal(500, "UNEXPECTED_EXCEPTION"),
+    Fault.EXCEPTION_MIDWAY: refusal(500, "UNEXPECTED_EXCEPTION"),
 }
 
 
@@ -112,7 +155,13 @@ class FakeResponsys(BaseAdapter):
     fault : callable
         Asked at each request, with ``login``, ``event`` or ``ratelimit``, how it goes wrong.
     latency : callable
-        Gives the seconds that a request takes.
+        Gives the seconds that a request takes; it is processed after half of them.
+    errand : callable
+        Asked at each event request what it is sent for.
+    passwords : dict of str to str or None
+        By user name; ``None``: every login is right.
+    most_wrong_in_a_row : int
+        Most wrong passwords of one user that came one after the other; the fifth locks him out.
     record_named_from : int or None
         Where a refusal of the whole request counts records from; ``None``: it names none.
     maximum_recipients : int
@@ -129,6 +178,9 @@ class FakeResponsys(BaseAdapter):
         self._sleep = sleep
         self.fault: Callable[[str], Fault | None] = lambda kind: None
         self.latency: Callable[[], float] = lambda: 0.1
+        self.errand: Callable[[], Any] = lambda: None
+        self.passwords: dict[str, str] | None = None
+        self.most_wrong_in_a_row = 0
         self.record_named_from: int | None = None
         self.maximum_recipients = 200
         self.requests_per_minute: int | None = 200
@@ -138,6 +190,7 @@ class FakeResponsys(BaseAdapter):
         self.seen: list[Seen] = []
         self.calls: Counter[str] = Counter()
         self._tokens: dict[str, float] = {}
+        self._wrong_in_a_row: Counter[str] = Counter()
 
     def expire_tokens(self) -> None:
         """End the life of every token."""
@@ -152,46 +205,66 @@ class FakeResponsys(BaseAdapter):
         fault = self.fault(kind)
         if fault in {Fault.TOKEN_EXPIRED, Fault.TOKEN_NOT_VALID}:
             self.expire_tokens()
-        latency = self.latency()
-        self._sleep(latency / 2)
-        _raise_unsent(fault, request, timeout, self._sleep)
-        reply = self._reply(kind, path, request, fault)
-        self._sleep(latency / 2)
+        seconds = self.latency()
+        if fault in {Fault.CONNECTION_REFUSED, Fault.CONNECT_TIMEOUT}:
+            self._sleep(timeout[0] if fault is Fault.CONNECT_TIMEOUT else seconds / 2)
+            raise _unsent(fault)
+        if fault in {Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER}:
+            seconds += timeout[1]
+        on_its_way = _Request(kind, path, request, fault, self._clock(), self.errand())
+        reply = self._exchange(seconds, timeout[1], lambda: self._reply(on_its_way))
+        if reply is None:
+            raise requests.ReadTimeout
         if fault in {Fault.RESET_BEFORE, Fault.RESET_AFTER}:
             raise requests.ConnectionError(urllib3_errors.ProtocolError("Connection aborted."))
-        if fault in {Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER}:
-            self._sleep(timeout[1])
-            raise requests.ReadTimeout
         return _response(request, reply)
 
     def close(self) -> None:
         """Nothing is open."""
 
-    def _reply(self, kind: str, path: str, request: requests.PreparedRequest, fault: Fault | None) -> Reply:
+    def _exchange(self, seconds: float, limit: float, process: Callable[[], Reply]) -> Reply | None:
+        """Let a request travel, be processed after half of the time, and its reply travel back.
+
+        Returns
+        -------
+        Reply or None
+            ``None`` if it is not there within the limit.
+        """
+        there = min(seconds / 2, limit)
+        self._sleep(there)
+        reply = process()
+        self._sleep(min(seconds, limit) - there)
+        return reply if seconds <= limit else None
+
+    def _reply(self, request: _Request) -> Reply:
+        fault = request.fault
         if fault in _INSTEAD:
             return _INSTEAD[fault]
-        if kind == "login":
-            return self._log_in()
-        if self._tokens.get(str(request.headers.get("Authorization")), 0.0) <= self._clock():
+        if request.kind == "login":
+            reply = self._log_in(str(request.content.body))
+        elif self._tokens.get(str(request.content.headers.get("Authorization")), 0.0) <= self._clock():
             if fault is Fault.TOKEN_NOT_VALID:
                 return refusal(500, "UNEXPECTED_EXCEPTION", "Not a valid authentication token")
             return refusal(401, "TOKEN_EXPIRED", "Token expired")
-        if kind == "ratelimit":
-            return self._limits()
-        reply = self._trigger(unquote(path.rpartition("/")[2]), request)
-        if reply.status != 200:
+        elif request.kind == "ratelimit":
+            reply = self._limits()
+        else:
+            reply = self._trigger(request)
+        if reply.status != 200 or fault is None:
             return reply
-        match fault:
-            case Fault.TRUNCATED:
-                return Reply(200, reply.content[:-2])
-            case Fault.WRONG_LENGTH:
-                return Reply(200, json.dumps(json.loads(reply.content)[1:]).encode())
-            case Fault.EXCEPTION_AFTER:
-                return refusal(500, "UNEXPECTED_EXCEPTION")
-            case _:
-                return reply
+        return _AFTERWARDS.get(fault) or Reply(200, _spoiled(reply.content, fault))
 
-    def _log_in(self) -> Reply:
+    def _log_in(self, body: str) -> Reply:
+        if self.passwords is not None:
+            form = parse_qs(body)
+            user, password = form["user_name"][0], form["password"][0]
+            if self._wrong_in_a_row[user] >= _WRONG_PASSWORDS_BEFORE_LOCKOUT:
+                return refusal(401, "PASSWORD_LOCKOUT")
+            if self.passwords.get(user) != password:
+                self._wrong_in_a_row[user] += 1
+                self.most_wrong_in_a_row = max(self.most_wrong_in_a_row, self._wrong_in_a_row[user])
+                return refusal(400, "INVALID_USER_NAME_PASSWORD")
+            del self._wrong_in_a_row[user]
         token = f"E{self.calls['login']:028d}"
         self._tokens[token] = self._clock() + self.token_lifetime
         return _json(200, {"authToken": token, "issuedAt": int(self._clock() * 1000), "endPoint": self.end_point})
@@ -207,10 +280,11 @@ class FakeResponsys(BaseAdapter):
         }
         return _json(200, [limit])
 
-    def _trigger(self, event_name: str, request: requests.PreparedRequest) -> Reply:
-        recipients = json.loads(request.body or b"")["recipientData"]
+    def _trigger(self, request: _Request) -> Reply:
+        event_name, fault = unquote(request.path.rpartition("/")[2]), request.fault
+        recipients = json.loads(request.content.body or b"")["recipientData"]
         ids = tuple(_identifier(each["recipient"]) for each in recipients)
-        self.seen.append(Seen(self._clock(), event_name, ids, str(request.headers["X-Request-Id"])))
+        self.seen.append(Seen(self._clock(), event_name, ids, str(request.content.headers["X-Request-Id"])))
         if self.known_events is not None and event_name not in self.known_events:
             return refusal(404, "CUSTOM_EVENT_NOT_FOUND")
         if len(recipients) > self.maximum_recipients:
@@ -223,12 +297,20 @@ class FakeResponsys(BaseAdapter):
             detail = f"{who}{ids[spoilers[0]]}"  # a detail may quote the recipient
             return refusal(400, "INVALID_PARAMETER", detail)
         results = []
-        for recipient, values in zip(ids, properties, strict=True):
-            known = str(recipient) != str(UNKNOWN_RECIPIENT)
-            if known:
-                self.accepted.append(Accepted(event_name, recipient, values, self._clock()))
-            error = None if known else f"NO_RECIPIENT_FOUND: Recipient Not Found {recipient}"
-            results.append({"errorMessage": error, "success": known, "recipientId": recipient if known else -1})
+        for position, (recipient, values) in enumerate(zip(ids, properties, strict=True)):
+            error = None
+            if fault is Fault.EXCEPTION_MIDWAY and position >= len(ids) / 2:
+                break
+            if fault is Fault.THROTTLED_RECIPIENT and position % 2:
+                error = "API_LIMIT_EXCEEDED: too many"
+            elif str(recipient) == str(UNKNOWN_RECIPIENT):
+                error = f"NO_RECIPIENT_FOUND: Recipient Not Found {recipient}"
+            else:
+                self.accepted.append(
+                    Accepted(event_name, recipient, values, self._clock(), request.began_at, request.errand)
+                )
+            recipient_id = -1 if error else recipient
+            results.append({"errorMessage": error, "success": error is None, "recipientId": recipient_id})
         return _json(200, results)
 
 
@@ -237,15 +319,31 @@ def _identifier(recipient: dict[str, Any]) -> int | str:
     return value  # type: ignore[no-any-return]
 
 
-def _raise_unsent(
-    fault: Fault | None, request: requests.PreparedRequest, timeout: Any, sleep: Callable[[float], None]
-) -> None:
-    if fault is Fault.CONNECTION_REFUSED:
-        reason = urllib3_errors.NewConnectionError(_CONNECTION, "refused")
-        raise requests.ConnectionError(urllib3_errors.MaxRetryError(_POOL, request.url or "", reason))
-    if fault is Fault.CONNECT_TIMEOUT:
-        sleep(timeout[0])
-        raise requests.ConnectTimeout
+def _spoiled(content: bytes, fault: Fault) -> bytes:
+    """Give what a fault makes of the bytes of a good reply."""
+    results = json.loads(content)
+    if fault is Fault.TRUNCATED:
+        return content[:-2]
+    if not isinstance(results, list) or not results:
+        return content
+    match fault:
+        case Fault.WRONG_LENGTH:
+            results.pop()
+        case Fault.REVERSED:
+            results.reverse()
+        case Fault.OTHER_RECIPIENT:
+            results[0]["recipientId"] = results[-1]["recipientId"] if len(results) > 1 else 987654
+        case Fault.SUCCESS_AS_TEXT:
+            results[-1]["success"] = "true"
+        case _:
+            return content
+    return json.dumps(results).encode()
+
+
+def _unsent(fault: Fault) -> UnavailableError:
+    """Give what the package's own connections raise when they do not come about."""
+    code = ErrorCode.OTHER_ERROR if fault is Fault.CONNECTION_REFUSED else ErrorCode.TIMEOUT
+    return UnavailableError(code, title="no connection")
 
 
 def _response(request: requests.PreparedRequest, reply: Reply) -> requests.Response:
@@ -253,6 +351,8 @@ def _response(request: requests.PreparedRequest, reply: Reply) -> requests.Respo
     response.status_code = reply.status
     response._content = reply.content
     response.headers["X-CorrelationID"] = "Id-1 0"
+    if reply.location:
+        response.headers["Location"] = reply.location
     response.request = request
     response.url = request.url or ""
     return response

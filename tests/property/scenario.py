@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
@@ -12,8 +14,11 @@ from tests.fakes.responsys import UNKNOWN_RECIPIENT, Fault
 
 AWS_CALLS = (
     "dynamodb",  # whatever the call
-    "TransactWriteItems",
+    "BatchExecuteStatement",
+    "between statements",
+    "Query",
     "BatchGetItem",
+    "GetItem",
     "PutItem",
     "UpdateItem",
     "ssm",
@@ -33,8 +38,28 @@ class Kind(StrEnum):
     NO_CONNECTOR = "of an unknown connector"
 
 
-@dataclass(frozen=True)
-class Upstream:
+class Attributes(StrEnum):
+    """Which message attributes the producer sets."""
+
+    NONE = "none"
+    OURS = "names of ours"
+    TEN = "as many as SQS takes"
+
+
+class _Brief:
+    """Writes of a dataclass what is not its default."""
+
+    def __repr__(self) -> str:
+        told = [
+            f"{each.name}={getattr(self, each.name)!r}"
+            for each in fields(self)  # type: ignore[arg-type]
+            if getattr(self, each.name) != each.default
+        ]
+        return f"{type(self).__name__}({', '.join(told)})"
+
+
+@dataclass(frozen=True, repr=False)
+class Upstream(_Brief):
     """One message from upstream.
 
     Attributes
@@ -43,14 +68,27 @@ class Upstream:
         Seconds after the world's beginning.
     message_id : int or None
         The producer's id; several messages may carry the same.
+    event_name : str or None
+        ``None``: what the connector's mapping makes of the segment.
+    profile : int
+        Its number in Responsys's list, too.
+    occurred : int or None
+        Seconds after the world's beginning when the membership changed, as the producer says.
+    copies : int
+        How often the producer sends it.
     """
 
     kind: Kind = Kind.VALID
     after: int = 0
     message_id: int | None = None
     connector: str = "default"
-    event_name: str = "ENTERED"
-    recipient: int = 1
+    event_name: str | None = None
+    profile: int = 1
+    call_type: str = "ADD"
+    segment: str = "aud-1"
+    occurred: int | None = None
+    attributes: Attributes = Attributes.NONE
+    copies: int = 1
 
 
 @dataclass(frozen=True)
@@ -67,6 +105,8 @@ class AwsFault:
         Whether they take effect all the same.
     seconds : int
         How long each call takes to fail.
+    code : str
+        AWS's error code; empty where no answer comes.
     """
 
     call: str
@@ -74,6 +114,16 @@ class AwsFault:
     times: int
     after: bool
     seconds: int
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class StatementFault:
+    """Statements to DynamoDB that fail alone, each before it takes effect."""
+
+    first: int
+    times: int
+    code: str
 
 
 @dataclass(frozen=True)
@@ -87,15 +137,66 @@ class ResponsysFault:
 
 
 @dataclass(frozen=True)
-class Scenario:
+class PasswordChange:
+    """A password that becomes another.
+
+    Attributes
+    ----------
+    where : str
+        ``responsys``: it counts from now on; else the name of the connector whose secret holds it from now on.
+    """
+
+    after: int
+    where: str
+    password: int
+
+
+@dataclass(frozen=True)
+class MappingChange:
+    """A mapping of segments to events that becomes another, at every connector."""
+
+    after: int
+    event_names: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class OperatorReplay:
+    """A person who sends back what waits in RejectedDLQ."""
+
+    after: int
+    in_doubt: bool
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Messages of as many profiles that come all at once."""
+
+    size: int
+    after: int = 0
+
+
+@dataclass(frozen=True, repr=False)
+class Scenario(_Brief):
     """One world.
 
     Attributes
     ----------
+    resend : bool
+        ``UnknownOutcome``: whether what is in doubt is sent again.
+    latencies : tuple of float
+        Seconds, one of which each request to Responsys takes.
+    one_user : bool
+        Whether the connectors have the same user of the same account, in a secret each.
+    known_events : tuple of str or None
+        Others are refused by Responsys.
     pollers : int
         Environments at once.
     batching_window : int
         Seconds that messages wait for others.
+    any_order : bool
+        Whether SQS hands out what is due in any order.
+    sqs_seconds : tuple of (float, float)
+        Least and most that a call to SQS takes.
     kills : frozenset of int
         Steps at which the environment that takes them is killed; each AWS call, request and reply is a step.
     received_twice, not_deleted, refused_entries : frozenset of int
@@ -105,15 +206,27 @@ class Scenario:
     """
 
     messages: tuple[Upstream, ...]
+    crowd: Crowd = Crowd(0)
     resend: bool = True
+    maximum_resends: int = 2
+    reply_seconds: int = 60
     requests_per_minute: int | None = 60
     account_limit: int | None = 200
     record_named_from: int | None = None
+    latencies: tuple[float, ...] = (0.1, 0.3, 2.0)
+    one_user: bool = False
+    known_events: tuple[str, ...] | None = None
+    mapping: tuple[MappingChange, ...] = ()
+    passwords: tuple[PasswordChange, ...] = ()
+    replays: tuple[OperatorReplay, ...] = ()
     pollers: int = 1
     batch_size: int = 10
     batching_window: int = 1
+    any_order: bool = False
+    sqs_seconds: tuple[float, float] = (0.005, 0.05)
     in_flight: int = 2
     aws_faults: tuple[AwsFault, ...] = ()
+    statement_faults: tuple[StatementFault, ...] = ()
     responsys_faults: tuple[ResponsysFault, ...] = ()
     kills: frozenset[int] = frozenset()
     received_twice: frozenset[int] = frozenset()
@@ -122,39 +235,122 @@ class Scenario:
     skews: tuple[int, ...] = (0,)
     seed: int = 0
 
+    @property
+    def resends(self) -> int:
+        """How often a message in doubt may be sent again."""
+        return self.maximum_resends if self.resend else 0
 
-_MESSAGES = st.builds(
-    Upstream,
-    kind=st.sampled_from([Kind.VALID] * 8 + list(Kind)),
-    after=st.sampled_from([0, 0, 0, 30, 30, 400]),
-    message_id=st.none() | st.integers(1, 4),
-    connector=st.sampled_from(["default"] * 4 + ["second"]),
-    event_name=st.sampled_from(["ENTERED"] * 4 + ["LEFT"]),
-    recipient=st.sampled_from([1, 2, 3, 4, 5, 6, 6, UNKNOWN_RECIPIENT]),
+
+def _product(**choices: Sequence[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Draw several fields at once: one draw is far cheaper than one for each. The first of each is the simplest."""
+    combinations = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
+    return st.sampled_from(combinations)
+
+
+# Few memberships, so that their changes meet.
+_WHO = _product(
+    profile=[1, 1, 1, 2, 3, 4, 5, 6, UNKNOWN_RECIPIENT],
+    segment=["aud-1", "aud-1", "aud-1", "aud-2", "journey-1"],
+    connector=["default"] * 4 + ["second"],
 )
-_TIMES = st.sampled_from([1, 1, 1, 1, 2, 3, 10, 40])
+_WHAT = _product(
+    kind=[Kind.VALID] * 8 + list(Kind),
+    call_type=["ADD", "ADD", "REMOVE", "UPDATE"],
+    event_name=[None, None, "ENTERED", "LEFT"],
+)
+_WHEN = _product(
+    after=[0, 0, 0, 30, 30, 400],
+    occurred=[None, None, None, 0, 0, -100, 10, 35, 300],
+    message_id=[None, None, None, None, 1, 2, 3, 4],
+)
+_HOW = _product(attributes=[Attributes.NONE] * 12 + list(Attributes), copies=[1] * 15 + [2])
+_MESSAGES = st.builds(lambda who, what, when, how: Upstream(**who, **what, **when, **how), _WHO, _WHAT, _WHEN, _HOW)
+
+_TIMES = st.sampled_from([1, 1, 1, 1, 2, 3, 8, 20])
 _AWS_FAULTS = st.builds(
-    AwsFault,
-    call=st.sampled_from(AWS_CALLS),
-    first=st.integers(0, 5) | st.integers(0, 25),
+    lambda call, first, times, how: AwsFault(call, first, times, *how),
+    st.sampled_from(AWS_CALLS),
+    st.integers(0, 5) | st.integers(0, 25),
+    _TIMES,
+    st.sampled_from(
+        [
+            *itertools.product([False, True], [0, 0, 0, 4, 8]),
+            (False, 0, "ThrottlingException"),
+            (False, 0, "AccessDeniedException"),
+        ]
+    ),
+)
+_STATEMENT_FAULTS = st.builds(
+    StatementFault,
+    first=st.integers(0, 25),
     times=_TIMES,
-    after=st.booleans(),
-    seconds=st.sampled_from([0, 0, 0, 7, 21]),
+    code=st.sampled_from(
+        [
+            "TransactionConflict",
+            "ThrottlingError",
+            "ProvisionedThroughputExceeded",
+            "InternalServerError",
+            "AccessDenied",
+        ]
+    ),
 )
 _RESPONSYS_FAULTS = st.builds(
     ResponsysFault,
-    kind=st.sampled_from(["event", "event", "event", "login", "ratelimit"]),
+    kind=st.sampled_from(["event", "event", "event", "event", "login", "ratelimit"]),
     first=st.integers(0, 3) | st.integers(0, 12),
     times=_TIMES,
     fault=st.sampled_from(Fault),
 )
 _SOME = st.frozensets(st.integers(0, 30), max_size=4)
 
-_AWS_TROUBLE = {"aws_faults": st.lists(_AWS_FAULTS, min_size=1, max_size=3).map(tuple), "refused_entries": _SOME}
+_AWS_TROUBLE = {
+    "aws_faults": st.lists(_AWS_FAULTS, min_size=1, max_size=3).map(tuple),
+    "statement_faults": st.lists(_STATEMENT_FAULTS, max_size=1).map(tuple),
+    "refused_entries": _SOME,
+}
 _RESPONSYS_TROUBLE = {"responsys_faults": st.lists(_RESPONSYS_FAULTS, min_size=1, max_size=3).map(tuple)}
 _KILLS = {"kills": st.frozensets(st.integers(0, 30) | st.integers(0, 150), min_size=1, max_size=3)}
-_REDELIVERY = {"received_twice": _SOME, "not_deleted": _SOME}
+_REDELIVERY = {"received_twice": _SOME, "not_deleted": _SOME, "any_order": st.booleans()}
 _SKEW = {"skews": st.sampled_from([(0, 300), (-300, 0, 300)])}
+_SLOW = {
+    "latencies": st.sampled_from(
+        [(10.0,), (20.0,), (0.05, 40.0), (0.3, 5.0, 44.0, 46.0), (59.0, 61.0), (0.3, 100.0, 200.0)]
+    ),
+    "any_order": st.booleans(),
+}
+_SLOW_SQS = {"sqs_seconds": st.sampled_from([(0.1, 0.5), (1.0, 3.0), (4.0, 7.0)])}
+_PASSWORDS = {
+    "passwords": st.lists(
+        st.builds(
+            PasswordChange,
+            after=st.sampled_from([0, 10, 300, 700, 4000]),
+            where=st.sampled_from(["responsys", "default", "second"]),
+            password=st.integers(1, 2),
+        ),
+        min_size=1,
+        max_size=4,
+    ).map(tuple),
+    "one_user": st.booleans(),
+}
+_MAPPING = {
+    "mapping": st.lists(
+        st.builds(
+            MappingChange,
+            after=st.sampled_from([5, 60, 350, 1000]),
+            event_names=st.sampled_from([(("aud-1", "CHANGED"),), (("aud-2", "LEFT"),), ()]),
+        ),
+        min_size=1,
+        max_size=2,
+    ).map(tuple),
+    "known_events": st.sampled_from([None, None, ("ENTERED", "LEFT"), ("CHANGED", "LEFT")]),
+}
+_REPLAYS = {
+    "replays": st.lists(
+        st.builds(OperatorReplay, after=st.sampled_from([100, 1000, 6000, 40_000]), in_doubt=st.booleans()),
+        min_size=1,
+        max_size=2,
+    ).map(tuple)
+}
 # One trouble at a time goes deeper than all at once, which soon has nothing left to spoil.
 _TROUBLES: tuple[dict[str, st.SearchStrategy[Any]], ...] = (
     {},
@@ -163,28 +359,50 @@ _TROUBLES: tuple[dict[str, st.SearchStrategy[Any]], ...] = (
     _AWS_TROUBLE | _REDELIVERY,
     _RESPONSYS_TROUBLE,
     _RESPONSYS_TROUBLE | _AWS_TROUBLE,
+    _RESPONSYS_TROUBLE | _REPLAYS,
+    _RESPONSYS_TROUBLE | _MAPPING | _REPLAYS,
+    _SLOW,
+    _SLOW | _RESPONSYS_TROUBLE | _REDELIVERY,
+    _SLOW_SQS | _RESPONSYS_TROUBLE,
+    _PASSWORDS,
+    _PASSWORDS | _RESPONSYS_TROUBLE | _AWS_TROUBLE,
+    _MAPPING | _REDELIVERY,
     _KILLS | _REDELIVERY,
+    _KILLS | _SLOW | _MAPPING | _REPLAYS,
     _KILLS | _RESPONSYS_TROUBLE | _AWS_TROUBLE | _REDELIVERY,
     _KILLS | _RESPONSYS_TROUBLE | _AWS_TROUBLE | _REDELIVERY | _SKEW,
+)
+
+_SETTINGS = _product(
+    requests_per_minute=[60, None, None, 6, 600],
+    account_limit=[200, None, 12],
+    record_named_from=[None, 0, 1],
+    pollers=[1, 2, 3],
+    in_flight=[1, 2, 3, 4],
+)
+_DOUBT = _product(resend=[True, True, False], maximum_resends=[2, 0, 1, 3], reply_seconds=[60, 45, 120])
+_FEW = _product(batch_size=[10, 1, 4, 24], batching_window=[1, 40])
+_MANY = _product(
+    batch_size=[10, 100, 400],
+    batching_window=[1, 40],
+    crowd=[Crowd(40), Crowd(40, 30), Crowd(150), Crowd(400, 5)],
+    requests_per_minute=[60, 600],
 )
 
 
 def scenarios() -> st.SearchStrategy[Scenario]:
     """Draw worlds."""
+    messages = st.sampled_from([1, 4, 12]).flatmap(
+        lambda least: st.lists(_MESSAGES, min_size=least, max_size=24).map(tuple)
+    )
+    numbers = st.sampled_from([_FEW] * 60 + [_MANY]).flatmap(lambda drawn: drawn)
     return st.sampled_from(_TROUBLES).flatmap(
         lambda trouble: st.builds(
-            Scenario,
-            messages=st.sampled_from([1, 4, 12]).flatmap(
-                lambda least: st.lists(_MESSAGES, min_size=least, max_size=24).map(tuple)
-            ),
-            resend=st.booleans(),
-            requests_per_minute=st.sampled_from([None, None, 6, 60, 600]),
-            account_limit=st.sampled_from([None, 12, 200]),
-            record_named_from=st.sampled_from([None, 0, 1]),
-            pollers=st.integers(1, 3),
-            batch_size=st.sampled_from([1, 4, 10, 24]),
-            batching_window=st.sampled_from([1, 40]),
-            in_flight=st.integers(1, 4),
+            lambda settings, doubt, numbers, **others: Scenario(**(settings | doubt | numbers | others)),
+            settings=_SETTINGS,
+            doubt=_DOUBT,
+            numbers=numbers,
+            messages=messages,
             seed=st.integers(0, 2**32 - 1),
             **trouble,
         )

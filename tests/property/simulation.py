@@ -7,21 +7,23 @@ fails before it takes effect, as if they were not there.
 
 from __future__ import annotations
 
+import concurrent.futures
 import heapq
 import itertools
 import random
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import greenlet
+from aws_lambda_powertools.utilities.parameters import base as parameters
 
-from responsys_activation import dispatch
-from responsys_activation.aws import account_limit, queues, request_budget
-from responsys_activation.responsys import session
 from tests.fakes.clock import NOW
 
 _MOST_EVENTS = 200_000  # of one world; more is a world that never ends
@@ -46,12 +48,19 @@ class Place:
 
 
 class Task(greenlet.greenlet):
-    """One thread."""
+    """One thread.
+
+    Attributes
+    ----------
+    errand : Any
+        What it runs for; its own threads run for the same.
+    """
 
     def __init__(self, simulation: Simulation, run: Callable[[], Any], place: Place) -> None:
         super().__init__(self._run_to_end, parent=simulation.hub)
         self.simulation = simulation
         self.place = place
+        self.errand: Any = None
         self.turn = 0
         self.ended = False
         self.result: Any = None
@@ -97,6 +106,7 @@ class Simulation:
     def spawn(self, run: Callable[[], Any], place: Place) -> Task:
         """Start a task."""
         task = Task(self, run, place)
+        task.errand = getattr(greenlet.getcurrent(), "errand", None)
         self._tasks[task] = None
         self.wake(task)
         return task
@@ -113,7 +123,7 @@ class Simulation:
         """Stand where ``time.sleep`` is injected."""
         self._park(max(0.0, seconds))
 
-    def join(self, tasks: Iterable[Task], timeout: float | None = None, *, for_all: bool = True) -> bool:
+    def join(self, tasks: Iterable[Task | _Future], timeout: float | None = None, *, for_all: bool = True) -> bool:
         """Wait until the tasks have ended, or one has; tell whether it was in time."""
         tasks = list(tasks)
         until = None if timeout is None else self.now + timeout
@@ -206,25 +216,46 @@ class _Lock:
 class _Future:
     """What ``ThreadPoolExecutor.submit`` gives, as far as it is used."""
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
+    def __init__(self, simulation: Simulation, call: Callable[[], Any]) -> None:
+        self._simulation = simulation
+        self._call = call
+        self._result: Any = None
+        self._failure: BaseException | None = None
+        self.ended = False
+        self.awaited_by: list[Task] = []
+
+    def run(self) -> None:
+        try:
+            self._result = self._call()
+        except BaseException as exc:  # noqa: BLE001 - as a future keeps it
+            self._failure = exc
+        self.ended = True
+        for task in self.awaited_by:
+            self._simulation.wake(task)
 
     def result(self) -> Any:
-        self.task.simulation.join([self.task])
-        return self.task.outcome()
+        self._simulation.join([self])
+        if self._failure:
+            raise self._failure
+        return self._result
 
 
 class _Executor:
-    """``ThreadPoolExecutor``, as far as it is used. Its callers never submit more than it has threads."""
+    """``ThreadPoolExecutor``, as far as it is used: what is more than its threads waits."""
 
-    def __init__(self, simulation: Simulation) -> None:
+    def __init__(self, simulation: Simulation, threads: int) -> None:
         self._simulation = simulation
+        self._idle = threads
+        self._waiting: deque[_Future] = deque()
         self._futures: list[_Future] = []
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> _Future:
-        place = self._simulation._current().place
-        future = _Future(self._simulation.spawn(lambda: function(*arguments), place))
+        future = _Future(self._simulation, lambda: function(*arguments))
         self._futures.append(future)
+        self._waiting.append(future)
+        if self._idle:
+            self._idle -= 1
+            self._simulation.spawn(self._work, self._simulation._current().place)
         return future
 
     def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
@@ -234,12 +265,18 @@ class _Executor:
     def shutdown(self, *, wait: bool, cancel_futures: bool) -> None:
         if wait or not cancel_futures:
             raise NotImplementedError
+        self._waiting.clear()
+
+    def _work(self) -> None:
+        while self._waiting and self._simulation._current().place.alive:
+            self._waiting.popleft().run()
+        self._idle += 1
 
     def __enter__(self) -> _Executor:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self._simulation.join(future.task for future in self._futures)
+        self._simulation.join(self._futures)
 
 
 class _Waited(NamedTuple):
@@ -249,31 +286,32 @@ class _Waited(NamedTuple):
 
 @contextmanager
 def threads_of(simulation: Simulation) -> Iterator[None]:
-    """Replace threads, locks and chance where the package uses them."""
+    """Replace threads, locks and chance in every module of the package, and time where Powertools looks at it."""
 
-    def executor(_threads: int) -> _Executor:
-        return _Executor(simulation)
+    def executor(threads: int) -> _Executor:
+        return _Executor(simulation, threads)
 
     def wait(futures: Iterable[_Future], timeout: float, return_when: str) -> _Waited:
         futures = list(futures)
         if return_when != "FIRST_COMPLETED":
             raise NotImplementedError(return_when)
         if futures:
-            simulation.join([future.task for future in futures], timeout, for_all=False)
-        done = {future for future in futures if future.task.ended}
+            simulation.join(futures, timeout, for_all=False)
+        done = {future for future in futures if future.ended}
         return _Waited(done, set(futures) - done)
 
-    threading = SimpleNamespace(Lock=lambda: _Lock(simulation))
+    replacements = {
+        "ThreadPoolExecutor": (concurrent.futures.ThreadPoolExecutor, executor),
+        "wait": (concurrent.futures.wait, wait),
+        "threading": (threading, SimpleNamespace(Lock=lambda: _Lock(simulation))),
+        "random": (random, simulation.random),
+    }
+    now = SimpleNamespace(now=lambda: datetime.fromtimestamp(simulation.now))  # noqa: DTZ006 - as Powertools has it
     with ExitStack() as stack:
-        for module, name, replacement in (
-            (dispatch, "ThreadPoolExecutor", executor),
-            (dispatch, "wait", wait),
-            (queues, "ThreadPoolExecutor", executor),
-            (session, "threading", threading),
-            (session, "random", simulation.random),
-            (request_budget, "threading", threading),
-            (account_limit, "threading", threading),
-        ):
-            if hasattr(module, name):
-                stack.enter_context(patch.object(module, name, replacement))
+        for name, module in list(sys.modules.items()):
+            if name.startswith("responsys_activation."):
+                for attribute, (original, replacement) in replacements.items():
+                    if vars(module).get(attribute) is original:
+                        stack.enter_context(patch.object(module, attribute, replacement))
+        stack.enter_context(patch.object(parameters, "datetime", now))
         yield

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
-VISIBILITY_TIMEOUT = 1020.0  # as in template.yaml
 MAXIMUM_RECEIVES = 5
+_MOST_ATTRIBUTES = 10
+_MOST_BYTES = 1_048_576
+
+Attributes = Mapping[str, str]
 
 
 @dataclass
@@ -20,15 +24,20 @@ class Message:
     body: str
     sent_at: float
     visible_at: float
-    attributes: dict[str, str] = field(default_factory=dict)
+    attributes: Attributes = field(default_factory=dict)
     first_received_at: float | None = None
     receives: int = 0
+
+    @property
+    def receipt_handle(self) -> str:
+        """What the last receive may do with it."""
+        return f"{self.message_id}/{self.receives}"
 
     def record(self, queue: str) -> dict[str, Any]:
         """Give it as Lambda hands it over."""
         return {
             "messageId": self.message_id,
-            "receiptHandle": f"{self.message_id}/{self.receives}",
+            "receiptHandle": self.receipt_handle,
             "body": self.body,
             "attributes": {
                 "ApproximateReceiveCount": str(self.receives),
@@ -42,21 +51,54 @@ class Message:
             "eventSourceARN": f"arn:aws:sqs:eu-west-1:123456789012:{queue}",
         }
 
+    def answer(self) -> dict[str, Any]:
+        """Give it as ReceiveMessage does."""
+        return {
+            "MessageId": self.message_id,
+            "ReceiptHandle": self.receipt_handle,
+            "Body": self.body,
+            "Attributes": {
+                "ApproximateReceiveCount": str(self.receives),
+                "SentTimestamp": str(int(self.sent_at * 1000)),
+            },
+            "MessageAttributes": {
+                name: {"StringValue": value, "DataType": "String"} for name, value in self.attributes.items()
+            },
+        }
+
 
 class Queue:
-    """A standard queue, which hands over what is due longest."""
+    """A standard queue, which hands over what is due longest.
 
-    def __init__(self, name: str, clock: Callable[[], float], redrive: Queue | None = None) -> None:
+    Parameters
+    ----------
+    visibility_timeout : float
+        Seconds that a received message is hidden.
+    any_order : Random or None
+        Chooses what is handed over of what is due; ``None``: what is due longest.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        clock: Callable[[], float],
+        redrive: Queue | None = None,
+        *,
+        visibility_timeout: float,
+        any_order: Random | None = None,
+    ) -> None:
         self.name = name
         self.url = f"https://sqs.eu-west-1.amazonaws.com/123456789012/{name}"
         self.messages: dict[str, Message] = {}
         self._clock = clock
         self._redrive = redrive
+        self._visibility_timeout = visibility_timeout
+        self._any_order = any_order
         self._numbers = itertools.count()
         # When messages become visible; an entry is void when its message has gone or has another time by now.
         self._due: list[tuple[float, int, Message]] = []
 
-    def send(self, body: str, attributes: dict[str, str] | None = None, delay: float = 0.0) -> str:
+    def send(self, body: str, attributes: Attributes | None = None, delay: float = 0.0) -> str:
         """Put a message on the queue."""
         now = self._clock()
         message = Message(f"{self.name}-{next(self._numbers)}", body, now, now + delay, attributes or {})
@@ -75,34 +117,56 @@ class Queue:
             heapq.heappop(self._due)
         return self._due[0][0] if self._due else None
 
-    def receive(self, most: int, *, twice: Callable[[], bool]) -> list[Message]:
+    def receive(
+        self, most: int, *, twice: Callable[[], bool] = lambda: False, hidden_seconds: float | None = None
+    ) -> list[Message]:
         """Hand over what is visible.
 
         Parameters
         ----------
         twice : callable
             Whether a message stays visible although it was received: delivery is at least once.
+        hidden_seconds : float or None
+            Instead of the queue's own visibility timeout.
         """
         now = self._clock()
+        visible_at = now + (self._visibility_timeout if hidden_seconds is None else hidden_seconds)
         received: list[Message] = []
-        while len(received) < most and (due := self.next_due()) is not None and due <= now:
-            _, _, message = heapq.heappop(self._due)
+        for message in self._visible(most):
             if message.receives >= MAXIMUM_RECEIVES and self._redrive:
                 del self.messages[message.message_id]
-                self._redrive.send(message.body, message.attributes)
+                self._redrive.adopt(message)
                 continue
             message.receives += 1
             message.first_received_at = message.first_received_at or now
-            message.visible_at = now + VISIBILITY_TIMEOUT
+            message.visible_at = visible_at
             received.append(message)
         for message in received:
             self.hide(message, now if twice() else message.visible_at)
         return received
 
+    def adopt(self, message: Message) -> None:
+        """Take what SQS itself moves here: it keeps its id and the time at which it was sent."""
+        message.receives = 0
+        self.messages[message.message_id] = message
+        self.hide(message, self._clock())
+
     def delete(self, message_ids: Iterable[str]) -> None:
         """Forget messages."""
         for message_id in message_ids:
             self.messages.pop(message_id, None)
+
+    def _visible(self, most: int) -> list[Message]:
+        """Take messages off the list of what is due."""
+        now = self._clock()
+        messages: list[Message] = []
+        while (self._any_order or len(messages) < most) and (due := self.next_due()) is not None and due <= now:
+            messages.append(heapq.heappop(self._due)[2])
+        if self._any_order:
+            self._any_order.shuffle(messages)
+            for message in messages[most:]:
+                self.hide(message, message.visible_at)
+        return messages[:most]
 
     def _is_void(self, entry: tuple[float, int, Message]) -> bool:
         due, _, message = entry
@@ -110,7 +174,7 @@ class Queue:
 
 
 class SqsClient:
-    """The batch calls that the package makes.
+    """The calls that the package makes.
 
     Parameters
     ----------
@@ -136,8 +200,10 @@ class SqsClient:
 
         def send(entry: dict[str, Any]) -> None:
             attributes = {name: value["StringValue"] for name, value in entry["MessageAttributes"].items()}
-            queue.send(entry["MessageBody"], attributes, entry["DelaySeconds"])
+            queue.send(entry["MessageBody"], attributes, entry.get("DelaySeconds", 0))
 
+        for entry in Entries:
+            _check_size(entry)
         return self._around("sqs_send", lambda: self._each(Entries, send))
 
     def change_message_visibility_batch(
@@ -150,12 +216,36 @@ class SqsClient:
         queue = self._queues[QueueUrl]
 
         def put_off(entry: dict[str, Any]) -> None:
-            message_id, _, receives = entry["ReceiptHandle"].rpartition("/")
-            message = queue.messages.get(message_id)
-            if message and message.receives == int(receives):
+            if message := _held(queue, entry):
                 queue.hide(message, queue._clock() + entry["VisibilityTimeout"])
 
         return self._around("sqs_visibility", lambda: self._each(Entries, put_off))
+
+    def receive_message(
+        self,
+        *,
+        QueueUrl: str,  # noqa: N803
+        MaxNumberOfMessages: int,  # noqa: N803
+        VisibilityTimeout: int,  # noqa: N803
+        **_options: Any,
+    ) -> dict[str, Any]:
+        """Receive up to ten messages."""
+
+        def receive() -> dict[str, Any]:
+            messages = self._queues[QueueUrl].receive(MaxNumberOfMessages, hidden_seconds=VisibilityTimeout)
+            return {"Messages": [message.answer() for message in messages]} if messages else {}
+
+        return self._around("sqs_receive", receive)
+
+    def delete_message_batch(self, *, QueueUrl: str, Entries: Sequence[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        """Delete up to ten received messages."""
+        queue = self._queues[QueueUrl]
+
+        def delete(entry: dict[str, Any]) -> None:
+            if message := _held(queue, entry):
+                queue.delete([message.message_id])
+
+        return self._around("sqs_delete", lambda: self._each(Entries, delete))
 
     def _each(self, entries: Sequence[dict[str, Any]], effect: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         if not 1 <= len(entries) <= 10:
@@ -168,3 +258,17 @@ class SqsClient:
                 effect(entry)
                 answer["Successful"].append({"Id": entry["Id"]})
         return answer
+
+
+def _held(queue: Queue, entry: dict[str, Any]) -> Message | None:
+    """Give the message of a receipt handle, if its last receive is that one."""
+    message = queue.messages.get(entry["ReceiptHandle"].rpartition("/")[0])
+    return message if message and message.receipt_handle == entry["ReceiptHandle"] else None
+
+
+def _check_size(entry: dict[str, Any]) -> None:
+    attributes = entry["MessageAttributes"]
+    values = [value["StringValue"] for value in attributes.values()]
+    size = len(entry["MessageBody"]) + sum(map(len, values)) + sum(map(len, attributes))
+    if len(attributes) > _MOST_ATTRIBUTES or not all(values) or size > _MOST_BYTES:
+        raise ValueError(f"SQS does not take {len(attributes)} attributes, {size} bytes, or an empty attribute")

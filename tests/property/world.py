@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
+from random import Random
 from typing import Any
 from unittest.mock import patch
 
@@ -15,31 +17,85 @@ import greenlet
 from botocore.exceptions import ConnectTimeoutError
 
 from responsys_activation import planning
-from responsys_activation.aws import ledger as ledger_module
-from responsys_activation.aws.ledger import ClaimState, Ledger
+from responsys_activation.aws import ledger
+from responsys_activation.aws.parked_messages import ParkedMessages
 from responsys_activation.delivery import Delivery
-from responsys_activation.ledger_key import LedgerKey
 from responsys_activation.observability import InvocationMetrics
+from responsys_activation.received import MARK
+from responsys_activation.replay import Replay
+from responsys_activation.replay_request import read_replay_request
+from tests.fakes.clock import NOW
+from tests.fakes.dynamodb import client_error
 from tests.fakes.environment import Environment, Surroundings
 from tests.fakes.memberships import connector_document
 from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
-from tests.fakes.responsys import SPOILING, FakeResponsys, Fault
-from tests.property.scenario import AwsFault, Kind, Scenario, Upstream
+from tests.fakes.responsys import SPOILING, FakeResponsys, Fault, Reply
+from tests.property.scenario import Attributes, AwsFault, Crowd, Kind, Scenario, Upstream
 from tests.property.simulation import Killed, Place, Simulation, threads_of
 from tests.property.sqs import Message, Queue, SqsClient
 
 CONNECTORS = ("default", "second")
-INVOCATION_SECONDS = 120.0
+TIMEOUT = {45: 120.0, 60: 180.0, 120: 300.0}  # of the function, by ReplySeconds, as in template.yaml
+_VISIBILITY_TIMEOUT = {45: 1020.0, 60: 1380.0, 120: 2100.0}
+_REPLAY_SECONDS = 900.0
 _POLL_SECONDS = 60.0
 _RECIPIENTS_A_REQUEST = 4  # small, so that a small batch makes several requests
-_CLAIMS_A_TRANSACTION = 2  # likewise
+_STATEMENTS_A_CALL = 2  # likewise
+_QUERIES_AT_ONCE = 2  # likewise
+_LOGIN_SECONDS = 0.3
+_USER = "user"
+_OURS = {
+    "outcome": "throttled",
+    "errorCode": "API_LIMIT_EXCEEDED",
+    "originalMessageId": "import-7",
+    "attempts": "3",
+    "firstReceivedAt": "2020-01-01T00:00:00+00:00",
+}
 
 Dimensions = tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True)
+class Sent:
+    """One body as upstream sent it.
+
+    Attributes
+    ----------
+    mark : str
+        What makes it the same message as another; two of one mark are to be accepted once.
+    group : tuple of str
+        Connector, profile and segment: changes of one group have an order.
+    order : tuple of float
+        Greater for the newer of two changes of a group.
+    message_ids : tuple of str
+        SQS's, of each copy.
+    """
+
+    message: Upstream
+    mark: str
+    group: tuple[str, ...]
+    order: tuple[float, float]
+    message_ids: tuple[str, ...]
+
+
+@dataclass
+class Invocation:
+    """One run of the function.
+
+    Attributes
+    ----------
+    fresh : set of str
+        Bodies that nobody was given before.
+    """
+
+    began_at: float
+    records: int
+    fresh: set[str]
+
+
 @dataclass
 class Told:
-    """What one invocation told in its metrics."""
+    """What one invocation told in its metrics at its end."""
 
     received: int
     retried: int
@@ -47,9 +103,23 @@ class Told:
 
 
 class RecordedMetrics(InvocationMetrics):
-    """Keeps the counters of the last invocation instead of printing them."""
+    """Keeps the counters of the last invocation instead of printing them.
+
+    Parameters
+    ----------
+    tell : callable
+        Gets what is told at once.
+    """
 
     last: dict[Dimensions, dict[str, int]]
+
+    def __init__(self, tell: Callable[[str, int, Dimensions], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def tell(self, name: str, value: int, *dimension_sets: Mapping[str, str]) -> None:
+        for dimensions in dimension_sets:
+            self._tell(name, value, tuple(dimensions.items()))
 
     def flush(self) -> None:
         self.last = {dimensions: dict(counts) for dimensions, counts in self._counts.items()}
@@ -57,53 +127,29 @@ class RecordedMetrics(InvocationMetrics):
         self._samples.clear()
 
 
-class CountingLedger(Ledger):
-    """Counts the doubts that the code knows of, whether or not its invocation lives to tell them.
+class _Account(FakeResponsys):
+    """What has been sent arrives, whatever becomes of its sender meanwhile."""
 
-    Parameters
-    ----------
-    count : callable
-        Gets the number of outcomes that became unknown.
-    count_out_of_reach : callable
-        Gets the number of messages whose claim DynamoDB did not answer; new ones are sent all the same.
-    """
-
-    def __init__(
-        self,
-        *arguments: Any,
-        count: Callable[[int], None],
-        count_out_of_reach: Callable[[int], None],
-        **options: Any,
-    ) -> None:
-        super().__init__(*arguments, **options)
-        self._count = count
-        self._count_out_of_reach = count_out_of_reach
-
-    def claim(self, keys: Sequence[LedgerKey], request_id: str, deadline: float) -> tuple[list[ClaimState], int]:
-        states, abandoned = super().claim(keys, request_id, deadline)
-        self._count(abandoned)
-        self._count_out_of_reach(states.count(ClaimState.OUT_OF_REACH))
-        return states, abandoned
-
-    def record(self, request_id: str, *, undelivered: Collection[int], unknown: Collection[int]) -> None:
-        self._count(len(unknown))
-        super().record(request_id, undelivered=undelivered, unknown=unknown)
-
-
-class _CountingEnvironment(Environment):
-    def __init__(self, world: World, *arguments: Any, **options: Any) -> None:
+    def __init__(self, world: World, name: str) -> None:
+        super().__init__(world._time, world.simulation.sleep, name)
         self._world = world
-        super().__init__(*arguments, **options)
+        self.errand = lambda: world._task().errand
 
-    def open_ledger(self) -> Ledger:
-        return CountingLedger(
-            self._settings.delivery_table_name,
-            self._clients.dynamodb,
-            resend_unknown=self._resend_unknown,
-            clock=self._clock,
-            count=self._world._count_unknown,
-            count_out_of_reach=self._world._count_out_of_reach,
-        )
+    def _seconds(self, kind: str) -> float:
+        return self.latency() if kind == "event" else _LOGIN_SECONDS
+
+    def _exchange(self, seconds: float, limit: float, process: Callable[[], Reply]) -> Reply | None:
+        simulation = self._world.simulation
+        self._world._step()
+
+        def arrive() -> Reply:
+            simulation.sleep(seconds / 2)
+            return process()
+
+        arrival = simulation.spawn(arrive, self._world.outside)
+        simulation.sleep(min(seconds, limit))
+        self._world._step()
+        return arrival.outcome() if seconds <= limit else None
 
 
 class World:
@@ -111,65 +157,79 @@ class World:
 
     Attributes
     ----------
+    sent : dict of str to Sent
+        By body.
+    accounts : dict of str to FakeResponsys
+        By connector; both may have the same.
     told : list of Told
         By invocation that ended.
-    unknown : int
-        Outcomes that the code knew to be unknown.
-    out_of_reach : int
-        Messages that the ledger did not answer for.
+    told_at_once : Counter
+        By name and dimensions.
+    killed, timed_out : int
+        Invocations that were killed; those that took too long.
+    table_failed_at : list of float
+        When a call to the table failed as a whole.
     """
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.simulation = Simulation(scenario.seed)
-        self.rejected = Queue("rejected", self._time)
-        self.source = Queue("segment-events", self._time, redrive=self.rejected)
-        self.throttled = Queue("throttled", self._time, redrive=self.rejected)
-        self.responsys = {name: self._account(name) for name in CONNECTORS}
+        self.outside = Place()
+        self.rejected = self._queue("rejected")
+        self.source = self._queue("segment-events")
+        self.throttled = self._queue("throttled")
+        accounts = [self._account(name) for name in CONNECTORS[: 1 if scenario.one_user else None]]
+        self.accounts = dict(zip(CONNECTORS, itertools.cycle(accounts), strict=False))
         self.surroundings = Surroundings(
-            ssm=InMemoryParameters(self._connectors(), self.around),
-            secrets=InMemorySecrets(
-                {f"stack/{name}": json.dumps({"username": name, "password": "secret"}) for name in CONNECTORS},
-                self.around,
-            ),
+            ssm=InMemoryParameters(self._connectors(()), self.around),
+            secrets=InMemorySecrets({f"stack/{name}": _secret(0) for name in CONNECTORS}, self.around, self._time),
             sqs=SqsClient([self.source, self.throttled, self.rejected], self.around, _nth(scenario.refused_entries)),
-            responsys=self.responsys,
+            responsys=self.accounts,
         )
-        self.surroundings.table.before = lambda operation: self._begin("dynamodb", operation)
-        self.surroundings.table.after = self._finish
-        self.bodies: dict[str, tuple[Upstream, str]] = {}
+        table = self.surroundings.table
+        table.before = lambda operation: self._begin("dynamodb", operation)
+        table.after = self._finish
+        table.between = self._between
+        table.statement_error = self._statement_error
+        self.sent: dict[str, Sent] = {}
         self.told: list[Told] = []
-        self.unknown = 0
-        self.out_of_reach = 0
+        self.told_at_once: Counter[tuple[str, Dimensions]] = Counter()
         self.killed = 0
+        self.timed_out = 0
+        self.table_failed_at: list[float] = []
+        self.receives: Counter[str] = Counter()
         self._calls: Counter[str] = Counter()
         self._steps = itertools.count()
         self._running = 0
-        self._to_come = len(scenario.messages)
+        self._to_come = 1 + len(scenario.replays)
         self._received_twice = _nth(scenario.received_twice)
         self._not_deleted = _nth(scenario.not_deleted)
         self._skews = itertools.cycle(scenario.skews)
 
-    def total(self, name: str) -> int:
-        """Sum a metric over all that was told."""
-        return sum(counts.get(name, 0) for told in self.told for counts in told.counts.values())
+    def total(self, name: str, **dimensions: str) -> int:
+        """Sum what was told of a metric under exactly these dimensions."""
+        under = tuple(dimensions.items())
+        return self.told_at_once[name, under] + sum(told.counts.get(under, {}).get(name, 0) for told in self.told)
 
     def run(self) -> World:
         """Let it come to rest: nothing on the queues that the function reads."""
-        outside = Place()
         with (
             threads_of(self.simulation),
             patch.object(planning, "MAXIMUM_RECIPIENTS", _RECIPIENTS_A_REQUEST),
-            patch.object(ledger_module, "_TRANSACTION_ITEMS", _CLAIMS_A_TRANSACTION),
+            patch.object(ledger, "_STATEMENTS", _STATEMENTS_A_CALL),
+            patch.object(ledger, "_QUERIES_AT_ONCE", _QUERIES_AT_ONCE),
         ):
             try:
-                pollers = [self.simulation.spawn(self._send_upstream, outside)]
+                tasks = [self._spawn_outside(self._send_upstream)]
+                tasks += [self._spawn_outside(partial(self._at, NOW + after, do)) for after, do in self._changes()]
+                for replay in self.scenario.replays:
+                    tasks.append(self._spawn_outside(partial(self._replay, replay.after, in_doubt=replay.in_doubt)))
                 for number in range(self.scenario.pollers):
                     queues = [self.source, self.throttled] if number == 0 else [self.source]
-                    pollers.append(self.simulation.spawn(partial(self._poll, queues), outside))
+                    tasks.append(self._spawn_outside(partial(self._poll, queues)))
                 self.simulation.run()
-                for poller in pollers:
-                    poller.outcome()
+                for task in tasks:
+                    task.outcome()
             finally:
                 self.simulation.end()
         return self
@@ -181,51 +241,84 @@ class World:
         self._finish()
         return answer
 
+    def _spawn_outside(self, run: Callable[[], Any]) -> Any:
+        return self.simulation.spawn(run, self.outside)
+
     def _begin(self, *calls: str) -> None:
-        numbers = {call: self._calls[call] for call in calls}
-        self._calls.update(calls)
-        fault = next(
-            (
-                fault
-                for fault in self.scenario.aws_faults
-                if fault.first <= numbers.get(fault.call, -1) < fault.first + fault.times
-            ),
-            None,
-        )
+        fault = self._fault(*calls)
         self._step()
-        self.simulation.sleep(self.simulation.random.uniform(0.005, 0.05))
+        seconds = self.scenario.sqs_seconds if calls[0].startswith("sqs") else (0.005, 0.05)
+        self.simulation.sleep(self.simulation.random.uniform(*seconds))
         if fault and not fault.after:
-            self._fail(fault)
+            self._fail(fault, calls[0])
         self._task().fault = fault
 
-    def _finish(self, _operation: str = "") -> None:
+    def _finish(self, operation: str = "sqs") -> None:
         task = self._task()
         fault, task.fault = task.fault, None
         self._step()
         if fault:
-            self._fail(fault)
+            self._fail(fault, operation)
 
-    def _fail(self, fault: AwsFault) -> None:
+    def _between(self, _operation: str) -> None:
+        self._step()
+        if fault := self._fault("between statements"):
+            self._task().fault = None
+            self._fail(fault, "dynamodb")
+
+    def _fault(self, *calls: str) -> AwsFault | None:
+        numbers = {call: self._calls[call] for call in calls}
+        self._calls.update(calls)
+        for fault in self.scenario.aws_faults:
+            if fault.first <= numbers.get(fault.call, -1) < fault.first + fault.times:
+                return fault
+        return None
+
+    def _fail(self, fault: AwsFault, call: str) -> None:
+        if not call.startswith(("sqs", "ssm", "secrets")):
+            self.table_failed_at.append(self.simulation.now)
         self.simulation.sleep(fault.seconds)
+        if fault.code:
+            raise client_error(fault.code, call)
         raise ConnectTimeoutError(endpoint_url=fault.call)
 
+    def _statement_error(self) -> str | None:
+        number = self._calls["statement"]
+        self._calls["statement"] += 1
+        for fault in self.scenario.statement_faults:
+            if fault.first <= number < fault.first + fault.times:
+                return fault.code
+        return None
+
     def _step(self) -> None:
-        if next(self._steps) in self.scenario.kills:
-            self.simulation.kill(self._task().place)
+        place = self._task().place
+        if place is not self.outside and next(self._steps) in self.scenario.kills:
+            self.simulation.kill(place)
             raise Killed
 
     @staticmethod
     def _task() -> Any:
         return greenlet.getcurrent()
 
-    def _connectors(self) -> dict[str, str]:
+    def _queue(self, name: str) -> Queue:
+        seed = self.scenario.seed
+        return Queue(
+            name,
+            self._time,
+            redrive=None if name == "rejected" else self.rejected,
+            visibility_timeout=_VISIBILITY_TIMEOUT[self.scenario.reply_seconds],
+            any_order=Random(seed) if self.scenario.any_order else None,  # noqa: S311 - the same world again
+        )
+
+    def _connectors(self, event_names: Collection[tuple[str, str]]) -> dict[str, str]:
         rate = {"requestsPerMinute": self.scenario.requests_per_minute} if self.scenario.requests_per_minute else {}
         return {
             f"/stack/connectors/{name}": json.dumps(
                 connector_document(
-                    authEndpoint=f"https://login-{name}.responsys.net",
+                    authEndpoint=self.accounts[name].login_host,
                     credentialsSecretId=f"stack/{name}",
                     defaultEventName="ENTERED",
+                    eventNames=dict(event_names),
                     **rate,
                 )
             )
@@ -233,10 +326,12 @@ class World:
         }
 
     def _account(self, name: str) -> FakeResponsys:
-        account = FakeResponsys(self._time, self._travel, name)
-        account.latency = lambda: self.simulation.random.choice([0.1, 0.3, 2.0])
+        account = _Account(self, name)
+        account.latency = lambda: self.simulation.random.choice(self.scenario.latencies)
         account.requests_per_minute = self.scenario.account_limit
         account.record_named_from = self.scenario.record_named_from
+        account.known_events = None if self.scenario.known_events is None else set(self.scenario.known_events)
+        account.passwords = {_USER: _password(0)}
 
         def fault(kind: str) -> Fault | None:
             number = account.calls[kind] - 1
@@ -251,20 +346,61 @@ class World:
     def _time(self) -> float:
         return self.simulation.now
 
-    def _travel(self, seconds: float) -> None:
-        """Let a request or its reply take its time."""
-        self._step()
-        self.simulation.sleep(seconds)
+    def _at(self, moment: float, do: Callable[[], None]) -> None:
+        self.simulation.sleep(moment - self.simulation.now)
+        do()
+
+    def _changes(self) -> list[tuple[float, Callable[[], None]]]:
+        """Give what people change, and when."""
+        ssm, secrets = self.surroundings.ssm, self.surroundings.secrets
+        changes: list[tuple[float, Callable[[], None]]] = [
+            (change.after, partial(ssm.values.update, self._connectors(change.event_names)))
+            for change in self.scenario.mapping
+        ]
+        for change in self.scenario.passwords:
+            if change.where == "responsys":
+                for account in self.accounts.values():
+                    passwords = {_USER: _password(change.password)}
+                    changes.append((change.after, partial(setattr, account, "passwords", passwords)))
+            else:
+                secret = partial(secrets.put, f"stack/{change.where}", _secret(change.password))
+                changes.append((change.after, secret))
+        return changes
 
     def _send_upstream(self) -> None:
         began = self.simulation.now
-        for number, message in sorted(enumerate(self.scenario.messages), key=lambda pair: pair[1].after):
+        crowd = self.scenario.crowd
+        messages = [*enumerate(self.scenario.messages), *((1000 + number, each) for number, each in _each(crowd))]
+        for number, message in sorted(messages, key=lambda pair: pair[1].after):
             self.simulation.sleep(max(0.0, began + message.after - self.simulation.now))
-            mark = f"own-{number}" if message.message_id is None else f"id-{message.message_id}"
-            body = _body(number, message, mark)
-            self.bodies[body] = (message, mark)
-            self.source.send(body)
-            self._to_come -= 1
+            self._send(number, message)
+        self._to_come -= 1
+
+    def _send(self, number: int, message: Upstream) -> None:
+        message_id = f"own-{number}" if message.message_id is None else f"id-{message.message_id}"
+        what = (message.connector, f"profile-{message.profile}", message.segment)
+        mark = " ".join((*what, message.call_type, message.event_name or "-", message_id))
+        body = _body(number, message, mark)
+        copies = 1 if message.message_id is None else message.copies
+        message_ids = tuple(self.source.send(body, _attributes(message.attributes)) for _ in range(copies))
+        arrived = int(self.simulation.now * 1000) / 1000
+        happened = arrived if message.occurred is None else NOW + message.occurred
+        self.sent[body] = Sent(message, mark, what, (happened, arrived), message_ids)
+
+    def _replay(self, after: float, *, in_doubt: bool) -> None:
+        """Send back what waits in RejectedDLQ, as an operator does."""
+        self.simulation.sleep(after)
+        rejected = ParkedMessages(self.rejected.url, self.surroundings.sqs)
+        replay = Replay(
+            sources={"rejected": rejected},
+            destination_url=self.source.url,
+            clock=self._time,
+            sleep=self.simulation.sleep,
+        )
+        arrived_before = datetime.fromtimestamp(self.simulation.now, UTC).isoformat()
+        event = {"dryRun": False, "inDoubt": in_doubt, "arrivedBefore": arrived_before}
+        replay.run(read_replay_request(event), _REPLAY_SECONDS)
+        self._to_come -= 1
 
     def _poll(self, queues: Sequence[Queue]) -> None:
         environment: tuple[Place, Delivery, RecordedMetrics] | None = None
@@ -289,13 +425,16 @@ class World:
         """Invoke the function; give the environment if it lives on."""
         place, delivery, metrics = environment
         records = [message.record(queue.name) for message in received]
+        fresh = {each.body for each in received if each.receives == 1 and MARK not in each.attributes}
+        self.receives.update(message.body for message in received)
+        timeout = TIMEOUT[self.scenario.reply_seconds]
         self.simulation.thaw(place)
-        task = self.simulation.spawn(lambda: delivery.deliver(records, INVOCATION_SECONDS), place)
-        if not self.simulation.join([task], INVOCATION_SECONDS):
+        task = self.simulation.spawn(lambda: delivery.deliver(records, timeout), place)
+        task.errand = Invocation(self.simulation.now, len(records), fresh)
+        if not self.simulation.join([task], timeout):
             self.simulation.kill(place)
-            self.killed += 1
-            return None
-        if isinstance(task.failure, Killed):
+            self.timed_out += 1
+        if not place.alive or isinstance(task.failure, Killed):
             self.killed += 1
             return None
         response = task.outcome()
@@ -309,9 +448,8 @@ class World:
     def _start(self) -> tuple[Place, Delivery, RecordedMetrics]:
         """Start an environment cold."""
         place = Place(next(self._skews))
-        metrics = RecordedMetrics()
-        environment = _CountingEnvironment(
-            self,
+        metrics = RecordedMetrics(self._tell)
+        environment = Environment(
             self.surroundings,
             clock=lambda: self.simulation.now + place.skew,
             sleep=self.simulation.sleep,
@@ -320,14 +458,15 @@ class World:
             environments=self.scenario.pollers,
             metrics=metrics,
             jitter=self.simulation.random.random,
+            # A world whose password stays wrong is over sooner.
+            MAXIMUM_EVENT_AGE_HOURS="3" if self.scenario.passwords else "24",
+            MAXIMUM_RESENDS=str(self.scenario.maximum_resends),
+            REPLY_SECONDS=str(self.scenario.reply_seconds),
         )
         return place, environment.delivery, metrics
 
-    def _count_unknown(self, count: int) -> None:
-        self.unknown += count
-
-    def _count_out_of_reach(self, count: int) -> None:
-        self.out_of_reach += count
+    def _tell(self, name: str, value: int, dimensions: Dimensions) -> None:
+        self.told_at_once[name, dimensions] += value
 
 
 def _nth(chosen: Collection[int]) -> Callable[[], bool]:
@@ -336,19 +475,44 @@ def _nth(chosen: Collection[int]) -> Callable[[], bool]:
     return lambda: next(numbers) in chosen
 
 
+def _password(number: int) -> str:
+    return f"password-{number}"
+
+
+def _secret(number: int) -> str:
+    return json.dumps({"username": _USER, "password": _password(number)})
+
+
+def _each(crowd: Crowd) -> list[tuple[int, Upstream]]:
+    return [(number, Upstream(after=crowd.after, profile=1000 + number)) for number in range(crowd.size)]
+
+
+def _attributes(kind: Attributes) -> dict[str, str]:
+    match kind:
+        case Attributes.NONE:
+            return {}
+        case Attributes.OURS:
+            return _OURS
+        case Attributes.TEN:
+            return {f"attribute-{number}": "value" for number in range(10)}
+
+
 def _body(number: int, message: Upstream, mark: str) -> str:
     if message.kind is Kind.NOT_JSON:
         return f"not JSON {number}"
     document: dict[str, Any] = {
         "number": number,  # no field of ours: it makes each body one of a kind
-        "profileId": f"profile-{message.recipient}",
-        "callType": "ADD",
-        "segment": {"type": "AUDIENCE", "id": "aud-42"},
+        "profileId": f"profile-{message.profile}",
+        "callType": message.call_type,
+        "segment": {"type": "AUDIENCE" if message.segment.startswith("aud") else "JOURNEY", "id": message.segment},
         "connector": "nowhere" if message.kind is Kind.NO_CONNECTOR else message.connector,
-        "eventName": message.event_name,
-        "identifiers": {} if message.kind is Kind.NO_IDENTIFIER else {"27": str(message.recipient)},
-        "variables": {"mark": mark} | ({SPOILING: "yes"} if message.kind is Kind.SPOILING else {}),
+        "identifiers": {} if message.kind is Kind.NO_IDENTIFIER else {"27": str(message.profile)},
+        "variables": {"mark": mark, "number": number} | ({SPOILING: "yes"} if message.kind is Kind.SPOILING else {}),
     }
+    if message.event_name is not None:
+        document["eventName"] = message.event_name
     if message.message_id is not None:
-        document["messageId"] = mark
+        document["messageId"] = f"id-{message.message_id}"
+    if message.occurred is not None:
+        document["occurredAt"] = datetime.fromtimestamp(NOW + message.occurred, UTC).isoformat()
     return json.dumps(document)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from aws_lambda_powertools.utilities import parameters
 from botocore.exceptions import EndpointConnectionError
 
 from responsys_activation.received import MARK, Mark, read_mark
@@ -209,26 +208,50 @@ def test_a_connector_that_cannot_be_used_stops_no_other(settings: str, code: str
 
 def test_settings_that_cannot_be_read_leave_the_messages_on_the_queue() -> None:
     account = Account()
-    account.surroundings.ssm = FailingParameters(account.ssm.values, f"{CONNECTOR_PREFIX}default")
+    calls: list[str] = []
 
-    delivered = account.deliver([record(1), record(2, connector="second")])
+    def fail(service: str, _effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        calls.append(service)
+        raise EndpointConnectionError(endpoint_url=service)
 
-    assert delivered.outcomes == {"delivered": 1, "retried": 1}
-    assert delivered.retried == ["sqs-1"]
-    assert [entry["VisibilityTimeout"] for entry in account.sqs.visibility[f"{QUEUE_URL}segment-events"]] == [30]
+    account.surroundings.ssm = InMemoryParameters({}, fail)
+
+    delivered = account.deliver([record(1), *(record(n, connector=f"customer-{n}") for n in range(2, 1000))])
+
+    assert delivered.outcomes == {"retried": 999}
+    assert {entry["VisibilityTimeout"] for entry in account.sqs.visibility[f"{QUEUE_URL}segment-events"]} == {30}
+    assert len(calls) == 1
 
 
-class FailingParameters(InMemoryParameters):
-    """Parameters of which one is out of reach."""
+def test_thousands_of_unknown_connectors_cost_no_time_and_hurt_nobody() -> None:
+    # Given Systems Manager at its quota, 40 calls a second, and a producer that puts its customers there
+    account = Account()
 
-    def __init__(self, values: dict[str, str], failing: str) -> None:
-        super().__init__(values)
-        self._failing = failing
+    def slowly(_service: str, effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        account.clock.sleep(0.025)
+        return effect()
 
-    def get_parameter(self, *, Name: str, WithDecryption: bool = False) -> dict[str, Any]:  # noqa: N803
-        if Name == self._failing:
-            raise EndpointConnectionError(endpoint_url="ssm")
-        return super().get_parameter(Name=Name, WithDecryption=WithDecryption)
+    account.surroundings.ssm = InMemoryParameters(account.ssm.values, slowly)
+    strangers = [record(number, connector=f"customer-{number}") for number in range(10, 5010)]
+
+    # When a batch of them comes with one good message
+    delivered = account.deliver([*strangers, record(1)], seconds=180.0)
+
+    # Then that one is delivered, and the others are rejected, in a second
+    assert delivered.outcomes == {"delivered": 1, "rejected": 5000}
+    assert account.clock() - NOW < 1.0
+
+
+def test_a_connector_that_is_added_later_is_found_without_a_restart() -> None:
+    account = Account()
+    delivery = account.environment().delivery
+    delivery.deliver([record(1, connector="later")], 120)
+    account.ssm.values[f"{CONNECTOR_PREFIX}later"] = account.ssm.values[f"{CONNECTOR_PREFIX}default"]
+
+    account.clock.sleep(30)
+    delivery.deliver([record(2, connector="later")], 120)
+
+    assert account.accepted() == {"profile-2": 1}
 
 
 def test_changed_settings_take_effect_in_an_environment_that_lives_on() -> None:
@@ -237,9 +260,10 @@ def test_changed_settings_take_effect_in_an_environment_that_lives_on() -> None:
     delivery = account.environment().delivery
     delivery.deliver([record(1)], 120)
 
-    # When its connector gets another event name, and Powertools's cache has run out
-    account.ssm.values[f"{CONNECTOR_PREFIX}default"] = account.settings(defaultEventName="LEFT")
-    delivery._connector_settings._provider.store.clear()
+    # When its connector gets another event name, and five minutes are past
+    settings = account.ssm.values[f"{CONNECTOR_PREFIX}default"].replace("SEGMENT_CHANGED", "LEFT")
+    account.ssm.values[f"{CONNECTOR_PREFIX}default"] = settings
+    account.clock.sleep(300)
     delivery.deliver([record(2)], 120)
 
     # Then the next message has it
@@ -284,7 +308,6 @@ def test_a_changed_mapping_sends_nothing_a_second_time(resend: bool) -> None:
     # When the mapping changes, and SQS hands the message over again
     second = account.ssm.values[f"{CONNECTOR_PREFIX}default"].replace("OLD_EVENT", "NEW_EVENT")
     account.ssm.values[f"{CONNECTOR_PREFIX}default"] = second
-    parameters.clear_caches()  # type: ignore[no-untyped-call]
     delivered = account.deliver([record(1, messageId="m")], resend=resend)
 
     # Then it is known

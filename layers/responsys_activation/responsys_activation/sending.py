@@ -346,7 +346,7 @@ class RequestSender:
                 return outcome_of_error(self._paused(ThrottledError(code, clock=_CAPACITY_CLOCK)), self._clock())
             case ErrorClass.TOKEN | ErrorClass.UNAVAILABLE:
                 return Retried(code)
-            case ErrorClass.NOT_NOW if not answer.request.items[position].message.came_back:
+            case ErrorClass.FAILED if not answer.request.items[position].message.came_back:
                 return Retried(code)
             case ErrorClass.UNKNOWN:
                 self._observe_doubt(self._name, doubts=1)
