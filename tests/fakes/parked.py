@@ -8,10 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from responsys_activation.aws.parked_messages import ParkedMessage
+from responsys_activation.received import MARK, Mark
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.memberships import document
 
 HOUR = 3600.0
+FIRST_SENT = NOW - 2 * HOUR
+_MARK = Mark(FIRST_SENT)
 ANSWERED = "answered"
 EMPTY = "empty"
 
@@ -27,7 +30,7 @@ def parked(number: int, error_code: str | None = "NO_RECIPIENT_FOUND", **changes
     return ParkedMessage(**(defaults | fields | changes))
 
 
-def attributes(error_code: str, original_message_id: str, **changes: str) -> dict[str, Any]:
+def attributes(error_code: str, original_message_id: str, mark: Mark = _MARK, **changes: str) -> dict[str, Any]:
     """Give the attributes that a message gets when it is settled."""
     texts = {
         "outcome": "rejected",
@@ -37,6 +40,8 @@ def attributes(error_code: str, original_message_id: str, **changes: str) -> dic
         "originalMessageId": original_message_id,
         "attempts": "1",
         "firstReceivedAt": "2027-01-15T07:00:00.000+00:00",
+        "reason": "why it is there",
+        MARK: mark.text(),
     } | changes
     return {name: {"DataType": "String", "StringValue": text} for name, text in texts.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,11 +11,12 @@ import pytest
 
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.parked_messages import ParkedMessage
-from responsys_activation.received import read_record
+from responsys_activation.received import MARK, Mark, ReceivedMessage, read_mark, read_record
 from responsys_activation.replay import Replay
 from responsys_activation.replay_request import read_replay_request
 from tests.fakes.clock import NOW, Clock
-from tests.fakes.parked import ANSWERED, EMPTY, FakeParkedMessages, attributes, parked
+from tests.fakes.memberships import document
+from tests.fakes.parked import ANSWERED, EMPTY, FIRST_SENT, HOUR, FakeParkedMessages, attributes, parked
 
 FIFTEEN_MINUTES = 900.0
 BEGUN = "2027-01-15T08:00:00+00:00"  # NOW
@@ -82,61 +84,173 @@ def test_exactly_the_chosen_ones_move_and_as_many_as_the_dry_run_said() -> None:
     assert untouched(dlq.parked.visible) == untouched([m for m in two_codes() if m.attribute("errorCode") == "OTHER"])
 
 
-def record(message: ParkedMessage) -> dict[str, Any]:
-    """Give a moved message as the function receives it: a new SQS message."""
-    return {
+# ---- what a moved message carries ------------------------------------------------------------------------------
+
+
+def received(message: ParkedMessage) -> ReceivedMessage:
+    """Read a moved message as the function receives it: a new SQS message."""
+    record = {
         "messageId": "new-id",
         "receiptHandle": "",
         "body": message.body,
         "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:segment-events",
-        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": str(int(NOW * 1000))},
+        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": str(int((NOW + HOUR) * 1000))},
         "messageAttributes": {
-            name: {"stringValue": value["StringValue"]} for name, value in message.attributes.items()
+            name: {"stringValue": value.get("StringValue")} for name, value in message.attributes.items()
         },
     }
+    return read_record(record, NOW + HOUR, "throttled")
 
 
 @pytest.mark.parametrize(
-    ("message", "original"),
+    ("message", "original", "first_sent"),
     [
-        (parked(1), "original-1"),
-        (parked(1, None), "message-1"),
+        (parked(1), "original-1", FIRST_SENT),
+        (parked(1, None), "message-1", NOW - HOUR),
         (
             parked(1, attributes=attributes("API_LIMIT_EXCEEDED", "original-1", outcome="throttled", attempts="9")),
             "original-1",
+            FIRST_SENT,
         ),
+        (parked(1, attributes=attributes("X", "original-1", Mark())), "original-1", NOW - HOUR),
     ],
-    ids=["rejected", "moved by SQS", "moved by SQS from ThrottledDLQ"],
+    ids=["rejected", "moved by SQS", "moved by SQS from ThrottledDLQ", "with a mark that says nothing"],
 )
-def test_a_moved_message_keeps_body_and_ledger_key_and_begins_a_new_life(message: ParkedMessage, original: str) -> None:
+def test_a_moved_message_keeps_body_id_and_place_and_begins_a_new_life(
+    message: ParkedMessage, original: str, first_sent: float
+) -> None:
     # Given a message on RejectedDLQ
     dlq = Dlq([message])
     # When it is moved, and the function receives it
     dlq.run(dryRun=False)
     (moved,) = dlq.parked.moved
-    received = read_record(record(moved), NOW)
-    # Then it is known by its first id, and neither its age nor its attempts count any more
-    assert (received.body, received.original_message_id) == (message.body, original)
-    assert (received.attempts, received.first_received_at) == (1, NOW)
-    assert {**moved.attributes, **message.attributes, "outcome": moved.attributes["outcome"]} == moved.attributes
+    back = received(moved)
+    # Then it is known by its first id and by when SQS first had it
+    assert (back.body, back.original_message_id, back.arrived_at) == (message.body, original, first_sent)
+    assert back.came_back
+    # And neither its age nor its attempts count any more
+    assert (back.attempts, back.age_from, back.first_received_at) == (1, NOW, NOW + HOUR)
+    # And whatever else it carried is there
+    changed = {name: moved.attributes[name] for name in ("outcome", "originalMessageId", MARK)}
+    assert moved.attributes == {**message.attributes, **changed}
+
+
+def test_an_age_counts_from_when_a_message_is_moved() -> None:
+    # Given two batches / When one is moved ten seconds after the other
+    dlq = Dlq([parked(n) for n in range(20)])
+    dlq.run(dryRun=False, messagesPerSecond=1)
+    # Then each has its own time
+    assert [received(moved).age_from for moved in dlq.parked.moved] == [NOW] * 10 + [NOW + 10] * 10
 
 
 def test_a_message_that_is_throttled_goes_on_with_its_life() -> None:
-    # Given a message on ThrottledDLQ
-    dlq = Dlq([parked(1, attributes=attributes("TIMEOUT", "original-1", outcome="throttled", attempts="9"))])
-    # When it is moved / Then its attempts go on counting
+    # Given a message on ThrottledDLQ that a person had sent back in spite of its doubts
+    mark = Mark(FIRST_SENT, NOW - 1.5 * HOUR, "", 3, in_doubt_allowed=True)
+    throttled = attributes("TIMEOUT", "original-1", mark, outcome="throttled", attempts="9")
+    dlq = Dlq([parked(1, attributes=throttled)])
+    # When it is moved
     dlq.run(source="throttled", dryRun=False)
-    (moved,) = dlq.parked.moved
-    assert read_record(record(moved), NOW).attempts == 10
+    # Then its attempts and its age go on counting, and what was allowed still is
+    back = received(dlq.parked.moved[0])
+    assert (back.original_message_id, back.attempts, back.mark) == ("original-1", 10, mark)
+    assert (back.arrived_at, back.age_from) == (FIRST_SENT, NOW - 1.5 * HOUR)
 
 
-def test_attributes_of_a_producer_are_kept_even_where_there_is_no_room_for_ours() -> None:
-    # Given a message that SQS moved, with ten attributes of its producer's, one of bytes
+def test_a_message_without_mark_on_throttled_dlq_is_moved_as_one_of_ours() -> None:
+    # Given a message that nobody knows how it came there
+    dlq = Dlq([parked(1, None)])
+    # When it is moved / Then it is known by its id there
+    dlq.run(source="throttled", dryRun=False)
+    back = received(dlq.parked.moved[0])
+    assert (back.original_message_id, back.arrived_at, back.attempts) == ("message-1", NOW - HOUR, 1)
+
+
+def test_ten_attributes_of_a_producer_give_way_to_ours() -> None:
+    # Given a message that SQS moved, with as many attributes of its producer's as SQS takes, of bytes
     own = {f"own-{n}": {"DataType": "Binary", "BinaryValue": b"\x00"} for n in range(10)}
     dlq = Dlq([parked(1, None, attributes=own)])
-    # When it is moved / Then it has them all, and no more, which SQS would refuse
+    # When it is moved
     dlq.run(dryRun=False)
-    assert dlq.parked.moved[0].attributes == own
+    (moved,) = dlq.parked.moved
+    # Then it is known by the id that it was sent under, and has no more attributes than SQS takes
+    assert received(moved).original_message_id == "message-1"
+    assert len(moved.attributes) == 10
+    assert len(moved.attributes.keys() & own.keys()) == 7
+
+
+def test_a_producers_attributes_under_our_names_are_not_ours_and_where_it_counts_give_way() -> None:
+    # Given a message that SQS moved, whose producer uses our names for its own
+    names = {
+        "originalMessageId": "import-7",
+        "outcome": "throttled",
+        "attempts": "9",
+        "firstReceivedAt": "2020-01-01T00:00:00Z",
+        "errorCode": "OUTCOME_UNKNOWN",
+        "connector": "theirs",
+        "eventName": "THEIRS",
+    }
+    own = {name: {"DataType": "String", "StringValue": value} for name, value in names.items()}
+    body = json.dumps(document(connector="loyalty"))
+    dlq = Dlq([parked(1, None, attributes=own, body=body)])
+    # When it is looked for by what they say / Then it is not found
+    assert dlq.run(connector="theirs")["wouldMove"] == 0
+    # When it is moved / Then what it carries is read as a new life of this message
+    assert dlq.run(errorCode="NONE", connector="loyalty", dryRun=False)["byErrorCode"] == {"NONE": 1}
+    back = received(dlq.parked.moved[0])
+    assert (back.original_message_id, back.attempts, back.first_received_at) == ("message-1", 1, NOW + HOUR)
+    assert (back.last_error_code, back.mark) == ("", Mark(NOW - HOUR, NOW))
+
+
+@pytest.mark.parametrize("source", ["rejected", "throttled"])
+@pytest.mark.parametrize("field", ["firstSentAt", "replayedAt"])
+def test_a_mark_that_somebody_forged_stops_no_replay(source: str, field: str) -> None:
+    # Given a time that no text can hold in another zone
+    forged = {"DataType": "String", "StringValue": json.dumps({field: "9999-12-31T23:59:59-23:59"})}
+    dlq = Dlq([parked(1, attributes=attributes("X", "original-1") | {MARK: forged}), parked(2)])
+    # When all are moved / Then all are
+    assert dlq.run(source=source, dryRun=False)["moved"] == 2
+
+
+# ---- what may have been taken ----------------------------------------------------------------------------------
+
+
+def in_doubt(number: int, doubts: int = 3) -> ParkedMessage:
+    mark = Mark(FIRST_SENT, doubts=doubts)
+    return parked(number, attributes=attributes("OUTCOME_UNKNOWN", f"original-{number}", mark))
+
+
+@pytest.mark.parametrize("filters", [{}, {"errorCode": "OUTCOME_UNKNOWN"}])
+def test_what_may_have_been_taken_is_left_unless_a_person_says_so(filters: dict[str, Any]) -> None:
+    # Given messages in doubt beside others
+    dlq = Dlq([in_doubt(1), in_doubt(2), parked(3)])
+    # When all are moved, or those / Then they stay, and are told
+    report = dlq.run(dryRun=False, **filters)
+    assert report["byErrorCode"] == ({} if filters else {"NO_RECIPIENT_FOUND": 1})
+    assert report["leftByErrorCode"]["OUTCOME_UNKNOWN"] == 2
+
+
+def test_a_person_allows_what_is_in_doubt_once_more_with_its_doubts_and_nothing_else() -> None:
+    # Given messages in doubt beside others
+    dlq = Dlq([in_doubt(1), in_doubt(2, doubts=5), parked(3)])
+    # When a person says so
+    dlq.run(dryRun=False, inDoubt=True)
+    # Then each of them may be sent with the doubts that it has, and the other as ever
+    marks = [received(moved).mark for moved in dlq.parked.moved]
+    assert [mark.allowed_doubts for mark in marks] == [3, 5, 0]
+    assert [mark.in_doubt_allowed for mark in marks] == [True, True, False]
+
+
+def test_a_permission_that_nobody_renews_is_not_carried_on() -> None:
+    # Given a message that a person had allowed, and that SQS moved, after crashes, with what it said before
+    allowed = Mark(FIRST_SENT, NOW - HOUR, "", 3, in_doubt_allowed=True)
+    dlq = Dlq([parked(1, attributes=attributes("NO_RECIPIENT_FOUND", "original-1", allowed))])
+    # When it is moved as one among others / Then it has no permission left
+    dlq.run(dryRun=False)
+    mark = read_mark(dlq.parked.moved[0].attribute(MARK))
+    assert mark == Mark(FIRST_SENT, NOW, "", 3)
+
+
+# ---- how a run goes --------------------------------------------------------------------------------------------
 
 
 def test_a_message_that_fails_again_does_not_go_round() -> None:

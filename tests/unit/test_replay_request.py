@@ -29,6 +29,7 @@ def test_without_a_filter_everything_that_was_there_is_chosen_and_nothing_is_mov
     request = read_replay_request({})
     # Then it chooses from RejectedDLQ whatever had arrived, and only counts
     assert (request.source, request.dry_run, request.messages_per_second, request.limit) == ("rejected", True, 50, None)
+    assert not request.in_doubt
     assert chooses(candidate())
 
 
@@ -84,6 +85,19 @@ def test_a_body_that_cannot_be_read_is_chosen_by_its_attributes_alone(filters: d
     assert chooses(invalid, errorCode="INVALID_MESSAGE")
 
 
+def test_what_may_have_been_taken_is_chosen_only_by_who_says_so() -> None:
+    # Given a message whose outcome is unknown
+    in_doubt = candidate(attributes=ATTRIBUTES | {"errorCode": "OUTCOME_UNKNOWN"})
+    # When it is looked for in any other way / Then it is left
+    assert not chooses(in_doubt)
+    assert not chooses(in_doubt, errorCode="OUTCOME_UNKNOWN", connector="loyalty")
+    assert not chooses(in_doubt, inDoubt=False)
+    # And who says so has it, among the others, unless another filter leaves it
+    assert chooses(in_doubt, inDoubt=True)
+    assert chooses(candidate(), inDoubt=True)
+    assert not chooses(in_doubt, inDoubt=True, errorCode="NO_RECIPIENT_FOUND")
+
+
 @pytest.mark.parametrize("text", ["anna@example.com", "", "no code", "A" * 101, "Möller"])
 def test_an_attribute_of_a_producer_is_not_taken_for_an_error_code(text: str) -> None:
     # Given a message that SQS moved, with an attribute of its producer's / When its code is read / Then it is NONE
@@ -99,6 +113,9 @@ def test_an_attribute_of_a_producer_is_not_taken_for_an_error_code(text: str) ->
         ({"errorCode": []}, "errorCode"),
         ({"dryRun": "false"}, "dryRun"),
         ({"dryRun": 0}, "dryRun"),
+        ({"inDoubt": "true"}, "inDoubt"),
+        ({"inDoubt": 1}, "inDoubt"),
+        ({"indoubt": True}, "indoubt"),
         ({"messagesPerSecond": 0}, "messagesPerSecond"),
         ({"limit": 0}, "limit"),
         ({"olderThanMinutes": -1}, "olderThanMinutes"),
@@ -130,6 +147,7 @@ def test_a_continuation_asks_for_the_same_and_keeps_the_beginning() -> None:
         "segmentId": ["aud-42"],
         "olderThanMinutes": 1,
         "newerThanMinutes": 600,
+        "inDoubt": True,
         "dryRun": False,
         "messagesPerSecond": 20,
         "limit": 100,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
@@ -9,10 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue
-from responsys_activation.outcome import Delivered, Duplicate, ErrorCode, Outcome, Rejected, Retried, Throttled
-from responsys_activation.received import ReceivedMessage, read_record
+from responsys_activation.custom_event import UnmappableError, custom_event
+from responsys_activation.membership import InvalidMessageError, read_membership
+from responsys_activation.outcome import Delivered, Duplicate, ErrorCode, Ignored, Outcome, Rejected, Retried, Throttled
+from responsys_activation.received import LIFE_ATTRIBUTES, MARK, Mark, ReceivedMessage, read_record
 from responsys_activation.settling import Ending, Settling
-from tests.fakes.clock import NOW
+from tests.fakes.clock import NOW, Clock
+from tests.fakes.memberships import ABSENT, connector, document
 from tests.fakes.recording_sqs import Entry, RecordingSqs
 
 SEGMENT_EVENTS = "https://sqs.eu-west-1.amazonaws.com/123456789012/segment-events"
@@ -21,16 +28,25 @@ REJECTED = "https://sqs.eu-west-1.amazonaws.com/123456789012/rejected"
 BODY = '{ "profileId" : "p\\u00e9",\n\t"x": 1.10, "smile": "\N{GRINNING FACE}" }'
 
 
-def settling(sqs: RecordingSqs, *, time_scale: float = 1.0, jitter: float = 0.0) -> Settling:
+def settle(
+    sqs: RecordingSqs,
+    endings: Sequence[Ending],
+    *,
+    until: float = math.inf,
+    time_scale: float = 1.0,
+    jitter: float = 0.0,
+    clock: Callable[[], float] = lambda: NOW,
+) -> list[Ending]:
     client = cast("Any", sqs)
-    return Settling(
-        source_queues=[SourceQueue(SEGMENT_EVENTS, client), SourceQueue(THROTTLED, client)],
-        throttled=DeadLetterQueue(THROTTLED, client),
-        rejected=DeadLetterQueue(REJECTED, client),
+    settling = Settling(
+        source_queues=[SourceQueue(url, client, clock=clock) for url in (SEGMENT_EVENTS, THROTTLED)],
+        throttled=DeadLetterQueue(THROTTLED, client, clock=clock),
+        rejected=DeadLetterQueue(REJECTED, client, clock=clock),
         time_scale=time_scale,
-        clock=lambda: NOW,
+        clock=clock,
         jitter=lambda: jitter,
     )
+    return settling.settle(endings, until)
 
 
 def message(number: int = 1, **changes: Any) -> ReceivedMessage:
@@ -42,9 +58,12 @@ def message(number: int = 1, **changes: Any) -> ReceivedMessage:
         queue_name="segment-events",
         receive_count=1,
         attempts=3,
-        sent_at=NOW - 10,
+        arrived_at=NOW - 10,
+        age_from=NOW - 10,
         first_received_at=NOW,
+        came_back=False,
         last_error_code="",
+        mark=Mark(),
     )
     return received._replace(**changes)
 
@@ -58,11 +77,36 @@ def attributes(entry: Entry) -> dict[str, str]:
     return {name: value["StringValue"] for name, value in entry["MessageAttributes"].items()}
 
 
-@pytest.mark.parametrize("outcome", [Delivered(), Duplicate()])
+def mark(entry: Entry) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(attributes(entry)[MARK])
+    return read
+
+
+def next_life(entry: Entry, queue: str) -> ReceivedMessage:
+    """Read what was sent to a queue as the function receives it."""
+    record = {
+        "messageId": "sqs-of-next-life",
+        "receiptHandle": "h",
+        "body": entry["MessageBody"],
+        "attributes": {
+            "ApproximateReceiveCount": "1",
+            "SentTimestamp": str(int((NOW + 1) * 1000)),
+            "ApproximateFirstReceiveTimestamp": str(int((NOW + 61) * 1000)),
+        },
+        "messageAttributes": {
+            name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
+            for name, value in entry["MessageAttributes"].items()
+        },
+        "eventSourceARN": f"arn:aws:sqs:eu-west-1:123456789012:{queue}",
+    }
+    return read_record(record, NOW + 61, "throttled")
+
+
+@pytest.mark.parametrize("outcome", [Delivered(), Duplicate(), Ignored(ErrorCode.SUPERSEDED)])
 def test_what_is_done_is_left_for_sqs_to_delete(outcome: Outcome) -> None:
     sqs = RecordingSqs()
 
-    settled = settling(sqs).settle([ending(outcome)])
+    settled = settle(sqs, [ending(outcome)])
 
     assert settled == [ending(outcome)]
     assert (sqs.sent, sqs.visibility) == ({}, {})
@@ -71,7 +115,7 @@ def test_what_is_done_is_left_for_sqs_to_delete(outcome: Outcome) -> None:
 def test_a_throttled_message_moves_to_its_queue_with_the_throttles_own_delay() -> None:
     sqs = RecordingSqs()
 
-    settled = settling(sqs).settle([ending(Throttled("API_LIMIT_EXCEEDED", 60.0))])
+    settled = settle(sqs, [ending(Throttled("API_LIMIT_EXCEEDED", 60.0))])
 
     assert settled == [ending(Throttled("API_LIMIT_EXCEEDED", 60.0))]
     assert list(sqs.sent) == [THROTTLED]
@@ -86,13 +130,15 @@ def test_a_throttled_message_moves_to_its_queue_with_the_throttles_own_delay() -
         "originalMessageId": "first-1",
         "attempts": "3",
         "firstReceivedAt": "2027-01-15T08:00:00.000+00:00",
+        "reason": "Responsys answered API_LIMIT_EXCEEDED",
+        "responsysActivation": '{"firstSentAt":"2027-01-15T07:59:50.000+00:00"}',
     }
 
 
-def test_a_rejected_message_moves_to_its_queue_at_once_and_names_no_reason_there() -> None:
+def test_a_rejected_message_moves_to_its_queue_at_once_and_says_why() -> None:
     sqs = RecordingSqs()
 
-    settling(sqs).settle([ending(Rejected("NO_IDENTIFIER", "identifiers: connector default needs RIID"))])
+    settle(sqs, [ending(Rejected("NO_IDENTIFIER", "identifiers: connector default needs RIID"))])
 
     assert list(sqs.sent) == [REJECTED]
     (entry,) = sqs.sent[REJECTED]
@@ -106,23 +152,133 @@ def test_a_rejected_message_moves_to_its_queue_at_once_and_names_no_reason_there
         "originalMessageId": "first-1",
         "attempts": "3",
         "firstReceivedAt": "2027-01-15T08:00:00.000+00:00",
+        "reason": "identifiers: connector default needs RIID",
+        "responsysActivation": '{"firstSentAt":"2027-01-15T07:59:50.000+00:00"}',
     }
+
+
+@pytest.mark.parametrize("outcome", [Throttled("X", 60.0), Rejected("X")])
+def test_a_letter_carries_what_the_next_life_reads_and_no_more_than_sqs_takes(outcome: Outcome) -> None:
+    sqs = RecordingSqs()
+
+    settle(sqs, [ending(outcome)])
+
+    ((entry,),) = sqs.sent.values()
+    assert attributes(entry).keys() == LIFE_ATTRIBUTES
+    assert len(attributes(entry)) <= 10
+
+
+# ---- why -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [*ErrorCode, "CUSTOM_EVENT_NOT_FOUND"])
+@pytest.mark.parametrize("kind", [Throttled, Rejected])
+def test_every_letter_says_why_in_words(kind: Any, code: str) -> None:
+    sqs = RecordingSqs()
+
+    settle(sqs, [ending(Throttled(code, 60.0) if kind is Throttled else Rejected(code))])
+
+    ((entry,),) = sqs.sent.values()
+    assert len(attributes(entry)["reason"].split()) >= 3
+
+
+@pytest.mark.parametrize("length", [299, 300, 301, 5_000])
+def test_a_reason_has_at_most_300_characters(length: int) -> None:
+    sqs = RecordingSqs()
+
+    settle(sqs, [ending(Rejected("X", "é" * length))])
+
+    (entry,) = sqs.sent[REJECTED]
+    reason = attributes(entry)["reason"]
+    assert reason == ("é" * length if length <= 300 else "é" * 299 + "…")
+
+
+def test_the_reason_of_a_throttle_is_its_own_where_it_has_one() -> None:
+    sqs = RecordingSqs()
+
+    settle(sqs, [ending(Throttled("INVALID_CREDENTIALS", 600.0, reason="a person must change the password"))])
+
+    assert attributes(sqs.sent[THROTTLED][0])["reason"] == "a person must change the password"
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (document(callType="anna@example.com"), "callType"),
+        (document(segment={"type": "anna@example.com", "id": "x"}), "segment.type"),
+        (document(identifiers={"27": ["anna@example.com"]}), "identifiers"),
+        (document(eventName="anna@example.com/x"), "eventName"),
+        (document(connector="anna@example.com"), "connector"),
+        (document(occurredAt="anna@example.com"), "occurredAt"),
+        (document(profileId=ABSENT, **{"anna@example.com": 1}), "profileId"),
+        (document(identifiers={"anna@example.com": "x"}), "identifiers"),
+        (document(identifiers={"27": "anna@example.com"}), "identifiers"),
+    ],
+)
+def test_a_reason_names_fields_and_never_values(body: dict[str, Any], named: str) -> None:
+    # Given a message that cannot be read or mapped, full of what is nobody's business
+    with pytest.raises((InvalidMessageError, UnmappableError)) as wrong:
+        custom_event(read_membership(json.dumps(body)), connector())
+    sqs = RecordingSqs()
+
+    # When it is rejected with that
+    settle(sqs, [ending(Rejected(ErrorCode.INVALID_MESSAGE, str(wrong.value)))])
+
+    # Then the letter names the field alone
+    reason = attributes(sqs.sent[REJECTED][0])["reason"]
+    assert named in reason
+    assert "anna" not in reason
+
+
+# ---- what a letter keeps ---------------------------------------------------------------------------------------
+
+REPLAYED = Mark(first_sent_at=NOW - 86_400, replayed_at=NOW - 60, doubts=3, in_doubt_allowed=True)
+
+
+def test_a_throttled_message_keeps_what_a_person_allowed() -> None:
+    # Given a message in doubt that a person sent back / When it is throttled
+    sqs = RecordingSqs()
+    settle(sqs, [ending(Throttled("X", 60.0), mark=REPLAYED, arrived_at=NOW - 86_400)])
+
+    # Then it comes back with that
+    assert next_life(sqs.sent[THROTTLED][0], "throttled").mark == REPLAYED
+
+
+def test_a_rejected_message_has_no_permission_left_and_says_how_often_it_was_in_doubt() -> None:
+    # Given such a message / When it is in doubt once more
+    sqs = RecordingSqs()
+    settle(sqs, [ending(Rejected(ErrorCode.OUTCOME_UNKNOWN, doubts=4), mark=REPLAYED, arrived_at=NOW - 86_400)])
+
+    # Then a person must decide anew
+    assert mark(sqs.sent[REJECTED][0]) == {
+        "firstSentAt": "2027-01-14T08:00:00.000+00:00",
+        "replayedAt": "2027-01-15T07:59:00.000+00:00",
+        "doubts": 4,
+    }
+
+
+def test_what_was_rejected_for_another_reason_is_not_in_doubt() -> None:
+    sqs = RecordingSqs()
+
+    settle(sqs, [ending(Rejected("NO_RECIPIENT_FOUND"), mark=REPLAYED)])
+
+    assert mark(sqs.sent[REJECTED][0]).keys() == {"firstSentAt", "replayedAt"}
 
 
 def test_an_expired_message_keeps_the_last_error_code() -> None:
     sqs = RecordingSqs()
 
-    settling(sqs).settle([ending(Rejected(ErrorCode.EXPIRED, last_error_code="API_LIMIT_EXCEEDED"))])
+    settle(sqs, [ending(Rejected(ErrorCode.EXPIRED, last_error_code="API_LIMIT_EXCEEDED"))])
 
     (entry,) = sqs.sent[REJECTED]
     assert attributes(entry)["errorCode"] == "EXPIRED"
-    assert attributes(entry)["lastErrorCode"] == "API_LIMIT_EXCEEDED"
+    assert mark(entry)["lastErrorCode"] == "API_LIMIT_EXCEEDED"
 
 
 def test_a_message_that_names_no_connector_or_event_has_no_empty_attribute() -> None:
     sqs = RecordingSqs()
 
-    settling(sqs).settle([Ending(message(), Rejected(ErrorCode.INVALID_MESSAGE, "body: not valid JSON"))])
+    settle(sqs, [Ending(message(), Rejected(ErrorCode.INVALID_MESSAGE, "body: not valid JSON"))])
 
     (entry,) = sqs.sent[REJECTED]
     assert all(attributes(entry).values())
@@ -134,7 +290,7 @@ def test_a_retried_message_stays_on_its_queue_for_a_time_that_doubles(receive_co
     sqs = RecordingSqs()
     retried = ending(Retried("TIMEOUT"), receive_count=receive_count)
 
-    assert settling(sqs).settle([retried]) == [retried]
+    assert settle(sqs, [retried]) == [retried]
 
     assert sqs.sent == {}
     (entry,) = sqs.visibility[SEGMENT_EVENTS]
@@ -145,7 +301,7 @@ def test_a_retried_message_stays_on_its_queue_for_a_time_that_doubles(receive_co
 def test_a_retried_message_from_throttled_dlq_is_put_off_there() -> None:
     sqs = RecordingSqs()
 
-    settling(sqs).settle([ending(Retried("TIMEOUT"), 1), ending(Retried("TIMEOUT"), 2, queue_name="throttled")])
+    settle(sqs, [ending(Retried("TIMEOUT"), 1), ending(Retried("TIMEOUT"), 2, queue_name="throttled")])
 
     assert [entry["ReceiptHandle"] for entry in sqs.visibility[SEGMENT_EVENTS]] == ["handle-1"]
     assert [entry["ReceiptHandle"] for entry in sqs.visibility[THROTTLED]] == ["handle-2"]
@@ -155,7 +311,7 @@ def test_a_retried_message_from_throttled_dlq_is_put_off_there() -> None:
 def test_an_outage_that_outlives_the_retries_ends_where_it_replays_itself(receive_count: int) -> None:
     sqs = RecordingSqs()
 
-    settled = settling(sqs).settle([ending(Retried("TIMEOUT"), receive_count=receive_count)])
+    settled = settle(sqs, [ending(Retried("TIMEOUT"), receive_count=receive_count)])
 
     assert settled[0].outcome == Throttled("TIMEOUT", 300.0)
     assert sqs.visibility == {}
@@ -181,7 +337,7 @@ def test_an_outage_that_outlives_the_retries_ends_where_it_replays_itself(receiv
 def test_a_delay_has_its_time_scale_and_sqs_limit(delay: float, time_scale: float, seconds: int) -> None:
     sqs = RecordingSqs()
 
-    settling(sqs, jitter=1.0, time_scale=time_scale).settle([ending(Throttled("X", delay))])
+    settle(sqs, [ending(Throttled("X", delay))], jitter=1.0, time_scale=time_scale)
 
     assert sqs.sent[THROTTLED][0]["DelaySeconds"] == seconds
 
@@ -192,7 +348,7 @@ def test_a_delay_counts_from_when_it_was_decided(decided_before: float, seconds:
     sqs = RecordingSqs()
     throttled = Throttled("BUDGET_EXHAUSTED", 60.0, decided_at=NOW - decided_before)
 
-    settling(sqs).settle([ending(throttled)])
+    settle(sqs, [ending(throttled)])
 
     # Then it is back when it was said to be
     assert sqs.sent[THROTTLED][0]["DelaySeconds"] == seconds
@@ -205,7 +361,7 @@ def test_after_a_throttle_what_came_first_comes_back_first(came_after: float, se
     sqs = RecordingSqs()
 
     # When a message of before or after it is put off
-    settling(sqs).settle([ending(throttled, first_received_at=NOW + came_after)])
+    settle(sqs, [ending(throttled, first_received_at=NOW + came_after)])
 
     # Then it waits longer the later it came
     assert sqs.sent[THROTTLED][0]["DelaySeconds"] == seconds
@@ -214,7 +370,7 @@ def test_after_a_throttle_what_came_first_comes_back_first(came_after: float, se
 def test_a_back_off_has_its_jitter_and_its_time_scale() -> None:
     sqs = RecordingSqs()
 
-    settling(sqs, jitter=1.0, time_scale=2.0).settle([ending(Retried("TIMEOUT"), receive_count=3)])
+    settle(sqs, [ending(Retried("TIMEOUT"), receive_count=3)], jitter=1.0, time_scale=2.0)
 
     assert sqs.visibility[SEGMENT_EVENTS][0]["VisibilityTimeout"] == 66
 
@@ -225,7 +381,7 @@ def test_a_back_off_has_its_jitter_and_its_time_scale() -> None:
 def test_a_message_whose_dead_letter_queue_is_down_stays_where_it_is(outcome: Outcome, queue: str) -> None:
     sqs = RecordingSqs(down={queue})
 
-    settled = settling(sqs).settle([ending(outcome)])
+    settled = settle(sqs, [ending(outcome)])
 
     assert settled == [ending(Retried(ErrorCode.AWS_UNAVAILABLE))._replace(dead_letter_failed=True)]
     assert [entry["ReceiptHandle"] for entry in sqs.visibility[SEGMENT_EVENTS]] == ["handle-1"]
@@ -239,7 +395,7 @@ def test_of_a_batch_that_sqs_takes_in_part_only_the_refused_messages_stay() -> N
         ending(Rejected("A"), 3),
     ]
 
-    settled = settling(sqs).settle(endings)
+    settled = settle(sqs, endings)
 
     assert [type(end.outcome) for end in settled] == [Rejected, Retried, Rejected]
     assert [end.dead_letter_failed for end in settled] == [False, True, False]
@@ -250,7 +406,7 @@ def test_of_a_batch_that_sqs_takes_in_part_only_the_refused_messages_stay() -> N
 def test_an_outage_of_responsys_and_of_throttled_dlq_at_once_loses_nothing() -> None:
     sqs = RecordingSqs(down={THROTTLED})
 
-    settled = settling(sqs).settle([ending(Retried("TIMEOUT"), receive_count=4)])
+    settled = settle(sqs, [ending(Retried("TIMEOUT"), receive_count=4)])
 
     assert settled[0].outcome == Retried(ErrorCode.AWS_UNAVAILABLE)
 
@@ -258,43 +414,108 @@ def test_an_outage_of_responsys_and_of_throttled_dlq_at_once_loses_nothing() -> 
 def test_a_back_off_that_cannot_be_set_changes_no_outcome() -> None:
     sqs = RecordingSqs(down={SEGMENT_EVENTS})
 
-    assert settling(sqs).settle([ending(Retried("TIMEOUT"))]) == [ending(Retried("TIMEOUT"))]
+    assert settle(sqs, [ending(Retried("TIMEOUT"))]) == [ending(Retried("TIMEOUT"))]
 
 
 def test_what_settling_writes_is_what_the_next_life_reads() -> None:
     sqs = RecordingSqs()
-    settling(sqs).settle([ending(Throttled("API_LIMIT_EXCEEDED", 60.0))])
-    (entry,) = sqs.sent[THROTTLED]
+    settle(sqs, [ending(Throttled("API_LIMIT_EXCEEDED", 60.0))])
 
-    next_life = read_record(
-        {
-            "messageId": "sqs-of-next-life",
-            "receiptHandle": "h",
-            "body": entry["MessageBody"],
-            "attributes": {
-                "ApproximateReceiveCount": "1",
-                "SentTimestamp": str(int((NOW + 1) * 1000)),
-                "ApproximateFirstReceiveTimestamp": str(int((NOW + 61) * 1000)),
-            },
-            "messageAttributes": {
-                name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
-                for name, value in entry["MessageAttributes"].items()
-            },
-            "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:throttled",
-        },
-        NOW + 61,
-    )
+    back = next_life(sqs.sent[THROTTLED][0], "throttled")
 
-    assert next_life.body == BODY
-    assert next_life.original_message_id == "first-1"
-    assert next_life.attempts == 4
-    assert next_life.first_received_at == NOW
-    assert next_life.last_error_code == "API_LIMIT_EXCEEDED"
+    assert back.body == BODY
+    assert back.original_message_id == "first-1"
+    assert back.attempts == 4
+    assert (back.arrived_at, back.age_from, back.first_received_at) == (NOW - 10, NOW - 10, NOW)
+    assert back.last_error_code == "API_LIMIT_EXCEEDED"
 
+
+def test_a_message_is_the_one_that_it_was_over_any_number_of_lives() -> None:
+    # Given a message that is put off, comes back and is put off again, and again
+    sqs = RecordingSqs()
+    living = message()
+    for _ in range(3):
+        settle(sqs, [Ending(living, Throttled("X", 60.0), "default", "E")])
+        living = next_life(sqs.sent[THROTTLED][-1], "throttled")
+
+    # Then its age and its place are those of its first life
+    assert (living.original_message_id, living.arrived_at, living.age_from) == ("first-1", NOW - 10, NOW - 10)
+    assert (living.attempts, living.first_received_at) == (6, NOW)
+
+
+# ---- no time left ----------------------------------------------------------------------------------------------
+
+EACH_KIND: list[Outcome] = [Throttled("X", 60.0), Rejected("X"), Retried("TIMEOUT"), Delivered()]
+
+
+def test_when_there_is_no_time_left_nothing_is_asked_of_sqs_and_what_is_not_moved_stays() -> None:
+    sqs = RecordingSqs()
+
+    settled = settle(sqs, [ending(outcome, n) for n, outcome in enumerate(EACH_KIND)], until=NOW)
+
+    assert (sqs.sent, sqs.visibility) == ({}, {})
+    stays = Retried(ErrorCode.AWS_UNAVAILABLE)
+    assert [end.outcome for end in settled] == [stays, stays, Retried("TIMEOUT"), Delivered()]
+    assert [end.dead_letter_failed for end in settled] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("calls", "asked"),
+    [(0, []), (1, [THROTTLED]), (2, [THROTTLED, REJECTED]), (3, [THROTTLED, REJECTED, SEGMENT_EVENTS])],
+)
+def test_no_call_begins_after_the_time_is_up(calls: int, asked: list[str]) -> None:
+    # Given that a call takes a second
+    clock = Clock()
+
+    class Slow(RecordingSqs):
+        def _batch(self, *request: Any) -> dict[str, Any]:
+            clock.sleep(1)
+            return super()._batch(*request)
+
+    sqs = Slow()
+    # When there is time for so many
+    settle(sqs, [ending(outcome, n) for n, outcome in enumerate(EACH_KIND)], until=NOW + calls, clock=clock)
+
+    # Then so many are made: first what moves, then what only comes back sooner
+    assert [*sqs.sent, *sqs.visibility] == asked
+
+
+def test_a_slow_queue_does_not_hold_up_the_end_of_the_invocation() -> None:
+    # Given 1,000 messages, and an SQS that takes 50 ms a call: a third of a second and more for all
+    began: list[float] = []
+
+    class Slow(RecordingSqs):
+        def _batch(self, *request: Any) -> dict[str, Any]:
+            began.append(time.monotonic())
+            time.sleep(0.05)
+            return super()._batch(*request)
+
+    sqs = Slow()
+    until = time.monotonic() + 0.12
+    # When there are 120 ms for it
+    endings = [ending(Throttled("X", 60.0), number) for number in range(1_000)]
+    settled = settle(sqs, endings, until=until, clock=time.monotonic)
+    ended = time.monotonic()
+
+    # Then nothing begins after them, and all is over with the last call
+    assert max(began) < until + 0.04
+    assert ended < until + 0.05 + 0.1
+    # And exactly what SQS has is let go, more than calls one after another would move; the rest comes back by itself
+    has = {attributes(entry)["originalMessageId"] for entry in sqs.sent[THROTTLED]}
+    assert 60 < len(has) < 1_000
+    assert sqs.visibility == {}
+    for end in settled:
+        stays = end.message.original_message_id not in has
+        assert end.outcome == (Retried(ErrorCode.AWS_UNAVAILABLE) if stays else Throttled("X", 60.0))
+        assert end.dead_letter_failed is stays
+
+
+# ---- the law ---------------------------------------------------------------------------------------------------
 
 OUTCOMES = st.one_of(
     st.just(Delivered()),
     st.just(Duplicate()),
+    st.just(Ignored("SUPERSEDED")),
     st.builds(Throttled, st.sampled_from(["A", "B"]), st.floats(0, 10_000)),
     st.builds(Rejected, st.sampled_from(["A", "B"])),
     st.builds(Retried, st.sampled_from(["A", "B"])),
@@ -304,9 +525,10 @@ OUTCOMES = st.one_of(
 @given(
     st.lists(st.tuples(OUTCOMES, st.integers(1, 5), st.booleans(), st.sampled_from(["segment-events", "throttled"]))),
     st.sets(st.sampled_from([SEGMENT_EVENTS, THROTTLED, REJECTED])),
+    st.sampled_from([math.inf, NOW]),
 )
-def test_every_message_is_deleted_only_when_delivered_or_safe_elsewhere(
-    rows: list[tuple[Outcome, int, bool, str]], down: set[str]
+def test_every_message_is_deleted_only_when_it_is_done_or_safe_elsewhere(
+    rows: list[tuple[Outcome, int, bool, str]], down: set[str], until: float
 ) -> None:
     refused = {f"first-{number}" for number, row in enumerate(rows) if row[2]}
     sqs = RecordingSqs(
@@ -320,13 +542,13 @@ def test_every_message_is_deleted_only_when_delivered_or_safe_elsewhere(
         for number, (outcome, count, _, queue) in enumerate(rows)
     ]
 
-    settled = settling(sqs).settle(endings)
+    settled = settle(sqs, endings, until=until)
 
     assert [end.message for end in settled] == [end.message for end in endings]
     safe = {attributes(entry)["originalMessageId"]: url for url, sent in sqs.sent.items() for entry in sent}
     for before, after in zip(endings, settled, strict=True):
         match after.outcome:
-            case Delivered() | Duplicate():
+            case Delivered() | Duplicate() | Ignored():
                 assert after == before
                 assert before.message.original_message_id not in safe
             case Throttled():
