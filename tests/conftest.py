@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
-from aws_lambda_powertools.utilities import parameters
 
 _TESTS = Path(__file__).parent
 _LOOPBACK = ["127.0.0.1", "::1", "localhost"]
@@ -52,10 +50,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.disable_socket)
         else:
             item.add_marker(pytest.mark.allow_hosts(_LOOPBACK))
-
-
-@pytest.fixture(autouse=True)
-def _fresh_parameter_cache() -> Iterator[None]:
-    parameters.clear_caches()  # type: ignore[no-untyped-call]
-    yield
-    parameters.clear_caches()  # type: ignore[no-untyped-call]

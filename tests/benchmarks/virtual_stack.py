@@ -167,6 +167,14 @@ class VirtualStack:
 
         self.simulation.spawn(send, Place())
 
+    def expect_upstream(self) -> None:
+        """Wait at the end for an upstream of somebody else's, too."""
+        self._upstream += 1
+
+    def upstream_ends(self) -> None:
+        """Note that such an upstream has sent all it had."""
+        self._upstream -= 1
+
     def watch(self, seconds: float, look: Callable[[], None]) -> None:
         """Call a function every so many seconds."""
 

@@ -60,7 +60,7 @@ def _credentials_of_role(stack: LocalStack, function_name: str) -> dict[str, str
 
 
 def _allow_batch_actions(iam: Any, role_name: str) -> None:
-    """Allow the batch form of each SQS action: on AWS the plain one covers it, the emulator asks for its own name."""
+    """Allow what the emulator asks for under the batch's own name: on AWS the actions of its entries cover it."""
     (policy_name,) = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
     document = iam.get_role_policy(RoleName=role_name, PolicyName=policy_name)["PolicyDocument"]
     batches = []
@@ -69,6 +69,9 @@ def _allow_batch_actions(iam: Any, role_name: str) -> None:
         batch_actions = [f"{action}Batch" for action in actions if action.startswith("sqs:")]
         if batch_actions:
             batches.append({**statement, "Action": batch_actions})
+        if "dynamodb:PartiQLInsert" in actions:
+            # The emulator does not read the statements, nor therefore which table they are for.
+            batches.append({"Effect": "Allow", "Action": "dynamodb:BatchExecuteStatement", "Resource": "*"})
     added = {"Version": "2012-10-17", "Statement": batches}
     iam.put_role_policy(RoleName=role_name, PolicyName="BatchForms", PolicyDocument=json.dumps(added))
 

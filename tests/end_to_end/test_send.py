@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from aws_lambda_powertools.utilities.parameters import SSMProvider
 from rich.console import Console
 
+from responsys_activation.aws.connector_parameters import ConnectorParameters
 from responsys_activation.aws.connector_settings import ConnectorSettings
 from tests.end_to_end.connector_under_test import ConnectorUnderTest
 from tests.local_stack import send as send_command
@@ -22,8 +22,8 @@ class Sender:
 
     def __init__(self, stack: LocalStack) -> None:
         self._stack = StackInUse(STACK_NAME, stack.outputs, stack.endpoint.client)
-        provider = SSMProvider(boto3_client=stack.endpoint.client("ssm"))
-        self._settings = ConnectorSettings(stack.outputs["ConnectorParameterPrefix"], provider)
+        parameters = ConnectorParameters(stack.outputs["ConnectorParameterPrefix"], stack.endpoint.client("ssm"))
+        self._settings = ConnectorSettings(parameters)
         self._console = Console(file=io.StringIO(), width=200)
 
     def send(self, variables: Mapping[str, str], seconds: float = 40) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -62,6 +62,22 @@ class Failure:
     statements: int | None = None
 
 
+class _Items(dict[Key, Item]):
+    """Items by their key, and the sort keys of each partition, so that a query does not look at every item."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.partitions: defaultdict[str, set[str]] = defaultdict(set)
+
+    def __setitem__(self, key: Key, item: Item) -> None:
+        super().__setitem__(key, item)
+        self.partitions[key[0]].add(key[1])
+
+    def __delitem__(self, key: Key) -> None:
+        super().__delitem__(key)
+        self.partitions[key[0]].discard(key[1])
+
+
 class InMemoryDynamoDb:
     """One table with keys ``pk`` and ``sk``.
 
@@ -83,7 +99,7 @@ class InMemoryDynamoDb:
 
     def __init__(self, table: str = "delivery") -> None:
         self.table = table
-        self.items: dict[Key, Item] = {}
+        self.items = _Items()
         self.before: Callable[[str], None] = lambda operation: None
         self.after: Callable[[str], None] = lambda operation: None
         self.between: Callable[[str], None] = lambda operation: None
@@ -237,7 +253,9 @@ class InMemoryDynamoDb:
 
     def _delete(self, request: dict[str, Any]) -> dict[str, Any]:
         self._check_table(request["TableName"], "DeleteItem")
-        self.items.pop(_key(request["Key"], "DeleteItem"), None)
+        key = _key(request["Key"], "DeleteItem")
+        if key in self.items:
+            del self.items[key]
         return {}
 
     def _query(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -247,7 +265,7 @@ class InMemoryDynamoDb:
         partition = request["ExpressionAttributeValues"][":pk"]["S"]
         begun = _key(request["ExclusiveStartKey"], "Query")[1] if "ExclusiveStartKey" in request else None
         most = request.get("Limit", self.page)
-        sort_keys = sorted(sk for pk, sk in self.items if pk == partition and (begun is None or sk > begun))
+        sort_keys = sorted(sk for sk in self.items.partitions[partition] if begun is None or sk > begun)
         found = [self.items[partition, sk] for sk in sort_keys[:most]]
         projection = request.get("ProjectionExpression")
         aliases = request.get("ExpressionAttributeNames", {})

@@ -10,6 +10,8 @@ from typing import Any
 from tests.fakes.clock import NOW
 from tests.fakes.dynamodb import client_error
 
+_PAGE = 10  # parameters that one call lists
+
 Around = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
 
 
@@ -19,7 +21,7 @@ def at_once(_service: str, effect: Callable[[], dict[str, Any]]) -> dict[str, An
 
 
 class InMemoryParameters:
-    """The two calls of Systems Manager that the package makes.
+    """The calls of Systems Manager that the package makes.
 
     Parameters
     ----------
@@ -36,6 +38,15 @@ class InMemoryParameters:
             if Name not in self.values:
                 raise client_error("ParameterNotFound", "GetParameter")
             return {"Parameter": {"Name": Name, "Value": self.values[Name]}}
+
+        return self._around("ssm", get)
+
+    def get_parameters_by_path(self, *, Path: str, NextToken: str = "0") -> dict[str, Any]:  # noqa: N803
+        def get() -> dict[str, Any]:
+            names = sorted(name for name in self.values if name.rpartition("/")[0] == Path)
+            first, last = int(NextToken), int(NextToken) + _PAGE
+            found = [{"Name": name, "Value": self.values[name], "Type": "String"} for name in names[first:last]]
+            return {"Parameters": found} | ({"NextToken": str(last)} if names[last:] else {})
 
         return self._around("ssm", get)
 

@@ -17,8 +17,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import requests
 import urllib3.exceptions as urllib3_errors
 from requests.adapters import BaseAdapter
-from urllib3.connection import HTTPConnection
-from urllib3.connectionpool import HTTPConnectionPool
+
+from responsys_activation.outcome import ErrorCode
+from responsys_activation.responsys.errors import UnavailableError
 
 UNKNOWN_RECIPIENT = 404  # the recipientId that no list has
 SPOILING = "spoiling"  # a property of this name makes Responsys refuse the whole request
@@ -55,10 +56,6 @@ class Fault(StrEnum):
     API_LIMIT = "minute throttle"
     CAPACITY = "capacity throttle"
     LOGIN_REFUSED = "login refused"
-
-
-_POOL = HTTPConnectionPool("api5-009.responsys.net")
-_CONNECTION = HTTPConnection("api5-009.responsys.net")
 
 
 @dataclass(frozen=True)
@@ -211,7 +208,7 @@ class FakeResponsys(BaseAdapter):
         seconds = self._seconds(kind)
         if fault in {Fault.CONNECTION_REFUSED, Fault.CONNECT_TIMEOUT}:
             self._sleep(timeout[0] if fault is Fault.CONNECT_TIMEOUT else seconds / 2)
-            _raise_unsent(fault, request)
+            raise _unsent(fault)
         if fault in {Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER}:
             seconds += timeout[1]
         on_its_way = _Request(kind, path, request, fault, self._clock(), self.errand())
@@ -346,11 +343,10 @@ def _spoiled(content: bytes, fault: Fault) -> bytes:
     return json.dumps(results).encode()
 
 
-def _raise_unsent(fault: Fault, request: requests.PreparedRequest) -> None:
-    if fault is Fault.CONNECTION_REFUSED:
-        reason = urllib3_errors.NewConnectionError(_CONNECTION, "refused")
-        raise requests.ConnectionError(urllib3_errors.MaxRetryError(_POOL, request.url or "", reason))
-    raise requests.ConnectTimeout
+def _unsent(fault: Fault) -> UnavailableError:
+    """Give what the package's own connections raise when they do not come about."""
+    code = ErrorCode.OTHER_ERROR if fault is Fault.CONNECTION_REFUSED else ErrorCode.TIMEOUT
+    return UnavailableError(code, title="no connection")
 
 
 def _response(request: requests.PreparedRequest, reply: Reply) -> requests.Response:

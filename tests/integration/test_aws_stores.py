@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from aws_lambda_powertools.utilities.parameters import SSMProvider
 from botocore.exceptions import ClientError, ConnectTimeoutError
 from moto import mock_aws
 
+from responsys_activation.aws.connector_parameters import ConnectorParameters
 from responsys_activation.aws.connector_settings import ConnectorSettings, UnknownConnectorError
 from responsys_activation.aws.credentials import SecretCredentials
 from responsys_activation.aws.faults import CLIENT_CONFIG, AwsUnavailableError
@@ -283,8 +282,8 @@ def test_a_secret_that_cannot_be_read_is_a_fault_and_no_refusal(
 # --- connector settings ----------------------------------------------------------------------------------------
 
 
-def settings_of(ssm: SSMClient) -> ConnectorSettings:
-    return ConnectorSettings("/stack/connectors/", SSMProvider(boto3_client=ssm))
+def settings_of(ssm: SSMClient, clock: Clock | None = None) -> ConnectorSettings:
+    return ConnectorSettings(ConnectorParameters("/stack/connectors/", ssm), clock=clock or Clock())
 
 
 def put_connector(ssm: SSMClient, name: str = "default", **changes: Any) -> None:
@@ -307,11 +306,13 @@ def test_a_connector_without_parameter_is_unknown(ssm: SSMClient) -> None:
 
 
 def test_a_connector_added_later_is_found_without_a_restart(ssm: SSMClient) -> None:
-    settings = settings_of(ssm)
+    clock = Clock()
+    settings = settings_of(ssm, clock)
     with pytest.raises(UnknownConnectorError):
         settings.read("default")
 
     put_connector(ssm)
+    clock.sleep(30)
 
     assert settings.read("default") == connector()
 
@@ -326,32 +327,26 @@ def test_a_connector_that_cannot_be_used_is_neither_unknown_nor_unavailable(ssm:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_connector_that_cannot_be_read_is_unavailable_and_not_unknown(ssm: SSMClient, fault: Exception) -> None:
     put_connector(ssm)
-    failing(ssm, "GetParameter", fault)
+    failing(ssm, "GetParametersByPath", fault)
 
     with pytest.raises(AwsUnavailableError) as raised:
         settings_of(ssm).read("default")
     assert "secret-token" not in str(raised.value)
 
 
-def test_a_connector_is_read_once_and_a_change_takes_effect_within_five_minutes(
-    ssm: SSMClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_connectors_are_listed_once_and_a_change_takes_effect_within_five_minutes(ssm: SSMClient) -> None:
     put_connector(ssm)
-    settings = settings_of(ssm)
+    clock = Clock()
+    settings = settings_of(ssm, clock)
     calls: list[Any] = []
-    ssm.meta.events.register("provide-client-params.ssm.GetParameter", lambda params, **_: calls.append(params))
+    ssm.meta.events.register("provide-client-params.ssm.GetParametersByPath", lambda params, **_: calls.append(params))
     settings.read("default")
     put_connector(ssm, defaultEventName="CHANGED")
 
     assert settings.read("default").default_event_name == "SEGMENT_CHANGED"
     assert len(calls) == 1
 
-    class FiveMinutesLater(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return datetime.now(tz) + timedelta(minutes=5)
-
-    monkeypatch.setattr("aws_lambda_powertools.utilities.parameters.base.datetime", FiveMinutesLater)
+    clock.sleep(300)
     assert settings.read("default").default_event_name == "CHANGED"
 
 

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aws_lambda_powertools.utilities.parameters import SSMProvider
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
+from responsys_activation.aws.connector_parameters import ConnectorParameters
 from responsys_activation.aws.connector_settings import ConnectorSettings, UnknownConnectorError
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.ledger import ClaimState, Ledger
+from responsys_activation.change import Change, membership_change
 from responsys_activation.connector import Connector, InvalidConnectorError
-from responsys_activation.ledger_key import LedgerKey
-from responsys_activation.membership import InvalidMessageError, read_membership
+from responsys_activation.membership import InvalidMessageError, Membership, read_membership
 from tests.local_stack.environments import REPOSITORY
 from tests.local_stack.processes import LocalStackError
 from tests.local_stack.stack_in_use import StackInUse, stack_in_use
@@ -42,12 +42,12 @@ class Sending:
     ----------
     sqs_message_id
         Under which the log names it.
-    ledger_key
+    change
         Under which the ledger knows it; None when it cannot get that far.
     """
 
     sqs_message_id: str
-    ledger_key: LedgerKey | None
+    change: Change | None
     sent_at_ms: int
 
 
@@ -72,9 +72,8 @@ def main() -> int:
     console = Console(highlight=False, soft_wrap=True)
     try:
         stack = stack_in_use()
-        settings = ConnectorSettings(
-            stack.outputs["ConnectorParameterPrefix"], SSMProvider(boto3_client=stack.client("ssm"))
-        )
+        parameters = ConnectorParameters(stack.outputs["ConnectorParameterPrefix"], stack.client("ssm"))
+        settings = ConnectorSettings(parameters)
         body = membership_body(os.environ, settings)
         return follow(stack, send(stack, settings, body, console), _patience(os.environ), console)
     except (LocalStackError, AwsUnavailableError, BotoCoreError, ClientError) as exc:
@@ -128,17 +127,22 @@ def send(stack: StackInUse, settings: ConnectorSettings, body: str, console: Con
     LocalStackError
         It was.
     """
-    key = _ledger_key(settings, body, console)
-    if key and key.message_id and _ledger(stack).look_up(key) is ClaimState.DELIVERED:
-        raise LocalStackError("a membership with this messageId was delivered before: give another MESSAGE_ID.")
+    membership = _membership(settings, body, console)
+    if membership and membership.message_id:
+        change = _change(membership, membership.message_id)
+        if _ledger(stack).look_up(change) is ClaimState.DELIVERED:
+            raise LocalStackError("a membership with this messageId was delivered before: give another MESSAGE_ID.")
     sent_at_ms = int(time.time() * 1000)
     answer = stack.client("sqs").send_message(QueueUrl=stack.outputs["SegmentEventsQueueUrl"], MessageBody=body)
     message_id: str = answer["MessageId"]
-    if key:
-        console.print(f"connector {key.connector}, event {key.event_name}, messageId {key.message_id or message_id}")
-        key = key._replace(message_id=key.message_id or message_id)
+    known: Change | None = None
+    if membership:
+        event_name = membership.event_name or settings.read(membership.connector).event_name_for(membership.segment.id)
+        ledger_id = membership.message_id or message_id
+        console.print(f"connector {membership.connector}, event {event_name}, messageId {ledger_id}")
+        known = _change(membership, ledger_id)
     console.print(f"sent to {stack.name}: SQS message {message_id}")
-    return Sending(message_id, key, sent_at_ms)
+    return Sending(message_id, known, sent_at_ms)
 
 
 def follow(stack: StackInUse, sending: Sending, seconds: float, console: Console) -> int:
@@ -158,7 +162,7 @@ def follow(stack: StackInUse, sending: Sending, seconds: float, console: Console
 
 
 def _look(stack: StackInUse, sending: Sending) -> Sighting:
-    state = _ledger(stack).look_up(sending.ledger_key) if sending.ledger_key else None
+    state = _ledger(stack).look_up(sending.change) if sending.change else None
     if state is ClaimState.DELIVERED:
         return Sighting("delivered: Responsys took the event.", delivered=True)
     if state is ClaimState.IN_FLIGHT:
@@ -166,7 +170,7 @@ def _look(stack: StackInUse, sending: Sending) -> Sighting:
     if settled := _last_settled(stack, sending):
         return _settled(settled["outcome"], settled["errorCode"])
     match state:
-        case ClaimState.UNKNOWN | ClaimState.ABANDONED:
+        case ClaimState.IN_DOUBT:
             return Sighting("it was sent, and no trustworthy reply came.")
         case ClaimState.FREE:
             return Sighting("Responsys did not take it.")
@@ -182,6 +186,8 @@ def _settled(outcome: str, code: str) -> Sighting:
             return Sighting(f"retried, {code}: stays on its queue and comes back by itself.{_advice(code)}")
         case "rejected":
             return Sighting(f"rejected, {code}: waits on RejectedDLQ.{_advice(code)}", delivered=False)
+        case "ignored":
+            return Sighting(f"ignored, {code}: nothing is sent for it any more.{_advice(code)}", delivered=False)
         case _:
             return Sighting("duplicate: it had been delivered before, and is not sent again.", delivered=False)
 
@@ -221,19 +227,22 @@ def _advice(code: str) -> str:
 
 
 def _ledger(stack: StackInUse) -> Ledger:
-    return Ledger(stack.delivery_table, stack.client("dynamodb"), resend_unknown=False)
+    return Ledger(stack.delivery_table, stack.client("dynamodb"))
 
 
-def _ledger_key(settings: ConnectorSettings, body: str, console: Console) -> LedgerKey | None:
-    """Give the key, its message id empty for SQS's; None, and a line that says why, if it cannot be sent."""
+def _membership(settings: ConnectorSettings, body: str, console: Console) -> Membership | None:
+    """Read the membership; None, and a line that says why, if it cannot be sent."""
     try:
         membership = read_membership(body)
         connector = _connector(settings, membership.connector)
     except (InvalidMessageError, LocalStackError) as exc:
         console.print(f"It will be rejected: {exc}")
         return None
-    event_name = membership.event_name or connector.event_name_for(membership.segment.id)
-    return LedgerKey(membership.connector, event_name, membership.message_id or "") if event_name else None
+    return membership if membership.event_name or connector.event_name_for(membership.segment.id) else None
+
+
+def _change(membership: Membership, message_id: str) -> Change:
+    return membership_change(membership.connector, membership, message_id, happened_at=0.0, arrived_at=0.0)
 
 
 def _connector(settings: ConnectorSettings, name: str) -> Connector:

@@ -19,13 +19,16 @@ ALARMS = [
     for name, resource in yaml_parse((REPOSITORY / "template.yaml").read_text())["Resources"].items()
     if resource["Type"] == "AWS::CloudWatch::Alarm"
 ]
-# The composite, and those that hold at any time of day: events do not arrive, or messages will be lost.
+# Those that hold at any time of day: events do not arrive or may arrive twice, or messages will be lost.
 WAKES_UP = {
+    "BudgetUnavailableAlarm",
     "DeadLetterSendsAlarm",
     "FailureShareAlarm",
+    "LoginsHeldBackAlarm",
     "OldestMessageAlarm",
     "RefusedLoginsAlarm",
     "RejectedRetentionAlarm",
+    "SentWithoutLedgerAlarm",
     "ThrottledBacklogAlarm",
     "ThrottledRetentionAlarm",
 }
@@ -51,6 +54,13 @@ def metrics_of(alarm: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, str]
             metric["MetricName"],
             {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]},
         )
+
+
+def period_of(alarm: dict[str, Any]) -> int:
+    (period,) = {query["MetricStat"]["Period"] for query in alarm.get("Metrics", []) if "MetricStat" in query} or {
+        alarm.get("Period")
+    }
+    return int(period)
 
 
 def expression(alarm: dict[str, Any]) -> Callable[..., float]:
@@ -131,6 +141,34 @@ def test_the_page_says_so_as_well(stack: Stack) -> None:
     (page,) = stack.of_type("AWS::CloudWatch::CompositeAlarm").values()
     assert page["AlarmDescription"].endswith(" docs/runbook.md#page")
     assert "page" in anchors_of(RUNBOOK)
+
+
+def test_the_reference_tells_of_every_alarm_and_which_of_them_page(stack: Stack, alarms: dict[str, Any]) -> None:
+    # Given the reference's table of alarms, and the alarms by the last part of their name
+    rows = re.findall(
+        r"^\| (\[`[^|]+) \|[^|]+\| ?([^|]*) ?\|$", (REPOSITORY / "docs/reference.md").read_text(), re.MULTILINE
+    )
+    told = {
+        name: pages.strip() for names, pages in rows for name in re.findall(r"`([a-z-]+)`\]\(runbook\.md#\1\)", names)
+    }
+    names = {logical_id: alarm["AlarmName"].removeprefix("crm-") for logical_id, alarm in alarms.items()}
+    # When the two are compared / Then each alarm is told of, and so is whether it pages
+    by_itself = {"notifications"}
+    waking = {names[logical_id] for logical_id in WAKES_UP}
+    assert set(told) == set(names.values())
+    assert {name for name, pages in told.items() if pages == "yes"} == waking
+    assert {name for name, pages in told.items() if pages == "by itself"} == by_itself
+
+
+def test_the_reference_tells_the_thresholds_that_alarms_have_by_default(source: dict[str, Any]) -> None:
+    # Given the numbers behind the parameters of the reference's table of alarms
+    told = dict(re.findall(r"`(\w+(?:Allowed|Hours))` \((\d+)", (REPOSITORY / "docs/reference.md").read_text()))
+    # When they are held against the template / Then they are the defaults, of every threshold
+    assert told == {
+        name: str(parameter["Default"])
+        for name, parameter in source["Parameters"].items()
+        if name.endswith("Allowed") or name == "ProducerSilentHours"
+    }
 
 
 def test_alarms_link_to_where_the_runbook_is_read(stack_with: Callable[..., Stack]) -> None:
@@ -220,38 +258,93 @@ def test_the_window_and_two_time_outs_never_make_a_message_old(
 @pytest.mark.parametrize(
     ("counted", "breaching"),
     [
-        ({"received": 1000, "rejected": 0, "throttled": 0, "retried": 0}, False),
-        ({"received": 1000, "rejected": 100, "throttled": 0, "retried": 0}, False),
-        ({"received": 1000, "rejected": 101, "throttled": 0, "retried": 0}, True),
-        ({"received": 1000, "rejected": 0, "throttled": 101, "retried": 0}, True),
-        ({"received": 1000, "rejected": 0, "throttled": 0, "retried": 101}, True),
+        ({"received": 1000}, False),
+        ({"received": 1000, "rejected": 100}, False),
+        ({"received": 1000, "rejected": 101}, True),
+        ({"received": 1000, "throttled": 101}, True),
+        ({"received": 1000, "retried": 101}, True),
         ({"received": 1000, "rejected": 40, "throttled": 40, "retried": 21}, True),
-        ({"received": 49, "rejected": 49, "throttled": 0, "retried": 0}, False),
-        ({"received": 50, "rejected": 50, "throttled": 0, "retried": 0}, True),
+        ({"received": 49, "rejected": 49}, False),
+        ({"received": 50, "rejected": 50}, True),
+        ({"received": 1000, "ignored": 951, "rejected": 49}, False),
+        ({"received": 1000, "ignored": 940, "rejected": 7}, True),
     ],
 )
-def test_failure_share_counts_every_failure_above_a_least_volume(
+def test_failure_share_counts_every_failure_above_a_least_volume_of_what_is_not_ignored(
     alarms: dict[str, Any], counted: dict[str, float], breaching: bool
 ) -> None:
-    # Given five minutes of messages, some of which failed
+    # Given five minutes of messages, some of which failed, and some of which concern no connector
     alarm = alarms["FailureShareAlarm"]
     # When the share is calculated
-    share = expression(alarm)(**counted)
+    nothing = {"rejected": 0, "throttled": 0, "retried": 0, "ignored": 0}
+    share = expression(alarm)(**{**nothing, **counted})
     # Then more than a tenth is too much, unless there were few
     assert (share > threshold(alarm)) is breaching
 
 
-def test_failure_share_counts_the_counters_it_names(alarms: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("counted", "breaching"),
+    [
+        ({"received": 1000}, False),
+        ({"received": 1000, "duplicate": 100}, False),
+        ({"received": 1000, "duplicate": 101}, True),
+        ({"received": 49, "duplicate": 49}, False),
+        ({"received": 50, "duplicate": 50}, True),
+        ({"received": 1000, "ignored": 951, "duplicate": 49}, False),
+        ({"received": 1000, "ignored": 940, "duplicate": 7}, True),
+    ],
+)
+def test_duplicate_share_needs_a_least_volume_of_what_is_not_ignored(
+    alarms: dict[str, Any], counted: dict[str, float], breaching: bool
+) -> None:
+    # Given a quarter of an hour of messages, some of which had been delivered before
+    alarm = alarms["DuplicateShareAlarm"]
+    assert period_of(alarm) == 900
+    # When the share is calculated
+    share = expression(alarm)(**{"duplicate": 0, "ignored": 0, **counted})
+    # Then more than a tenth is too much, unless there were few
+    assert (share > threshold(alarm)) is breaching
+
+
+@pytest.mark.parametrize("name", ["DuplicateShareAlarm", "FailureShareAlarm"])
+def test_a_share_is_one_of_the_counters_it_names(alarms: dict[str, Any], name: str) -> None:
     # Given the ids in the alarm's expression
-    queries = [query for query in alarms["FailureShareAlarm"]["Metrics"] if "MetricStat" in query]
+    queries = [query for query in alarms[name]["Metrics"] if "MetricStat" in query]
     # When the metric behind each is read / Then it is the counter of that name
-    assert {query["Id"]: query["MetricStat"]["Metric"]["MetricName"] for query in queries} == {
-        "received": "MessagesReceived",
-        "rejected": "EventsRejected",
-        "throttled": "EventsThrottled",
-        "retried": "EventsRetried",
-    }
+    for query in queries:
+        counter = "MessagesReceived" if query["Id"] == "received" else f"Events{query['Id'].capitalize()}"
+        assert query["MetricStat"]["Metric"]["MetricName"] == counter
     assert {query["MetricStat"]["Stat"] for query in queries} == {"Sum"}
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
+        ("OutcomesUnknownAlarm", "OutcomesUnknown"),
+        ("SentWithoutLedgerAlarm", "SentWithoutLedger"),
+        ("BudgetUnavailableAlarm", "BudgetUnavailable"),
+        ("DeadLetterSendsAlarm", "DeadLetterSendFailures"),
+    ],
+)
+def test_one_hole_in_the_net_is_enough(alarms: dict[str, Any], name: str, metric: str) -> None:
+    # Given what should never happen / When its alarm is read / Then one in five minutes raises it
+    alarm = alarms[name]
+    assert (alarm["MetricName"], alarm["Statistic"], alarm["ComparisonOperator"], threshold(alarm)) == (
+        metric,
+        "Sum",
+        "GreaterThanThreshold",
+        0,
+    )
+    assert (period_of(alarm), alarm["EvaluationPeriods"]) == (300, 1)
+
+
+def test_the_alarm_on_logins_held_back_holds_while_the_messages_wait(alarms: dict[str, Any]) -> None:
+    # Given that messages wait on ThrottledDLQ for the longest delay of SQS, and then meet the login again
+    alarm = alarms["LoginsHeldBackAlarm"]
+    assert (alarm["MetricName"], alarm["Statistic"], threshold(alarm)) == ("LoginsHeldBack", "Sum", 0)
+    # When the alarm's periods are read / Then one such meeting raises it, and it holds until the next
+    assert alarm["DatapointsToAlarm"] == 1
+    assert period_of(alarm) * (alarm["EvaluationPeriods"] - 1) >= 900
 
 
 def test_refused_logins_alarm_holds_while_no_login_is_tried(alarms: dict[str, Any]) -> None:
@@ -283,6 +376,33 @@ def test_a_lasting_throttle_raises_the_alarm_and_a_single_one_does_not(alarms: d
     assert alarm["Period"] > 600
     assert (alarm["EvaluationPeriods"], "DatapointsToAlarm" in alarm) == (2, False)
     assert (alarm["MetricName"], alarm["Statistic"], threshold(alarm)) == ("ApiThrottles", "Sum", 0)
+
+
+def test_rejected_messages_left_lying_are_noticed_though_their_age_is_not_told(
+    stack: Stack, alarms: dict[str, Any]
+) -> None:
+    # Given that SQS tells no age of messages that were received three times
+    alarm = alarms["RejectedUnattendedAlarm"]
+    ((_, metric, dimensions),) = metrics_of(alarm)
+    # When what the alarm looks at is read / Then it is whether any lie there, each day
+    assert (metric, dimensions) == ("ApproximateNumberOfMessagesVisible", {"QueueName": "crm-rejected-dlq"})
+    assert (alarm["Statistic"], alarm["ComparisonOperator"], threshold(alarm)) == (
+        "Maximum",
+        "GreaterThanThreshold",
+        0,
+    )
+    assert period_of(alarm) == 86400
+    # And it rings days before they are lost
+    (kept,) = {queue["MessageRetentionPeriod"] / 86400 for queue in stack.of_type("AWS::SQS::Queue").values()}
+    assert alarm["EvaluationPeriods"] <= kept - 4
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_alarm_looks_back_no_longer_than_cloudwatch_takes(alarms: dict[str, Any], name: str) -> None:
+    # Given an alarm / When its periods are added up
+    seconds = period_of(alarms[name]) * int(alarms[name]["EvaluationPeriods"])
+    # Then it is a week at most, and a day with periods shorter than an hour
+    assert seconds <= (7 * 86400 if period_of(alarms[name]) >= 3600 else 86400)
 
 
 @pytest.mark.parametrize("name", ["RejectedRetentionAlarm", "ThrottledRetentionAlarm"])
@@ -325,6 +445,8 @@ THRESHOLDS = {
     "DeadLetterDaysAllowed": ["RejectedRetentionAlarm", "ThrottledRetentionAlarm"],
     "OldestMessageSecondsAllowed": ["OldestMessageAlarm"],
     "FailureSharePercentAllowed": ["FailureShareAlarm"],
+    "DuplicateSharePercentAllowed": ["DuplicateShareAlarm"],
+    "OutcomesUnknownAllowed": ["OutcomesUnknownAlarm"],
     "ThrottledRequestsAllowed": ["ResponsysThrottlingAlarm"],
     "FunctionErrorsAllowed": ["FunctionErrorsAlarm"],
     "FunctionThrottlesAllowed": ["FunctionThrottlesAlarm"],

@@ -33,11 +33,13 @@ FURTHER_PARAMETERS = {
     "UnknownOutcome",
     # Alarms
     "DeadLetterDaysAllowed",
+    "DuplicateSharePercentAllowed",
     "DurationPercentAllowed",
     "FailureSharePercentAllowed",
     "FunctionErrorsAllowed",
     "FunctionThrottlesAllowed",
     "OldestMessageSecondsAllowed",
+    "OutcomesUnknownAllowed",
     "PagingTopicArn",
     "ProducerSilentHours",
     "RejectedMessagesAllowed",

@@ -168,12 +168,29 @@ def test_every_metric_that_is_searched_for_exists(body: Body) -> None:
         assert tuple(search["dimensions"].split(",")) in written_by_our_code()[search["name"]]
 
 
+@pytest.mark.parametrize("title", ["In the last 24 hours", "Messages by outcome"])
+def test_what_was_received_is_shown_with_every_outcome_that_it_may_have(body: Body, title: str) -> None:
+    # Given a widget of outcomes
+    (widget,) = [widget for widget in body.metric_widgets() if widget.properties.title == title]
+    # When its rows are read / Then the six that add up to what was received are there
+    assert {row[1] for row in widget.properties.metrics} == {
+        "MessagesReceived",
+        "EventsDelivered",
+        "EventsDuplicate",
+        "EventsThrottled",
+        "EventsRejected",
+        "EventsRetried",
+        "EventsIgnored",
+    }
+
+
 def test_nothing_that_our_code_counts_for_people_is_left_out(body: Body) -> None:
     # Given what the two functions write
     shown = {search["name"] for widget in body.metric_widgets() for search in searches(widget)}
     shown |= {row[1] for row in body.rows() if row[0] == OURS}
-    # When what is not shown is listed / Then there are these: one is a warning about settings, one has an alarm
-    assert set(written_by_our_code()) - shown == {"VariablesOverridden", "ConnectorCheckFailures"}
+    # When what is not shown is listed / Then there are these: one is a warning about settings, one has an alarm, and
+    # one is what a person asked for
+    assert set(written_by_our_code()) - shown == {"VariablesOverridden", "ConnectorCheckFailures", "SentInDoubt"}
 
 
 @pytest.mark.parametrize(
@@ -231,6 +248,30 @@ def test_last_errors_come_from_the_functions_log(stack: Stack, body: Body) -> No
     # Given the widget of Logs Insights / When its source is read / Then it is the log group of the function
     (widget,) = [widget for widget in body.widgets if isinstance(widget, LogWidget)]
     assert widget.properties.query.startswith("SOURCE '/aws/lambda/crm-segment-events' | filter level in ")
+
+
+@pytest.mark.parametrize(
+    ("line", "is_shown"),
+    [
+        ({"level": "WARNING", "message": "request failed"}, True),
+        ({"level": "INFO", "message": "batch settled"}, False),
+        ({"type": "platform.report", "record": {"status": "timeout"}}, True),
+        ({"type": "platform.report", "record": {"status": "error", "errorType": "Runtime.OutOfMemory"}}, True),
+        ({"type": "platform.report", "record": {"status": "success"}}, False),
+        ({"type": "platform.start", "record": {"requestId": "r"}}, False),
+    ],
+)
+def test_last_errors_hold_killed_invocations_too_which_lambda_alone_tells_of(
+    body: Body, line: dict[str, Any], is_shown: bool
+) -> None:
+    # Given a line of the function or of Lambda
+    fields = {"level": line.get("level"), "type": line.get("type"), "status": line.get("record", {}).get("status")}
+    # When the widget's filter is put to it
+    (widget,) = [widget for widget in body.widgets if isinstance(widget, LogWidget)]
+    (condition,) = re.findall(r"\| filter (.+?) \| ", widget.properties.query)
+    # Then what went wrong is shown (but for two spellings the language reads the same in Python)
+    python = condition.replace("record.status", "status").replace(" = ", " == ")
+    assert eval(python, {"__builtins__": {}}, fields) is is_shown  # noqa: S307
 
 
 # ---- how it is laid out

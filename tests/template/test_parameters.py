@@ -57,6 +57,8 @@ ACCEPTED = [
     ("DeadLetterDaysAllowed", "13"),
     ("OldestMessageSecondsAllowed", "540"),
     ("FailureSharePercentAllowed", "1"),
+    ("DuplicateSharePercentAllowed", "99"),
+    ("OutcomesUnknownAllowed", "200"),
     ("DurationPercentAllowed", "99"),
     ("ProducerSilentHours", "24"),
 ]
@@ -139,6 +141,8 @@ REFUSED = [
     ("DeadLetterDaysAllowed", "14"),
     ("OldestMessageSecondsAllowed", "539"),
     ("FailureSharePercentAllowed", "100"),
+    ("DuplicateSharePercentAllowed", "0"),
+    ("OutcomesUnknownAllowed", "-1"),
     ("ThrottledRequestsAllowed", "-1"),
     ("FunctionErrorsAllowed", "-1"),
     ("FunctionThrottlesAllowed", "none"),

@@ -57,7 +57,9 @@ def logged() -> tuple[set[str], set[str]]:
         reporting = Reporting(InvocationMetrics(), service="segment_events")
         reporting.connector_used("default", 0)
         reporting.request_ended(Answer("default", PlannedRequest("EVENT", wave=0), [], exchanges=[answered, failed]))
-        reporting.batch_ended(1, [Ending(read_record(record, 0.0), Rejected("EXPIRED"), "default", "EVENT")], 0.1)
+        reporting.batch_ended(
+            1, [Ending(read_record(record, 0.0, "throttled"), Rejected("EXPIRED"), "default", "EVENT")], 0.1
+        )
     documents = output.documents()
     return {name for document in documents for name in flattened(document)}, {
         str(document["message"]) for document in documents if "message" in document

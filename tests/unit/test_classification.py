@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from responsys_activation.outcome import ErrorCode
-from responsys_activation.responsys.classification import ErrorClass, classify, known_code
+from responsys_activation.responsys.classification import ErrorClass, class_of_code, classify, known_code
 
 ANY_STATUS = (200, 400, 401, 403, 404, 405, 429, 500, 503)
 
@@ -74,6 +74,7 @@ TABLE: list[tuple[str, tuple[int, ...], ErrorClass]] = [
     ("NO_RECIPIENT_FOUND", (404,), ErrorClass.CONTENT),
     ("MULTIPLE_RECIPIENTS_FOUND", (400,), ErrorClass.CONTENT),
     ("RECIPIENT_STATUS_UNDELIVERABLE", (400, 404), ErrorClass.CONTENT),
+    ("FAILURE", (200, 400), ErrorClass.FAILED),
 ]
 
 STATUS_ALONE: list[tuple[int, ErrorClass]] = [
@@ -121,6 +122,16 @@ def test_a_known_code_decides_whatever_the_status(
     assert classify(status, envelope(code)) is meaning
 
 
+@pytest.mark.parametrize(("code", "_statuses", "meaning"), TABLE)
+def test_a_code_means_the_same_of_one_recipient(code: str, _statuses: tuple[int, ...], meaning: ErrorClass) -> None:
+    assert class_of_code(code) is meaning
+
+
+@pytest.mark.parametrize("code", ["A_CODE_OF_TOMORROW", ErrorCode.OTHER_ERROR, ""])
+def test_a_code_that_no_source_has_means_nothing_by_itself(code: str) -> None:
+    assert class_of_code(code) is None
+
+
 @pytest.mark.parametrize(("status", "meaning"), STATUS_ALONE)
 @pytest.mark.parametrize("error", [{}, {"message": "no envelope"}, {"errorCode": None}, {"errorCode": "not a code"}])
 def test_without_a_code_the_status_decides(status: int, meaning: ErrorClass, error: dict[str, Any]) -> None:
@@ -131,16 +142,18 @@ def test_without_a_code_the_status_decides(status: int, meaning: ErrorClass, err
 @pytest.mark.parametrize(
     ("status", "meaning"),
     [
-        (302, ErrorClass.REQUEST),
-        (400, ErrorClass.REQUEST),
-        (401, ErrorClass.REQUEST),
-        (404, ErrorClass.REQUEST),
+        (302, ErrorClass.CONTENT),
+        (400, ErrorClass.CONTENT),
+        (401, ErrorClass.CONTENT),
+        (404, ErrorClass.CONTENT),
         (429, ErrorClass.THROTTLED_MINUTE),
         (500, ErrorClass.UNKNOWN),
         (503, ErrorClass.UNAVAILABLE),
     ],
 )
-def test_an_unknown_code_is_permanent_below_500_and_to_be_retried_from_500(status: int, meaning: ErrorClass) -> None:
+def test_an_unknown_code_may_be_about_one_recipient_below_500_and_is_to_be_retried_from_500(
+    status: int, meaning: ErrorClass
+) -> None:
     assert classify(status, envelope("A_CODE_OF_TOMORROW")) is meaning
     assert known_code(envelope("A_CODE_OF_TOMORROW")) == "A_CODE_OF_TOMORROW"
 

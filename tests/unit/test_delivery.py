@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
+from responsys_activation.received import MARK, Mark, read_mark
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.environment import CONNECTOR_PREFIX, QUEUE_URL, Environment, Surroundings
 from tests.fakes.function_output import FunctionOutput, captured_output
@@ -21,7 +21,14 @@ from tests.fakes.recording_sqs import RecordingSqs
 from tests.fakes.responsys import SPOILING, UNKNOWN_RECIPIENT, FakeResponsys, Fault
 
 SERVICE = {"service": "segment_events"}
-COUNTERS = ("EventsDelivered", "EventsDuplicate", "EventsThrottled", "EventsRejected", "EventsRetried")
+COUNTERS = (
+    "EventsDelivered",
+    "EventsDuplicate",
+    "EventsThrottled",
+    "EventsRejected",
+    "EventsRetried",
+    "EventsIgnored",
+)
 REJECTED = f"{QUEUE_URL}rejected"
 THROTTLED = f"{QUEUE_URL}throttled"
 
@@ -93,7 +100,14 @@ class Delivered:
 
 
 def record(
-    number: int = 1, *, body: str | None = None, attributes: dict[str, str] | None = None, **changes: Any
+    number: int = 1,
+    *,
+    body: str | None = None,
+    attributes: dict[str, str] | None = None,
+    queue: str = "segment-events",
+    sent_at: float = NOW - 5,
+    receives: int = 1,
+    **changes: Any,
 ) -> Record:
     fields = {"profileId": f"profile-{number}", "identifiers": {"27": str(number)}} | changes
     return {
@@ -101,14 +115,14 @@ def record(
         "receiptHandle": f"handle-{number}",
         "body": json.dumps(document(**fields)) if body is None else body,
         "attributes": {
-            "ApproximateReceiveCount": "1",
-            "SentTimestamp": str(int(NOW * 1000) - 5_000),
+            "ApproximateReceiveCount": str(receives),
+            "SentTimestamp": str(int(sent_at * 1000)),
             "ApproximateFirstReceiveTimestamp": str(int(NOW * 1000)),
         },
         "messageAttributes": {
             name: {"stringValue": value, "dataType": "String"} for name, value in (attributes or {}).items()
         },
-        "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:segment-events",
+        "eventSourceARN": f"arn:aws:sqs:eu-west-1:123456789012:{queue}",
     }
 
 
@@ -118,18 +132,17 @@ def record(
 def test_a_batch_of_every_kind_ends_message_by_message() -> None:
     # Given a batch in which much is wrong
     account = Account()
-    long_ago = {"outcome": "throttled", "firstReceivedAt": "2020-01-01T00:00:00Z", "errorCode": "API_LIMIT_EXCEEDED"}
     records = [
         record(1),
         record(2, body="{"),
         record(3, callType="JOIN"),
         record(4, identifiers={}),
         record(5, connector="nowhere"),
-        record(6, attributes=long_ago),
+        record(6, sent_at=NOW - 86_401),
         record(7, identifiers={"27": str(UNKNOWN_RECIPIENT)}),
         record(8, connector="second"),
         record(9, messageId="once"),
-        record(10, messageId="once"),
+        record(10, messageId="once", profileId="profile-9", identifiers={"27": "9"}),
     ]
 
     # When it is delivered
@@ -152,14 +165,16 @@ def test_a_batch_of_every_kind_ends_message_by_message() -> None:
 
 def test_what_is_too_old_keeps_the_error_that_held_it_up() -> None:
     account = Account()
-    first = datetime.fromtimestamp(NOW - 86_401, UTC).isoformat()
-    held_up = {"outcome": "throttled", "firstReceivedAt": first, "errorCode": "API_LIMIT_EXCEEDED", "attempts": "9"}
+    mark = Mark(first_sent_at=NOW - 86_401).text()
+    held_up = {"outcome": "throttled", "errorCode": "API_LIMIT_EXCEEDED", "attempts": "9", MARK: mark}
 
-    account.deliver([record(1, attributes=held_up)])
+    account.deliver([record(1, attributes=held_up, queue="throttled")])
 
     (entry,) = account.sqs.sent[REJECTED]
     assert entry["MessageAttributes"]["errorCode"]["StringValue"] == "EXPIRED"
-    assert entry["MessageAttributes"]["lastErrorCode"]["StringValue"] == "API_LIMIT_EXCEEDED"
+    kept = read_mark(entry["MessageAttributes"][MARK]["StringValue"])
+    assert kept
+    assert kept.last_error_code == "API_LIMIT_EXCEEDED"
 
 
 def test_a_message_without_event_name_needs_one_of_its_connector() -> None:
@@ -193,26 +208,50 @@ def test_a_connector_that_cannot_be_used_stops_no_other(settings: str, code: str
 
 def test_settings_that_cannot_be_read_leave_the_messages_on_the_queue() -> None:
     account = Account()
-    account.surroundings.ssm = FailingParameters(account.ssm.values, f"{CONNECTOR_PREFIX}default")
+    calls: list[str] = []
 
-    delivered = account.deliver([record(1), record(2, connector="second")])
+    def fail(service: str, _effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        calls.append(service)
+        raise EndpointConnectionError(endpoint_url=service)
 
-    assert delivered.outcomes == {"delivered": 1, "retried": 1}
-    assert delivered.retried == ["sqs-1"]
-    assert [entry["VisibilityTimeout"] for entry in account.sqs.visibility[f"{QUEUE_URL}segment-events"]] == [30]
+    account.surroundings.ssm = InMemoryParameters({}, fail)
+
+    delivered = account.deliver([record(1), *(record(n, connector=f"customer-{n}") for n in range(2, 1000))])
+
+    assert delivered.outcomes == {"retried": 999}
+    assert {entry["VisibilityTimeout"] for entry in account.sqs.visibility[f"{QUEUE_URL}segment-events"]} == {30}
+    assert len(calls) == 1
 
 
-class FailingParameters(InMemoryParameters):
-    """Parameters of which one is out of reach."""
+def test_thousands_of_unknown_connectors_cost_no_time_and_hurt_nobody() -> None:
+    # Given Systems Manager at its quota, 40 calls a second, and a producer that puts its customers there
+    account = Account()
 
-    def __init__(self, values: dict[str, str], failing: str) -> None:
-        super().__init__(values)
-        self._failing = failing
+    def slowly(_service: str, effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        account.clock.sleep(0.025)
+        return effect()
 
-    def get_parameter(self, *, Name: str, WithDecryption: bool = False) -> dict[str, Any]:  # noqa: N803
-        if Name == self._failing:
-            raise EndpointConnectionError(endpoint_url="ssm")
-        return super().get_parameter(Name=Name, WithDecryption=WithDecryption)
+    account.surroundings.ssm = InMemoryParameters(account.ssm.values, slowly)
+    strangers = [record(number, connector=f"customer-{number}") for number in range(10, 5010)]
+
+    # When a batch of them comes with one good message
+    delivered = account.deliver([*strangers, record(1)], seconds=180.0)
+
+    # Then that one is delivered, and the others are rejected, in a second
+    assert delivered.outcomes == {"delivered": 1, "rejected": 5000}
+    assert account.clock() - NOW < 1.0
+
+
+def test_a_connector_that_is_added_later_is_found_without_a_restart() -> None:
+    account = Account()
+    delivery = account.environment().delivery
+    delivery.deliver([record(1, connector="later")], 120)
+    account.ssm.values[f"{CONNECTOR_PREFIX}later"] = account.ssm.values[f"{CONNECTOR_PREFIX}default"]
+
+    account.clock.sleep(30)
+    delivery.deliver([record(2, connector="later")], 120)
+
+    assert account.accepted() == {"profile-2": 1}
 
 
 def test_changed_settings_take_effect_in_an_environment_that_lives_on() -> None:
@@ -221,13 +260,209 @@ def test_changed_settings_take_effect_in_an_environment_that_lives_on() -> None:
     delivery = account.environment().delivery
     delivery.deliver([record(1)], 120)
 
-    # When its connector gets another event name, and Powertools's cache has run out
-    account.ssm.values[f"{CONNECTOR_PREFIX}default"] = account.settings(defaultEventName="LEFT")
-    delivery._connector_settings._provider.store.clear()
+    # When its connector gets another event name, and five minutes are past
+    settings = account.ssm.values[f"{CONNECTOR_PREFIX}default"].replace("SEGMENT_CHANGED", "LEFT")
+    account.ssm.values[f"{CONNECTOR_PREFIX}default"] = settings
+    account.clock.sleep(300)
     delivery.deliver([record(2)], 120)
 
     # Then the next message has it
     assert [event.event_name for event in account.responsys["default"].accepted] == ["SEGMENT_CHANGED", "LEFT"]
+
+
+# ---- which message it is
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"callType": "REMOVE"},
+        {"segment": {"type": "AUDIENCE", "id": "other"}},
+        {"segment": {"type": "JOURNEY", "id": "aud-42"}},
+        {"profileId": "other"},
+        {"eventName": "OTHER_EVENT"},
+        {"connector": "second"},
+    ],
+    ids=str,
+)
+def test_an_id_that_is_used_again_for_something_else_is_another_message(other: dict[str, Any]) -> None:
+    account = Account()
+
+    delivered = account.deliver([record(1, messageId="job-7"), record(1, messageId="job-7", **other)])
+
+    assert delivered.outcomes == {"delivered": 2}
+
+
+def test_an_id_of_a_whole_export_loses_nobody() -> None:
+    delivered = Account().deliver([record(number, messageId="export-7") for number in range(1, 201)])
+
+    assert delivered.outcomes == {"delivered": 200}
+
+
+@pytest.mark.parametrize("resend", [True, False])
+def test_a_changed_mapping_sends_nothing_a_second_time(resend: bool) -> None:
+    # Given a message that was delivered under its connector's default event
+    account = Account(defaultEventName="OLD_EVENT")
+    account.deliver([record(1, messageId="m")], resend=resend)
+
+    # When the mapping changes, and SQS hands the message over again
+    second = account.ssm.values[f"{CONNECTOR_PREFIX}default"].replace("OLD_EVENT", "NEW_EVENT")
+    account.ssm.values[f"{CONNECTOR_PREFIX}default"] = second
+    delivered = account.deliver([record(1, messageId="m")], resend=resend)
+
+    # Then it is known
+    assert delivered.outcomes == {"duplicate": 1}
+
+
+def test_attributes_of_a_producer_are_not_taken_for_ours() -> None:
+    foreign = {"originalMessageId": "import-7", "outcome": "throttled", "attempts": "7"}
+
+    delivered = Account().deliver([record(number, attributes=foreign) for number in (1, 2)])
+
+    assert delivered.outcomes == {"delivered": 2}
+
+
+# ---- in which order
+
+
+IN_ORDER = ["2024-05-01T12:00:01Z", "2024-05-01T12:00:02Z"]
+
+
+def entering_and_leaving() -> tuple[Record, Record]:
+    add = record(1, callType="ADD", occurredAt=IN_ORDER[0])
+    of_the_same: dict[str, Any] = {"profileId": "profile-1", "identifiers": {"27": "1"}}
+    return add, record(2, callType="REMOVE", occurredAt=IN_ORDER[1], **of_the_same)
+
+
+def call_types(account: Account) -> list[str]:
+    return [event.properties["callType"] for event in account.responsys["default"].accepted]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.CONNECTION_REFUSED,
+        Fault.RESET_BEFORE,
+        Fault.RESET_AFTER,
+        Fault.TIMEOUT_BEFORE,
+        Fault.TIMEOUT_AFTER,
+        Fault.HTML_503,
+        Fault.API_LIMIT,
+        Fault.EXCEPTION_BEFORE,
+    ],
+)
+def test_a_change_that_failed_holds_back_the_newer_one_of_its_batch(fault: Fault) -> None:
+    # Given a profile that entered and left, and one request that fails
+    account = Account()
+    once = iter([fault])
+    account.responsys["default"].fault = lambda kind: next(once, None) if kind == "event" else None
+    add, remove = entering_and_leaving()
+
+    # When both come in one batch
+    first = account.deliver([remove, add])
+
+    # Then the leaving shares the entering's outcome, and when both come back, they go in their order
+    assert set(first.outcomes.values()) == {2}
+    account.clock.sleep(700)
+    for each in (add, remove):
+        each["attributes"]["ApproximateReceiveCount"] = "2"
+    assert account.deliver([remove, add]).outcomes == {"delivered": 2}
+    assert call_types(account)[-2:] == ["ADD", "REMOVE"]
+
+
+def test_a_change_of_another_membership_is_not_held_back() -> None:
+    # Given one request in three that fails, the first
+    account = Account()
+    once = iter([Fault.CONNECTION_REFUSED])
+    account.responsys["default"].fault = lambda kind: next(once, None) if kind == "event" else None
+    add, remove = entering_and_leaving()
+    other = record(3, profileId="profile-1", segment={"type": "JOURNEY", "id": "j"}, identifiers={"27": "1"})
+
+    delivered = account.deliver([add, remove, other])
+
+    assert delivered.outcomes == {"retried": 2, "delivered": 1}
+    assert account.responsys["default"].accepted[0].properties["callType"] == "ADD"
+
+
+def test_a_rejected_change_holds_nothing_back() -> None:
+    account = Account()
+    add, remove = entering_and_leaving()
+    add["body"] = add["body"].replace('"27": "1"', f'"27": "{UNKNOWN_RECIPIENT}"')
+
+    assert account.deliver([add, remove]).outcomes == {"rejected": 1, "delivered": 1}
+
+
+def come_back(account: Account, queue: str, number: int = 100) -> list[Record]:
+    """Give what was put on a queue as SQS hands it over, a minute later."""
+    now = account.clock()
+    records = []
+    for position, entry in enumerate(account.sqs.sent.pop(queue), number):
+        attributes = {name: value["StringValue"] for name, value in entry["MessageAttributes"].items()}
+        records.append(
+            record(position, body=entry["MessageBody"], attributes=attributes, queue="throttled", sent_at=now)
+        )
+    return records
+
+
+def test_a_deferral_remembers_when_sqs_first_had_a_message() -> None:
+    # Given two changes without a time of their own, received in the other order, and a throttle
+    account = Account()
+    once = iter([Fault.API_LIMIT])
+    account.responsys["default"].fault = lambda kind: next(once, None) if kind == "event" else None
+    add = record(1, callType="ADD", sent_at=NOW - 20)
+    remove = record(2, profileId="profile-1", identifiers={"27": "1"}, callType="REMOVE", sent_at=NOW - 10)
+    assert account.deliver([remove, add]).outcomes == {"throttled": 2}
+
+    # When they come back, again in the other order
+    account.clock.sleep(70)
+    assert account.deliver(come_back(account, THROTTLED)).outcomes == {"delivered": 2}
+
+    # Then they go in the order in which SQS had them
+    assert call_types(account) == ["ADD", "REMOVE"]
+
+
+def test_what_was_deferred_does_not_undo_what_happened_since() -> None:
+    # Given a backlog that has the slots of two minutes, and an entering that is put off
+    account = Account(requestsPerMinute=6)
+    add, remove = entering_and_leaving()
+    budget = account.environment().open_budget("default")
+    for _ in range(12):
+        budget.reserve(6, account.clock() + 1000)
+    assert account.deliver([add]).outcomes == {"throttled": 1}
+
+    # When the profile leaves, and both have come back, the entering last
+    account.clock.sleep(40)
+    first = account.deliver([remove])
+    account.clock.sleep(200)
+    letters = come_back(account, THROTTLED)
+    for letter in reversed(letters):
+        account.deliver([letter])
+        account.clock.sleep(60)
+
+    # Then its last state is that it left
+    assert first.outcomes in ({"throttled": 1}, {"delivered": 1})
+    assert call_types(account)[-1] == "REMOVE"
+
+
+def test_a_replayed_change_does_not_undo_what_happened_since() -> None:
+    # Given an entering of somebody who was not in the list, and a leaving that was delivered
+    account = Account()
+    add, remove = entering_and_leaving()
+    add["body"] = add["body"].replace('"27": "1"', f'"27": "{UNKNOWN_RECIPIENT}"')
+    assert account.deliver([add]).outcomes == {"rejected": 1}
+    assert account.deliver([remove]).outcomes == {"delivered": 1}
+
+    # When a person replays the entering
+    (letter,) = account.sqs.sent[REJECTED]
+    attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    mark = read_mark(attributes[MARK])
+    assert mark
+    attributes |= {"outcome": "rejected", MARK: mark._replace(replayed_at=account.clock()).text()}
+    replayed = record(7, body=letter["MessageBody"], attributes=attributes, sent_at=account.clock())
+
+    # Then it is ignored
+    assert account.deliver([replayed]).outcomes == {"ignored": 1}
+    assert call_types(account) == ["REMOVE"]
 
 
 # ---- requests
@@ -280,7 +515,8 @@ def test_a_deferred_message_is_still_the_same_message() -> None:
     account.deliver([record(1)])
 
     # When a copy of it comes from ThrottledDLQ, where SQS gave it another id
-    copy = record(2, profileId="profile-1", attributes={"originalMessageId": "sqs-1", "outcome": "throttled"})
+    before = {"originalMessageId": "sqs-1", "outcome": "throttled"}
+    copy = record(2, profileId="profile-1", attributes=before, queue="throttled")
     delivered = account.deliver([copy])
 
     # Then it is not sent again
@@ -331,14 +567,15 @@ def test_every_metric_of_the_contract_is_written_with_its_dimensions() -> None:
     account = Account()
     throttled = account.responsys["second"]
     throttled.fault = lambda kind: Fault.API_LIMIT if kind == "event" else None
+    throttled.latency = lambda: 0.0  # both lanes' threads move one clock
 
     # When it ends
     output = account.deliver([record(1), record(2, identifiers={}), record(3, connector="second")]).output
 
     # Then the counters stand by service, and by connector and event name, with their zeros
     of_event = {"connector": "default", "eventName": "SEGMENT_CHANGED"}
-    assert [output.total(name, **SERVICE) for name in ("MessagesReceived", *COUNTERS)] == [3, 1, 0, 1, 1, 0]
-    assert [output.total(name, **of_event) for name in ("MessagesReceived", *COUNTERS)] == [2, 1, 0, 0, 1, 0]
+    assert [output.total(name, **SERVICE) for name in ("MessagesReceived", *COUNTERS)] == [3, 1, 0, 1, 1, 0, 0]
+    assert [output.total(name, **of_event) for name in ("MessagesReceived", *COUNTERS)] == [2, 1, 0, 0, 1, 0, 0]
     # And the others by connector
     of_connector = {"connector": "default"}
     assert output.total("Errors", connector="default", errorCode="NO_IDENTIFIER") == 1
@@ -357,7 +594,7 @@ def test_every_metric_of_the_contract_is_written_with_its_dimensions() -> None:
 def test_an_invocation_without_messages_to_send_still_writes_its_zeros() -> None:
     output = Account().deliver([record(1, body="{")]).output
 
-    assert [output.total(name, **SERVICE) for name in COUNTERS] == [0, 0, 0, 1, 0]
+    assert [output.total(name, **SERVICE) for name in COUNTERS] == [0, 0, 0, 1, 0, 0]
 
 
 def test_a_refused_login_is_counted_for_the_alarm() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,13 +23,13 @@ from responsys_activation.outcome import Delivered, ErrorCode, Outcome, Rejected
 from responsys_activation.planning import PlannedRequest
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
-    OutcomeUnknownError,
     RefusalScope,
     RequestRefusedError,
     ThrottledError,
     UnavailableError,
 )
 from responsys_activation.sending import Answer, Failure, outcome_of_error
+from tests.fakes.function_output import captured_output
 
 SOON = 60.0
 
@@ -85,12 +88,15 @@ def lane(
 
 
 def planned(*waves: int, event_name: str = "ENTERED") -> list[PlannedRequest]:
-    item = cast("Any", object())
-    return [PlannedRequest(event_name, wave, [item]) for wave in waves]
+    return [PlannedRequest(event_name, wave, [item()]) for wave in waves]
+
+
+def item(membership: str = "") -> Any:
+    return SimpleNamespace(change=SimpleNamespace(membership=membership or uuid.uuid4().hex))
 
 
 def run(lanes: Sequence[Lane], *, in_flight: int = 4, seconds: float = SOON) -> list[Answer]:
-    return list(dispatch(lanes, in_flight=in_flight, deadline=time.time() + seconds))
+    return list(dispatch(lanes, in_flight=in_flight, deadline=time.time() + seconds, shortest_request=5.0))
 
 
 def outcomes(answers: Sequence[Answer], of: Sequence[PlannedRequest]) -> list[Outcome]:
@@ -203,7 +209,6 @@ def test_what_concerns_an_event_stops_requests_of_that_event_only() -> None:
     "failure",
     [
         UnavailableError("SERVICE_UNAVAILABLE"),
-        OutcomeUnknownError("TIMEOUT"),
         AwsUnavailableError("DynamoDB"),
     ],
     ids=lambda value: type(value).__name__,
@@ -268,7 +273,7 @@ def test_requests_that_have_their_slot_go_even_if_the_budget_has_no_more() -> No
     # When they are sent
     answers = []
     lane = Lane("default", send, deque(requests))
-    for answer in dispatch([lane], in_flight=2, deadline=time.time() + SOON):
+    for answer in dispatch([lane], in_flight=2, deadline=time.time() + SOON, shortest_request=5.0):
         answers.append(answer)
         if answer.request is later:  # which is answered without being sent, once the first has been
             is_answered.set()
@@ -326,7 +331,9 @@ def test_a_reply_that_is_late_is_not_waited_for() -> None:
     # When the deadline comes a tenth of a second after both have started
     readings = itertools.chain([0.0, 0.0], itertools.repeat(9.9))
     of_connector = Lane("default", send, deque([slow, quick]))
-    answers = list(dispatch([of_connector], in_flight=2, deadline=10.0, clock=lambda: next(readings)))
+    answers = list(
+        dispatch([of_connector], in_flight=2, deadline=10.0, shortest_request=5.0, clock=lambda: next(readings))
+    )
     slow_is_still_running = not release.is_set()
     release.set()
 
@@ -335,12 +342,56 @@ def test_a_reply_that_is_late_is_not_waited_for() -> None:
     assert slow_is_still_running
 
 
-def test_what_fails_in_an_unforeseen_way_is_not_hidden() -> None:
-    def send(_request: PlannedRequest, _deadline: float, _stopped: Stopped) -> Answer:
-        raise ZeroDivisionError
+def test_what_fails_in_an_unforeseen_way_is_that_requests_alone() -> None:
+    # Given one connector whose request fails as nobody foresaw, under a text that quotes somebody
+    somebody = "@".join(["nora", "example.org"])
 
-    with pytest.raises(ZeroDivisionError):
-        run([Lane("default", send, deque(planned(1)))])
+    def send(_request: PlannedRequest, _deadline: float, _stopped: Stopped) -> Answer:
+        raise ZeroDivisionError(somebody)
+
+    bad, good = planned(1), planned(1)
+
+    # When it is sent beside another's
+    with captured_output() as output:
+        answers = run([Lane("default", send, deque(bad)), lane(good, name="second")])
+
+    # Then its messages come back, the other's are delivered, and the log says where it failed, but not the text
+    assert outcomes(answers, [*bad, *good]) == [Retried(ErrorCode.OTHER_ERROR), Delivered()]
+    written = json.dumps(output.documents())
+    assert "ZeroDivisionError" in written
+    assert "in send" in written
+    assert somebody not in written
+
+
+# ---- changes of one membership
+
+
+def test_what_comes_back_holds_back_the_newer_changes_of_its_membership() -> None:
+    # Given three waves: one membership's request fails in the first
+    sent = Sent()
+    first, second, third = (PlannedRequest("ENTERED", wave, [item("m"), item()]) for wave in (1, 2, 3))
+    failure = UnavailableError("SERVICE_UNAVAILABLE")
+
+    # When they are dispatched
+    answers = run([lane([first, second, third], sent, ends=lambda request: failure if request is first else None)])
+
+    # Then the newer changes share its outcome, and their neighbours go
+    held = [answer for answer in answers if answer.request not in (first, second, third)]
+    assert [answer.outcomes for answer in held] == [[Retried("SERVICE_UNAVAILABLE")]] * 2
+    assert [item.change.membership for answer in held for item in answer.request.items] == ["m", "m"]
+    assert sent.started == [first, second, third]
+    assert [len(request.items) for request in sent.started] == [2, 1, 1]
+
+
+def test_a_request_of_which_nothing_is_left_is_not_sent() -> None:
+    sent = Sent()
+    first, second = (PlannedRequest("ENTERED", wave, [item("m")]) for wave in (1, 2))
+    failure = UnavailableError("SERVICE_UNAVAILABLE")
+
+    answers = run([lane([first, second], sent, ends=lambda _request: failure)])
+
+    assert sent.started == [first]
+    assert sum(len(answer.outcomes) for answer in answers) == 2
 
 
 def test_nothing_to_send_is_nothing_to_do() -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from responsys_activation.change import Change
 from responsys_activation.custom_event import CustomEvent, request_body
-from responsys_activation.ledger_key import LedgerKey
 from responsys_activation.planning import (
     MAXIMUM_RECIPIENTS,
     MAXIMUM_REQUEST_BYTES,
@@ -19,14 +19,20 @@ from responsys_activation.planning import (
     PlannedRequest,
     plan_requests,
 )
-from responsys_activation.received import ReceivedMessage
+from responsys_activation.received import Mark, ReceivedMessage
 from tests.fakes.clock import NOW
 
 
 def outgoing(
-    arrival: int, recipient: str, *, event_name: str = "E", happened_at: float = NOW, size: int = 2, same_as: int = -1
+    arrival: int,
+    recipient: str,
+    *,
+    event_name: str = "E",
+    happened_at: float = NOW,
+    size: int = 2,
+    membership: str = "",
+    key: str = "",
 ) -> Outgoing:
-    message_id = f"m-{arrival if same_as < 0 else same_as}"
     message = ReceivedMessage(
         message_id=f"sqs-{arrival}",
         original_message_id=f"sqs-{arrival}",
@@ -35,12 +41,15 @@ def outgoing(
         queue_name="q",
         receive_count=1,
         attempts=1,
-        sent_at=NOW + arrival,
+        arrived_at=NOW + arrival,
+        age_from=NOW + arrival,
         first_received_at=NOW + arrival,
+        came_back=False,
         last_error_code="",
+        mark=Mark(),
     )
-    event = CustomEvent(event_name, recipient, "x" * size, 0)
-    return Outgoing(message, event, happened_at, LedgerKey("default", event_name, message_id))
+    change = Change(membership or f"of {recipient}", key or f"m-{arrival}", "ADD", happened_at, NOW + arrival)
+    return Outgoing(message, CustomEvent(event_name, recipient, "x" * size, 0), change)
 
 
 def check(items: Sequence[Outgoing], planned: Sequence[PlannedRequest]) -> None:
@@ -49,30 +58,44 @@ def check(items: Sequence[Outgoing], planned: Sequence[PlannedRequest]) -> None:
     assert sorted(map(id, of_requests)) == sorted(map(id, items)), "every item in exactly one request"
     assert [request.wave for request in planned] == sorted(request.wave for request in planned)
     assert len({request.request_id for request in planned}) == len(planned)
-    places: defaultdict[str, list[tuple[int, Outgoing]]] = defaultdict(list)
     waves: defaultdict[int, list[str]] = defaultdict(list)
+    of_one: defaultdict[tuple[str, str], list[tuple[int, Outgoing]]] = defaultdict(list)
     for request in planned:
         assert 1 <= len(request.items) <= MAXIMUM_RECIPIENTS
         assert {item.event.event_name for item in request.items} == {request.event_name}
         body = request_body(item.event.recipient_json for item in request.items)
         assert len(request.items) == 1 or len(body) < 10_000_000
         for item in request.items:
-            places[item.event.recipient].append((request.wave, item))
-            waves[request.wave].append(item.event.recipient)
-    for recipients in waves.values():
-        assert len(set(recipients)) == len(recipients), "a recipient twice among requests that fly together"
-    for of_recipient in places.values():
-        moments = [(item.happened_at, item.message.sent_at) for _, item in sorted(of_recipient, key=lambda p: p[0])]
-        assert moments == sorted(moments), "a recipient's messages out of order"
+            waves[request.wave] += [f"recipient {item.event.recipient}", f"membership {item.change.membership}"]
+            of_one["recipient", item.event.recipient].append((request.wave, item))
+            of_one["membership", item.change.membership].append((request.wave, item))
+    for names in waves.values():
+        assert len(set(names)) == len(names), "a recipient or a membership twice among requests that fly together"
+    for changes in of_one.values():
+        orders = [item.change.order for _, item in sorted(changes, key=lambda change: change[0])]
+        assert orders == sorted(orders), "a recipient's messages or a membership's changes out of order"
 
 
 ITEMS = st.lists(
-    st.tuples(st.integers(0, 8), st.sampled_from(["A", "B", "C"]), st.integers(0, 3), st.integers(1, 4_000_000)),
+    st.tuples(
+        st.integers(0, 8),
+        st.integers(0, 8),
+        st.sampled_from(["A", "B", "C"]),
+        st.integers(0, 3),
+        st.integers(1, 4_000_000),
+    ),
     max_size=60,
 ).map(
     lambda rows: [
-        outgoing(arrival, f"r{recipient}", event_name=event_name, happened_at=NOW + moment, size=size)
-        for arrival, (recipient, event_name, moment, size) in enumerate(rows)
+        outgoing(
+            arrival,
+            f"r{recipient}",
+            membership=f"s{membership}",
+            event_name=event_name,
+            happened_at=NOW + moment,
+            size=size,
+        )
+        for arrival, (recipient, membership, event_name, moment, size) in enumerate(rows)
     ]
 )
 
@@ -88,7 +111,7 @@ def test_the_time_of_the_change_decides_the_order_not_the_arrival(moments: list[
 
     planned = plan_requests(items)
 
-    assert [request.items[0].happened_at for request in planned] == [NOW + moment for moment in range(30)]
+    assert [request.items[0].change.happened_at for request in planned] == [NOW + moment for moment in range(30)]
 
 
 def test_arrival_decides_between_changes_of_the_same_time() -> None:
@@ -151,10 +174,44 @@ def test_a_request_is_closed_before_it_reaches_ten_megabytes() -> None:
     check(items, planned)
 
 
+def test_changes_of_a_membership_go_one_after_another_even_for_another_recipient_and_event() -> None:
+    # Given a profile whose identifier changed while it entered, changed and left a segment
+    times = [NOW + 2, NOW, NOW + 1]
+    items = [outgoing(n, f"r{n}", event_name=f"E{n}", membership="same", happened_at=at) for n, at in enumerate(times)]
+
+    # When they are planned / Then each is in a later wave than the one before it
+    planned = plan_requests(items)
+    assert [(request.wave, request.items[0].change.happened_at) for request in planned] == [
+        (1, NOW),
+        (2, NOW + 1),
+        (3, NOW + 2),
+    ]
+
+
 def test_the_same_message_twice_goes_in_two_waves_even_for_two_recipients() -> None:
-    items = [outgoing(0, "r1"), outgoing(1, "r2", same_as=0)]
+    items = [outgoing(0, "r1", membership="same", key="m"), outgoing(1, "r2", membership="same", key="m")]
 
     assert [request.wave for request in plan_requests(items)] == [1, 2]
+
+
+def test_at_the_same_moment_the_place_in_the_message_decides() -> None:
+    items = [outgoing(0, f"r{n}", membership="same", key=f"part-{n}") for n in range(5)]
+
+    planned = plan_requests(items)
+
+    assert [request.items[0].change.key for request in planned] == [f"part-{n}" for n in range(5)]
+
+
+def test_what_is_taken_out_of_a_request_leaves_the_others_in_their_order() -> None:
+    # Given a request of five / When two are taken out
+    (request,) = plan_requests([outgoing(n, f"r{n}") for n in range(5)])
+    out = request.take_out([3, 1])
+
+    # Then they are a request of their own, which nobody takes for the first
+    assert [item.event.recipient for item in request.items] == ["r0", "r2", "r4"]
+    assert [item.event.recipient for item in out.items] == ["r3", "r1"]
+    assert (out.event_name, out.wave) == (request.event_name, request.wave)
+    assert out.request_id != request.request_id
 
 
 def test_nothing_to_send_is_no_request() -> None:

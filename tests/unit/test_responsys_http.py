@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
-from http.client import RemoteDisconnected
+import time
+from email.utils import formatdate
+from http.client import IncompleteRead
 from typing import Any
 
 import pytest
 import requests
 import urllib3.exceptions as urllib3_errors
 from annotated_types import Le
-from urllib3.connection import HTTPConnection
-from urllib3.connectionpool import HTTPConnectionPool
+from hypothesis import given
+from hypothesis import strategies as st
 
 from responsys_activation.aws.faults import CLIENT_CONFIG
 from responsys_activation.outcome import ErrorCode
@@ -31,12 +31,6 @@ from responsys_activation.settings import Settings
 from tests.fakes.responsys_transport import Answer, ResponsysTransport, refusing, replying
 
 URL = "https://api5-009.responsys.net/rest/api/v1.3/events/E"
-POOL = HTTPConnectionPool("api5-009.responsys.net")
-CONNECTION = HTTPConnection("api5-009.responsys.net")
-
-
-def retried(reason: Exception) -> urllib3_errors.MaxRetryError:
-    return urllib3_errors.MaxRetryError(POOL, URL, reason)
 
 
 def exchange(transport: ResponsysTransport, *, seconds_left: float = 60.0) -> Reply:
@@ -46,89 +40,55 @@ def exchange(transport: ResponsysTransport, *, seconds_left: float = 60.0) -> Re
 @pytest.mark.parametrize(
     ("failure", "code"),
     [
-        pytest.param(requests.ConnectTimeout(), ErrorCode.TIMEOUT, id="connect timeout"),
-        pytest.param(
-            requests.ConnectionError(retried(urllib3_errors.NewConnectionError(CONNECTION, "refused"))),
-            ErrorCode.OTHER_ERROR,
-            id="connection refused",
-        ),
-        pytest.param(
-            requests.ConnectionError(
-                retried(urllib3_errors.NameResolutionError("api5", CONNECTION, socket.gaierror("unknown")))
-            ),
-            ErrorCode.OTHER_ERROR,
-            id="host name not found",
-        ),
-        pytest.param(
-            requests.exceptions.SSLError(retried(urllib3_errors.SSLError(ssl.SSLCertVerificationError("expired")))),
-            ErrorCode.OTHER_ERROR,
-            id="certificate not trusted",
-        ),
+        (requests.ReadTimeout(), ErrorCode.TIMEOUT),
+        (requests.ConnectionError("reset"), ErrorCode.OTHER_ERROR),
+        (requests.exceptions.InvalidHeader("two lengths"), ErrorCode.OTHER_ERROR),
+        (urllib3_errors.LocationParseError("a redirect"), ErrorCode.OTHER_ERROR),
+        (UnicodeDecodeError("utf-8", b"\xf6", 0, 1, "invalid start byte"), ErrorCode.OTHER_ERROR),
+        (RecursionError("parser"), ErrorCode.OTHER_ERROR),
+        (IncompleteRead(b"", 100), ErrorCode.OTHER_ERROR),
     ],
+    ids=lambda value: type(value).__name__,
 )
-def test_without_a_connection_nothing_was_processed(failure: Exception, code: ErrorCode) -> None:
-    with pytest.raises(UnavailableError) as raised:
-        exchange(ResponsysTransport(failure))
-
-    assert not isinstance(raised.value, OutcomeUnknownError)
-    assert raised.value.code == code
-    assert raised.value.status is None
-
-
-@pytest.mark.parametrize(
-    ("failure", "code"),
-    [
-        pytest.param(requests.ReadTimeout(), ErrorCode.TIMEOUT, id="read timeout"),
-        pytest.param(
-            requests.ConnectionError(
-                urllib3_errors.ProtocolError("Connection aborted.", RemoteDisconnected("closed without a reply"))
-            ),
-            ErrorCode.OTHER_ERROR,
-            id="closed without a reply",
-        ),
-        pytest.param(
-            requests.ConnectionError(urllib3_errors.ProtocolError("Connection aborted.", ConnectionResetError(104))),
-            ErrorCode.OTHER_ERROR,
-            id="reset, as beyond 10 MB",
-        ),
-        pytest.param(
-            requests.exceptions.ChunkedEncodingError(urllib3_errors.IncompleteRead(10, 90)),
-            ErrorCode.OTHER_ERROR,
-            id="reply cut off",
-        ),
-        pytest.param(
-            requests.exceptions.ContentDecodingError(urllib3_errors.DecodeError("not gzip")),
-            ErrorCode.OTHER_ERROR,
-            id="reply not decodable",
-        ),
-        pytest.param(
-            requests.exceptions.SSLError(urllib3_errors.SSLError(ssl.SSLError("record layer failure"))),
-            ErrorCode.OTHER_ERROR,
-            id="TLS broke while the reply was read",
-        ),
-        pytest.param(
-            requests.ConnectionError(urllib3_errors.ReadTimeoutError(POOL, URL, "timed out")),
-            ErrorCode.OTHER_ERROR,
-            id="timeout while the reply was read",
-        ),
-    ],
-)
-def test_a_connection_that_breaks_leaves_the_outcome_unknown(failure: Exception, code: ErrorCode) -> None:
+def test_whatever_the_libraries_raise_leaves_the_outcome_unknown(failure: Exception, code: ErrorCode) -> None:
     with pytest.raises(OutcomeUnknownError) as raised:
         exchange(ResponsysTransport(failure))
 
     assert raised.value.code == code
+    assert raised.value.status is None
+
+
+def test_what_the_connection_says_itself_is_believed() -> None:
+    refused = UnavailableError(ErrorCode.OTHER_ERROR, title="no connection")
+
+    with pytest.raises(UnavailableError) as raised:
+        exchange(ResponsysTransport(refused))
+
+    assert raised.value is refused
 
 
 @pytest.mark.parametrize(
-    ("seconds_left", "connect", "read"), [(600.0, 5.0, 45.0), (20.0, 5.0, 20.0), (3.0, 3.0, 3.0), (0.01, 0.01, 0.01)]
+    ("seconds_left", "connect", "whole"), [(600.0, 5.0, 60.0), (20.0, 5.0, 20.0), (3.0, 3.0, 3.0), (0.01, 0.01, 0.01)]
 )
-def test_no_limit_is_longer_than_the_time_left(seconds_left: float, connect: float, read: float) -> None:
+def test_no_limit_is_longer_than_the_time_left(seconds_left: float, connect: float, whole: float) -> None:
     transport = ResponsysTransport(replying([]))
 
     exchange(transport, seconds_left=seconds_left)
 
-    assert transport.timeouts == [(connect, read)]
+    assert transport.timeouts == [(connect, whole)]
+
+
+def test_how_long_a_reply_may_take_is_a_setting() -> None:
+    # Given a session that waits longer than by default
+    transport = ResponsysTransport(replying([]))
+    with open_http_session(reply_seconds=120.0) as session:
+        session.mount("https://", transport)
+
+        # When a request has more time than that
+        post(session, URL, data=b"{}", headers={}, seconds_left=600.0)
+
+    # Then the setting is its limit
+    assert transport.timeouts == [(5.0, 120.0)]
 
 
 @pytest.mark.parametrize("seconds_left", [0.0, -3.0])
@@ -191,6 +151,8 @@ def test_proxies_and_netrc_of_the_environment_get_no_token(monkeypatch: pytest.M
         (b"<html>502</html>", None),
         (b'[{"success": tru', None),
         (b"\xff\xfe\x00", None),
+        ("[1]".encode("utf-8-sig"), [1]),
+        ("[1]".encode("utf-16"), [1]),
         (b"[" * 200_000, None),
     ],
 )
@@ -216,6 +178,10 @@ def test_a_reply_is_its_json_or_none(content: bytes, document: object) -> None:
         (Answer(403, b"<html>Forbidden</html>"), UnavailableError, {"code": ErrorCode.OTHER_ERROR}),
         (Answer(400, b"Bad Request"), UnavailableError, {"code": ErrorCode.OTHER_ERROR}),
         (Answer(302, b"", {"Location": "https://login.example.com"}), UnavailableError, {}),
+        (refusing(400, "A_CODE_OF_TOMORROW"), RequestRefusedError, {"scope": RefusalScope.RECIPIENTS}),
+        (refusing(400, "FAILURE"), RequestRefusedError, {"scope": RefusalScope.RECIPIENTS}),
+        (Answer(413, b""), RequestRefusedError, {"scope": RefusalScope.RECIPIENTS, "code": ErrorCode.OTHER_ERROR}),
+        (Answer(401, b"<html>"), UnavailableError, {"code": ErrorCode.OTHER_ERROR, "status": 401}),
         (refusing(503, "SERVICE_UNAVAILABLE"), UnavailableError, {}),
         (Answer(503, b"Service Unavailable"), UnavailableError, {"code": ErrorCode.OTHER_ERROR}),
         (refusing(500, "UNEXPECTED_EXCEPTION"), OutcomeUnknownError, {}),
@@ -250,3 +216,62 @@ def test_an_error_carries_the_code_and_the_correlation_id_but_none_of_responsys_
     assert raised.value.code == "INVALID_PARAMETER"
     assert raised.value.correlation_id == "Id-5c 0"
     assert "ann@example.com" not in repr(raised.value) + str(raised.value) + str(vars(raised.value))
+
+
+@pytest.mark.parametrize(
+    ("answer", "documented"),
+    [
+        (refusing(400, "INVALID_PARAMETER"), True),
+        (refusing(400, "API_BLOCKED"), True),
+        (Answer(413, b""), True),
+        (refusing(400, "A_CODE_OF_TOMORROW"), False),
+        (refusing(401, "A_CODE_OF_TOMORROW"), False),
+        (refusing(400, "FAILURE"), False),
+    ],
+)
+def test_a_refusal_tells_whether_its_meaning_is_documented_or_a_guess(answer: Answer, *, documented: bool) -> None:
+    with pytest.raises(RequestRefusedError) as raised:
+        raise_error(exchange(ResponsysTransport(answer)))
+
+    assert raised.value.documented is documented
+
+
+NOW = 1_800_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("code", "retry_after", "clock"),
+    [
+        ("API_LIMIT_EXCEEDED", "300", 300.0),
+        ("API_LIMIT_EXCEEDED", "5", 60.0),
+        ("API_LIMIT_EXCEEDED", "-300", 60.0),
+        ("API_LIMIT_EXCEEDED", "7200", 3600.0),
+        ("API_LIMIT_EXCEEDED", "9" * 5000, 3600.0),
+        ("API_LIMIT_EXCEEDED", "soon", 60.0),
+        ("API_LIMIT_EXCEEDED", "nan", 60.0),
+        ("API_LIMIT_EXCEEDED", formatdate(NOW + 300, usegmt=True), 300.0),
+        ("API_LIMIT_EXCEEDED", formatdate(NOW - 300, usegmt=True), 60.0),
+        ("API_LIMIT_EXCEEDED", "Fri, 31 Dec 9999 23:59:59 GMT", 3600.0),
+        ("API_LIMIT_EXCEEDED", "Mon, 01 Jan 0001 00:00:00 -0000", 60.0),
+        ("API_LIMIT_EXCEEDED", f"Mon, 01 Jan 2024 00:00:00 +{'9' * 20}", 60.0),
+        ("INTERNAL_CAPACITY_LIMIT_EXCEEDED", "300", 600.0),
+        ("INTERNAL_CAPACITY_LIMIT_EXCEEDED", "900", 900.0),
+    ],
+)
+def test_retry_after_makes_a_throttles_own_clock_longer_up_to_an_hour(
+    monkeypatch: pytest.MonkeyPatch, code: str, retry_after: str, clock: float
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: NOW)
+
+    with pytest.raises(ThrottledError) as raised:
+        raise_error(exchange(ResponsysTransport(refusing(429, code, **{"Retry-After": retry_after}))))
+
+    assert raised.value.clock == pytest.approx(clock)
+
+
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,6} \d{1,3}:\d{1,3} [+-]?\w{1,9}"))
+def test_no_retry_after_is_taken_for_anything_but_a_clock(retry_after: str) -> None:
+    with pytest.raises(ThrottledError) as raised:
+        raise_error(Reply(429, None, "", retry_after))
+
+    assert 60.0 <= raised.value.clock <= 3600.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,15 +15,16 @@ from botocore.exceptions import EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from responsys_activation.change import membership_change
 from responsys_activation.custom_event import custom_event
-from responsys_activation.ledger_key import LedgerKey
-from responsys_activation.outcome import Delivered, Duplicate, ErrorCode, Outcome, Rejected, Retried, Throttled
+from responsys_activation.observability import InvocationMetrics
+from responsys_activation.outcome import Delivered, Duplicate, ErrorCode, Ignored, Outcome, Rejected, Retried, Throttled
 from responsys_activation.planning import Outgoing, PlannedRequest
-from responsys_activation.received import ReceivedMessage
+from responsys_activation.received import Mark, ReceivedMessage
 from responsys_activation.responsys.errors import RefusalScope, RequestRefusedError, TokenRefusedError
 from responsys_activation.sending import Answer, RequestSender
 from tests.fakes.clock import NOW, Clock
-from tests.fakes.dynamodb import InMemoryDynamoDb
+from tests.fakes.dynamodb import InMemoryDynamoDb, client_error
 from tests.fakes.environment import Environment, Surroundings
 from tests.fakes.memberships import connector, membership
 from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
@@ -31,10 +32,26 @@ from tests.fakes.recording_sqs import RecordingSqs
 from tests.fakes.responsys import SPOILING, UNKNOWN_RECIPIENT, FakeResponsys, Fault
 
 
+class ToldMetrics(InvocationMetrics):
+    """Keeps what is told at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: Counter[str] = Counter()
+
+    def tell(self, name: str, value: int, *dimension_sets: Mapping[str, str]) -> None:
+        assert [*dimension_sets] == [{"connector": "default"}, {"service": "segment_events"}]
+        self.told[name] += value
+
+    @property
+    def unknown(self) -> int:
+        return self.told["OutcomesUnknown"]
+
+
 class Connected:
     """A connector whose account and table are in memory, and as many environments as a test asks for."""
 
-    def __init__(self, *, resend: bool = True, requests_per_minute: int | None = 600) -> None:
+    def __init__(self, *, resend: bool = True, maximum_resends: int = 2, requests_per_minute: int | None = 600) -> None:
         self.clock = Clock()
         self.responsys = FakeResponsys(self.clock, self.clock.sleep)
         self.table = InMemoryDynamoDb()
@@ -46,10 +63,19 @@ class Connected:
             table=self.table,
         )
         self.resend = resend
+        self.maximum_resends = maximum_resends
+        self.told = ToldMetrics()
         self.connector = connector(requestsPerMinute=requests_per_minute)
 
     def environment(self) -> Environment:
-        return Environment(self.surroundings, clock=self.clock, sleep=self.clock.sleep, resend=self.resend)
+        return Environment(
+            self.surroundings,
+            clock=self.clock,
+            sleep=self.clock.sleep,
+            resend=self.resend,
+            metrics=self.told,
+            MAXIMUM_RESENDS=str(self.maximum_resends),
+        )
 
     def sender(self) -> RequestSender:
         return self.environment().open_sender("default", self.connector)
@@ -67,11 +93,21 @@ class Connected:
         self.responsys.fault = lambda kind: planned.get(self.responsys.calls["event"]) if kind == "event" else None
 
 
-def outgoing(number: int, *, attempts: int = 1, recipient: int | None = None, spoiling: bool = False) -> Outgoing:
+def outgoing(
+    number: int,
+    *,
+    attempts: int = 1,
+    recipient: int | None = None,
+    spoiling: bool = False,
+    happened_at: float = NOW,
+    mark: Mark | None = None,
+    **changes: Any,
+) -> Outgoing:
     variables = {"mark": f"m{number}"} | ({SPOILING: "yes"} if spoiling else {})
-    event = custom_event(
-        membership(variables=variables, identifiers={"27": str(recipient or 1000 + number)}), connector()
-    )
+    identifiers = {"27": str(recipient or 1000 + number)}
+    fields = {"variables": variables, "identifiers": identifiers, "profileId": f"profile-{number}"} | changes
+    given = membership(**fields)
+    event = custom_event(given, connector())
     message = ReceivedMessage(
         message_id=f"sqs-{number}",
         original_message_id=f"sqs-{number}",
@@ -80,11 +116,14 @@ def outgoing(number: int, *, attempts: int = 1, recipient: int | None = None, sp
         queue_name="segment-events",
         receive_count=attempts,
         attempts=attempts,
-        sent_at=NOW,
+        arrived_at=NOW,
+        age_from=NOW,
         first_received_at=NOW,
+        came_back=attempts > 1 or mark is not None,
         last_error_code="",
+        mark=mark or Mark(),
     )
-    return Outgoing(message, event, NOW, LedgerKey("default", event.event_name, f"m{number}"))
+    return Outgoing(message, event, membership_change("default", given, f"m{number}", happened_at, NOW))
 
 
 def request_of(*items: Outgoing) -> PlannedRequest:
@@ -151,7 +190,7 @@ def test_each_recipient_has_its_own_result_and_a_refused_one_may_be_sent_again()
 
 def test_a_message_that_another_environment_is_sending_waits_for_its_next_receive() -> None:
     connected = Connected()
-    connected.environment().ledger.claim([outgoing(0).ledger_key], "another", connected.clock() + 100)
+    connected.environment().ledger.claim([outgoing(0).change], "another", connected.clock() + 100, [2])
 
     answer = connected.send(planned(2))
 
@@ -279,7 +318,7 @@ def test_what_mending_has_no_time_for_is_deferred_and_what_it_did_stays_done() -
     connected = Connected(requests_per_minute=6)
 
     # When one bad recipient would take seven
-    answer = connected.send(planned(8, [7]), seconds=40)
+    answer = connected.send(planned(8, [7]), seconds=105)
 
     # Then the parts that went are delivered, the others come back by the budget's clock
     sent = [position for position, outcome in enumerate(answer.outcomes) if isinstance(outcome, Delivered)]
@@ -325,7 +364,8 @@ def test_resend_sends_again_what_may_have_been_taken(fault: Fault, accepted: boo
     second = connected.send(planned(2))
 
     assert all(isinstance(outcome, Retried) for outcome in first.outcomes)
-    assert (first.doubtful, second.doubtful) == ([0, 1], [])
+    assert (first.doubtful, second.doubtful) == ({0, 1}, set())
+    assert connected.told.unknown == 2
     assert second.outcomes == [Delivered()] * 2
     assert connected.deliveries() == {"m0": 1 + accepted, "m1": 1 + accepted}
 
@@ -340,7 +380,8 @@ def test_reject_never_sends_again_what_may_have_been_taken(fault: Fault, accepte
 
     for answer in (first, second):
         assert all(is_told(outcome, Rejected, ErrorCode.OUTCOME_UNKNOWN) for outcome in answer.outcomes)
-    assert first.doubtful == [0, 1]
+    assert first.doubtful == {0, 1}
+    assert connected.told.unknown == 2
     assert second.exchanges == []
     assert connected.deliveries() == ({"m0": 1, "m1": 1} if accepted else {})
 
@@ -355,7 +396,7 @@ def test_what_was_certainly_not_taken_is_sent_again_in_any_case(fault: Fault, re
     second = connected.send(planned(2))
 
     assert all(isinstance(outcome, Retried) for outcome in first.outcomes)
-    assert first.doubtful == []
+    assert (first.doubtful, connected.told.unknown) == (set(), 0)
     assert second.outcomes == [Delivered()] * 2
     assert connected.deliveries() == {"m0": 1, "m1": 1}
 
@@ -371,13 +412,13 @@ def test_only_the_part_whose_reply_was_lost_is_in_doubt(resend: bool) -> None:
 
     # Then that part is in doubt
     assert answer.outcomes[:4] == [Delivered()] * 4
-    assert answer.doubtful == [4, 5, 6, 7]
+    assert answer.doubtful == {4, 5, 6, 7}
 
     # And parts that were never sent are not
     connected = Connected(resend=resend)
     connected.fail_event(None, Fault.TIMEOUT_AFTER)
     answer = connected.send(planned(8, [6]))
-    assert answer.doubtful == [0, 1, 2, 3]
+    assert answer.doubtful == {0, 1, 2, 3}
     assert all(isinstance(outcome, Retried) for outcome in answer.outcomes[4:])
     connected.clock.sleep(60)
     assert connected.send(request_of(outgoing(4), outgoing(5))).outcomes == [Delivered()] * 2
@@ -404,12 +445,233 @@ def test_a_killed_sender_leaves_its_messages_in_doubt(resend: bool) -> None:
 
     # Then it waits as long as the first may live, and goes on as the owner wants it
     assert early.outcomes == [Retried(ErrorCode.IN_FLIGHT)] * 2
-    assert late.abandoned == 2
+    assert connected.told.unknown == 2
     if resend:
         assert late.outcomes == [Delivered()] * 2
     else:
         assert all(is_told(outcome, Rejected, ErrorCode.OUTCOME_UNKNOWN) for outcome in late.outcomes)
     assert connected.deliveries() == {"m0": 1 + resend, "m1": 1 + resend}
+
+
+@pytest.mark.parametrize("resends", [0, 1, 2, 3])
+@pytest.mark.parametrize("fault", [Fault.EXCEPTION_AFTER, Fault.TIMEOUT_AFTER, Fault.TRUNCATED])
+def test_what_is_in_doubt_again_and_again_is_sent_as_often_as_the_owner_allows(fault: Fault, resends: int) -> None:
+    # Given a Responsys that takes every request and never gives a usable answer
+    connected = Connected(maximum_resends=resends)
+    connected.responsys.fault = lambda kind: fault if kind == "event" else None
+
+    # When a message comes back as long as it is retried
+    ends: list[Outcome] = []
+    while not ends or isinstance(ends[-1], Retried | Throttled):
+        ends += connected.send(planned(1, attempts=1 + len(ends))).outcomes
+        connected.clock.sleep(700)  # longer than the pause of a connector that is in doubt
+
+    # Then it is sent once more than the resends, each doubt is counted, and it waits for a person
+    assert connected.deliveries() == {"m0": 1 + resends}
+    assert connected.told.unknown == 1 + resends
+    assert is_told(ends[-1], Rejected, ErrorCode.OUTCOME_UNKNOWN)
+    assert isinstance(ends[-1], Rejected)
+    assert ends[-1].doubts == 1 + resends
+
+    # And without that person it is never sent again
+    again = connected.send(planned(1))
+    assert all(is_told(outcome, Rejected, ErrorCode.OUTCOME_UNKNOWN) for outcome in again.outcomes)
+    assert connected.deliveries() == {"m0": 1 + resends}
+
+
+def test_a_person_lets_a_message_go_once_more_in_spite_of_its_doubts() -> None:
+    # Given a message that was rejected as in doubt
+    connected = Connected(resend=False)
+    connected.fail_event(Fault.TIMEOUT_AFTER)
+    (rejected,) = connected.send(planned(1)).outcomes
+    assert isinstance(rejected, Rejected)
+
+    # When a person sends it back with leave, and that ends in doubt too, and SQS hands it over again
+    allowed = Mark(doubts=rejected.doubts, in_doubt_allowed=True)
+    connected.fail_event(Fault.TIMEOUT_AFTER)
+    first = connected.send(planned(1, mark=allowed))
+    again = connected.send(planned(1, mark=allowed, attempts=2))
+
+    # Then it was sent once more, which was told, and not again
+    assert connected.deliveries() == {"m0": 2}
+    assert connected.told.told == {"OutcomesUnknown": 2, "SentInDoubt": 1}
+    for answer in (first, again):
+        assert all(is_told(outcome, Rejected, ErrorCode.OUTCOME_UNKNOWN) for outcome in answer.outcomes)
+
+
+def test_a_doubt_is_told_before_anything_else_can_be_killed() -> None:
+    # Given an environment that is killed before it can record that a reply was lost
+    connected = Connected()
+    connected.fail_event(Fault.TIMEOUT_AFTER)
+
+    def kill(operation: str) -> None:
+        if operation == "PutItem":
+            raise KeyboardInterrupt
+
+    connected.table.before = kill
+    with pytest.raises(KeyboardInterrupt):
+        connected.send(planned(2))
+
+    # Then the doubt has been told
+    assert connected.told.unknown == 2
+
+
+# ---- a table that answers, but does not do it -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"])
+def test_a_table_that_denies_keeps_everything_on_the_queue(code: str) -> None:
+    connected = Connected()
+    connected.table.fail("BatchExecuteStatement", 1, error=client_error(code, "BatchExecuteStatement"))
+
+    answer = connected.send(planned(3))
+
+    assert answer.outcomes == [Retried(ErrorCode.AWS_UNAVAILABLE)] * 3
+    assert (answer.unrecorded, connected.responsys.calls["event"]) == (0, 0)
+
+
+def test_a_table_that_throttles_for_long_keeps_everything_on_the_queue() -> None:
+    connected = Connected()
+    error = client_error("ProvisionedThroughputExceededException", "BatchExecuteStatement")
+    connected.table.fail("BatchExecuteStatement", 1, error=error)
+
+    answer = connected.send(planned(3))
+
+    assert answer.outcomes == [Retried(ErrorCode.AWS_UNAVAILABLE)] * 3
+    assert (answer.unrecorded, connected.responsys.calls["event"]) == (0, 0)
+    assert connected.send(planned(3)).outcomes == [Delivered()] * 3
+
+
+# ---- a newer change of the same membership ---------------------------------------------------------------------
+
+
+def change(number: int, call_type: str, at: float, *, attempts: int = 1, recipient: int = 1000) -> Outgoing:
+    return outgoing(number, attempts=attempts, recipient=recipient, happened_at=at, profileId="p", callType=call_type)
+
+
+@pytest.mark.parametrize("back", ["attempts", "mark"])
+def test_a_change_that_comes_back_after_a_newer_one_was_delivered_is_ignored(back: str) -> None:
+    # Given a profile that left
+    connected = Connected()
+    connected.send(request_of(change(1, "REMOVE", NOW + 10)))
+
+    # When its entering comes back
+    late = change(0, "ADD", NOW, attempts=2)
+    if back == "mark":
+        late = late._replace(message=late.message._replace(attempts=1, mark=Mark(first_sent_at=NOW)))
+    answer = connected.send(request_of(late))
+
+    # Then it is not sent
+    assert answer.outcomes == [Ignored(ErrorCode.SUPERSEDED)]
+    assert [event.properties["callType"] for event in connected.responsys.accepted] == ["REMOVE"]
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "outcome"),
+    [
+        ("ADD", "UPDATE", Delivered()),
+        ("ADD", "ADD", Ignored(ErrorCode.SUPERSEDED)),
+        ("ADD", "REMOVE", Ignored(ErrorCode.SUPERSEDED)),
+        ("UPDATE", "UPDATE", Ignored(ErrorCode.SUPERSEDED)),
+        ("UPDATE", "ADD", Ignored(ErrorCode.SUPERSEDED)),
+        ("UPDATE", "REMOVE", Ignored(ErrorCode.SUPERSEDED)),
+        ("REMOVE", "ADD", Ignored(ErrorCode.SUPERSEDED)),
+        ("REMOVE", "UPDATE", Ignored(ErrorCode.SUPERSEDED)),
+    ],
+)
+def test_only_who_was_added_and_then_updated_must_still_be_added(older: str, newer: str, outcome: Outcome) -> None:
+    connected = Connected()
+    connected.send(request_of(change(1, newer, NOW + 10)))
+
+    assert connected.send(request_of(change(0, older, NOW, attempts=2))).outcomes == [outcome]
+
+
+@pytest.mark.parametrize(
+    ("happened", "arrived", "outcome"),
+    [
+        (NOW - 1, NOW + 5, Delivered()),
+        (NOW, NOW - 1, Delivered()),
+        (NOW, NOW + 1, Ignored(ErrorCode.SUPERSEDED)),
+        (NOW + 1, NOW - 5, Ignored(ErrorCode.SUPERSEDED)),
+    ],
+)
+def test_newer_is_what_happened_later_then_what_sqs_had_later(
+    happened: float, arrived: float, outcome: Outcome
+) -> None:
+    connected = Connected()
+    other = change(1, "REMOVE", happened)
+    connected.send(request_of(other._replace(change=other.change._replace(arrived_at=arrived))))
+
+    assert connected.send(request_of(change(0, "ADD", NOW, attempts=2))).outcomes == [outcome]
+
+
+def test_a_newer_change_that_was_not_taken_stands_in_nobodys_way() -> None:
+    connected = Connected()
+    connected.send(request_of(change(1, "REMOVE", NOW + 10, recipient=UNKNOWN_RECIPIENT)))
+
+    assert connected.send(request_of(change(0, "ADD", NOW, attempts=2))).outcomes == [Delivered()]
+
+
+def test_what_is_ignored_takes_nobody_elses_place_in_the_ledger() -> None:
+    # Given a change that is ignored, at the head of a request that Responsys takes
+    connected = Connected()
+    connected.send(request_of(change(1, "REMOVE", NOW + 10)))
+    others = [outgoing(5), outgoing(6, recipient=UNKNOWN_RECIPIENT)]
+    answer = connected.send(request_of(change(0, "ADD", NOW, attempts=2), *others))
+    assert answer.outcomes == [Ignored(ErrorCode.SUPERSEDED), Delivered(), Rejected("NO_RECIPIENT_FOUND")]
+
+    # When the others come again / Then each is known by its own result
+    others[1] = outgoing(6)
+    assert connected.send(request_of(*others)).outcomes == [Duplicate(), Delivered()]
+
+
+def test_a_newer_change_in_doubt_may_have_been_taken() -> None:
+    connected = Connected()
+    connected.fail_event(Fault.TIMEOUT_AFTER)
+    connected.send(request_of(change(1, "REMOVE", NOW + 10)))
+
+    assert connected.send(request_of(change(0, "ADD", NOW, attempts=2))).outcomes == [Ignored(ErrorCode.SUPERSEDED)]
+
+
+def test_a_newer_change_that_is_being_sent_is_waited_for_a_minute() -> None:
+    connected = Connected()
+    newer = change(1, "REMOVE", NOW + 10)
+    connected.environment().ledger.claim([newer.change], "another", connected.clock() + 100, [2])
+
+    assert connected.send(request_of(change(0, "ADD", NOW, attempts=2))).outcomes == [
+        Throttled(ErrorCode.IN_FLIGHT, 60.0)
+    ]
+
+
+def test_another_membership_is_no_newer_change() -> None:
+    connected = Connected()
+    others: tuple[dict[str, Any], ...] = (
+        {"profileId": "q"},
+        {"segment": {"type": "JOURNEY", "id": "aud-42"}},
+        {"segment": {"type": "AUDIENCE", "id": "x"}},
+    )
+    for number, other in enumerate(others):
+        fields = {"profileId": "p", "callType": "REMOVE"} | other
+        connected.send(request_of(outgoing(number, happened_at=NOW + 10, **fields)))
+
+    assert connected.send(request_of(change(9, "ADD", NOW, attempts=2))).outcomes == [Delivered()]
+
+
+def test_a_first_receive_asks_nothing() -> None:
+    connected = Connected()
+    connected.send(planned(200))
+
+    assert connected.table.calls["Query"] == 0
+    assert connected.table.calls["BatchGetItem"] == 0
+
+
+def test_where_newer_changes_cannot_be_read_what_came_back_waits_and_the_others_go() -> None:
+    connected = Connected()
+    connected.table.fail("Query", 1)
+
+    answer = connected.send(request_of(outgoing(0), outgoing(1, attempts=2)))
+
+    assert answer.outcomes == [Delivered(), Retried(ErrorCode.AWS_UNAVAILABLE)]
 
 
 # ---- tokens ----------------------------------------------------------------------------------------------------
@@ -549,7 +811,7 @@ def test_a_request_that_waited_while_another_answer_stopped_it_is_neither_claime
     # Then it ends so, and leaves nothing behind
     assert answer.outcomes == [outcome] * 3
     assert (answer.exchanges, connected.responsys.calls["event"]) == ([], 0)
-    assert connected.table.calls["TransactWriteItems"] == 0
+    assert connected.table.calls["BatchExecuteStatement"] == 0
     assert connected.send(planned(3)).outcomes == [Delivered()] * 3
 
 
@@ -615,7 +877,7 @@ def test_without_the_ledger_only_what_cannot_have_been_sent_goes() -> None:
     # Given a ledger out of reach
     connected = Connected(resend=True)
     connected.send(request_of(outgoing(9)))
-    connected.table.fail("TransactWriteItems", times=1)
+    connected.table.fail("BatchExecuteStatement", times=1)
 
     # When a request has messages that come for the first time, and one that may have been sent
     answer = connected.send(request_of(outgoing(0), outgoing(1, attempts=2), outgoing(2)))
@@ -630,7 +892,7 @@ def test_without_the_ledger_only_what_cannot_have_been_sent_goes() -> None:
 def test_what_was_held_back_without_the_ledger_is_sent_later(after: bool) -> None:
     # Given a claim that fails, perhaps after it was written
     connected = Connected(resend=True)
-    connected.table.fail("TransactWriteItems", times=1, after=after)
+    connected.table.fail("BatchExecuteStatement", times=1, after=after)
 
     # When one message is held back, and comes again
     connected.send(request_of(outgoing(0), outgoing(1, attempts=2)))
@@ -642,11 +904,11 @@ def test_what_was_held_back_without_the_ledger_is_sent_later(after: bool) -> Non
 
 
 def test_what_the_ledger_took_before_it_failed_is_told_apart() -> None:
-    # Given a ledger that takes a hundred messages and then fails
+    # Given a ledger that takes a hundred messages, 25 a call, and then fails
     connected = Connected(resend=True)
 
     def fail_second(operation: str) -> None:
-        if operation == "TransactWriteItems" and connected.table.calls[operation] == 2:
+        if operation == "BatchExecuteStatement" and connected.table.calls[operation] == 5:
             raise EndpointConnectionError(endpoint_url="dynamodb")
 
     connected.table.before = fail_second
@@ -665,7 +927,7 @@ def test_what_the_ledger_took_before_it_failed_is_told_apart() -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_reject_sends_nothing_without_the_ledger_and_everything_later(after: bool) -> None:
     connected = Connected(resend=False)
-    connected.table.fail("TransactWriteItems", times=1, after=after)
+    connected.table.fail("BatchExecuteStatement", times=1, after=after)
 
     first = connected.send(planned(2))
     second = connected.send(planned(2))
@@ -701,10 +963,10 @@ def test_without_the_budgets_table_requests_go_at_an_own_pace_and_say_so() -> No
 def test_a_request_without_time_for_its_reply_is_not_sent() -> None:
     # Given a claim that takes nearly all the time there was
     connected = Connected()
-    connected.table.before = lambda operation: connected.clock.sleep(5.0 if operation == "TransactWriteItems" else 0)
+    connected.table.before = lambda operation: connected.clock.sleep(8.0 if operation == "BatchExecuteStatement" else 0)
 
-    answer = connected.send(planned(2), seconds=6.5)
+    answer = connected.send(planned(2), seconds=71.5)
 
     assert all(is_told(outcome, Retried, ErrorCode.OUT_OF_TIME) for outcome in answer.outcomes)
     assert connected.responsys.calls["event"] == 0
-    assert answer.doubtful == []
+    assert answer.doubtful == set()

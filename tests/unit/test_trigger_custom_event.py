@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from responsys_activation.custom_event import custom_event
 from responsys_activation.outcome import ErrorCode
 from responsys_activation.responsys.errors import (
     OutcomeUnknownError,
@@ -17,6 +18,7 @@ from responsys_activation.responsys.errors import (
 from responsys_activation.responsys.events import EventReply, recipient_error_code, trigger_custom_event
 from responsys_activation.responsys.login import Token
 from tests.fakes.clock import NOW
+from tests.fakes.memberships import connector, membership
 from tests.fakes.responsys_transport import Answer, ResponsysTransport, refusing, replying
 
 TOKEN = Token("EdjX-token_1", "https://api5-009.responsys.net", NOW)
@@ -141,6 +143,73 @@ def test_a_reply_that_is_not_one_result_for_each_recipient_leaves_all_in_doubt(a
         trigger(ResponsysTransport(answer), recipients=2)
 
     assert raised.value.status == answer.status
+
+
+def success(riid: Any) -> dict[str, Any]:
+    return {"errorMessage": None, "success": True, "recipientId": riid}
+
+
+NOT_FOUND = {"success": False, "errorMessage": "NO_RECIPIENT_FOUND", "recipientId": -1}
+
+
+def trigger_for(identifiers: list[dict[str, str]], results: list[Any], **settings: Any) -> EventReply:
+    """Send recipients as the mapping writes them."""
+    events = [custom_event(membership(identifiers=each), connector(**settings)) for each in identifiers]
+    return trigger_custom_event(
+        ResponsysTransport(replying(results)).session(),
+        TOKEN,
+        "E",
+        [event.recipient_json for event in events],
+        request_id="request-1",
+        seconds_left=30,
+    )
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        pytest.param([NOT_FOUND, success(12)], id="reversed, one not found"),
+        pytest.param([success(123), success(12)], id="reversed"),
+        pytest.param([success(12), success(1234)], id="longer number"),
+        pytest.param([success(1), success(123)], id="shorter number"),
+        pytest.param([success(12), success(10**18 - 1)], id="nobody of the request"),
+    ],
+)
+def test_results_in_another_order_leave_all_in_doubt(results: list[Any]) -> None:
+    # Given recipients that are sent by RIID
+    # When a result says success of another recipient than the one in its place / Then no result can be believed
+    with pytest.raises(OutcomeUnknownError) as raised:
+        trigger_for([{"27": "12"}, {"27": "0123"}], results)
+
+    assert raised.value.status == 200
+    assert "12" not in raised.value.title
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        pytest.param([success(12), success(123)], id="in order"),
+        pytest.param([success(-1), success(-1)], id="RIIDs not known"),
+        pytest.param([success(0), success(None)], id="RIIDs null"),
+        pytest.param([success("123"), success(True)], id="RIIDs no numbers"),
+        pytest.param([{"success": True}, {"success": True}], id="RIIDs left out"),
+    ],
+)
+def test_results_are_believed_that_name_no_other_recipient(results: list[Any]) -> None:
+    assert trigger_for([{"27": "12"}, {"27": "123"}], results).error_codes == [None, None]
+
+
+def test_a_failure_is_believed_whatever_recipient_it_names() -> None:
+    reply = trigger_for([{"27": "12"}, {"27": "123"}], [success(12), NOT_FOUND | {"recipientId": 7}])
+
+    assert reply.error_codes == [None, "NO_RECIPIENT_FOUND"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "identifiers"), [("CRM_ID", {"2001": "12"}), ("EMAIL", {"EMAIL": '{"recipientId":12,@x'})]
+)
+def test_a_recipient_sent_by_another_identifier_may_have_any_riid(kind: str, identifiers: dict[str, str]) -> None:
+    assert trigger_for([identifiers], [success(364470825)], identifierType=kind).error_codes == [None]
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,9 @@ import random
 import time
 from collections.abc import Callable
 
-import requests
-from aws_lambda_powertools.utilities.parameters import SSMProvider
-
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.clients import Clients
+from responsys_activation.aws.connector_parameters import ConnectorParameters
 from responsys_activation.aws.connector_settings import ConnectorSettings
 from responsys_activation.aws.credentials import SecretCredentials
 from responsys_activation.aws.ledger import Ledger
@@ -26,7 +24,7 @@ from responsys_activation.delivery import Delivery
 from responsys_activation.endpoint import TrustedDomains
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.reporting import Reporting
-from responsys_activation.responsys.http import open_http_session
+from responsys_activation.responsys.http import HttpSession, open_http_session
 from responsys_activation.responsys.session import Session
 from responsys_activation.sending import RequestSender, shortest_request
 from responsys_activation.settings import Settings
@@ -40,7 +38,7 @@ class DeliveryComposition:
 
     Parameters
     ----------
-    http : requests.Session or None
+    http : HttpSession or None
         What speaks to Responsys; ``None``: one is opened.
     clock, sleep, jitter : callable
         The time in epoch seconds, waiting, and chance; a test has its own.
@@ -51,7 +49,7 @@ class DeliveryComposition:
         settings: Settings,
         clients: Clients,
         *,
-        http: requests.Session | None = None,
+        http: HttpSession | None = None,
         metrics: InvocationMetrics | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
@@ -61,14 +59,14 @@ class DeliveryComposition:
         self._clients = clients
         self._clock = clock
         self._sleep = sleep
-        self._http = http or open_http_session()
+        self._http = http or open_http_session(settings.reply_seconds)
         self._trusted = TrustedDomains(settings.trusted_endpoint_domains)
         self.ledger = self.open_ledger()
         self.reporting = Reporting(metrics or InvocationMetrics(), service="segment_events", clock=clock)
         throttled = SourceQueue(settings.throttled_dead_letter_queue_url, clients.sqs, clock=clock)
         self.delivery = Delivery(
             connector_settings=ConnectorSettings(
-                settings.connector_parameter_prefix, SSMProvider(boto3_client=clients.ssm)
+                ConnectorParameters(settings.connector_parameter_prefix, clients.ssm), clock=clock
             ),
             open_sender=self.open_sender,
             trusted=self._trusted,

@@ -51,8 +51,6 @@ class Delivery:
         Seconds that must be left for a request to start.
     throttled_queue : str
         The name of ThrottledDLQ.
-    close_idle : callable
-        Closes the connections to Responsys that may have died while the environment was frozen.
     """
 
     def __init__(
@@ -67,7 +65,6 @@ class Delivery:
         in_flight: int,
         shortest_request: float,
         throttled_queue: str,
-        close_idle: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._connector_settings = connector_settings
@@ -79,7 +76,6 @@ class Delivery:
         self._in_flight = in_flight
         self._shortest_request = shortest_request
         self._throttled_queue = throttled_queue
-        self._close_idle = close_idle
         self._clock = clock
         self._senders: dict[str, tuple[Connector, RequestSender]] = {}
 
@@ -99,7 +95,6 @@ class Delivery:
             The partial batch response: only what is ``retried`` stays on its queue.
         """
         now = self._clock()
-        self._close_idle()
         deadline = now + seconds_left - _SETTLING_SECONDS - len(records) / _SETTLED_A_SECOND
         endings: list[Ending] = []
         lanes = [

@@ -7,6 +7,7 @@ is no shared state to guard.
 from __future__ import annotations
 
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -166,8 +167,11 @@ def _result(lane: Lane, request: PlannedRequest, future: Future[Answer], now: fl
     """Give a request's answer. What nobody foresaw is that request's alone: the others' messages must be settled."""
     try:
         return future.result()
-    except Exception:  # noqa: BLE001 - what it is, nobody knows
-        logger.exception("request failed unexpectedly", extra={"connector": lane.connector})
+    except Exception as exc:  # noqa: BLE001 - what it is, nobody knows
+        # Without its text, which may quote a value.
+        where = "".join(traceback.format_tb(exc.__traceback__))
+        fields = {"connector": lane.connector, "errorType": type(exc).__name__, "stackTrace": where}
+        logger.error("request failed unexpectedly", extra=fields)
         failure = UnavailableError(ErrorCode.OTHER_ERROR, title="unexpected failure")
         return Answer(lane.connector, request, [outcome_of_error(failure, now)] * len(request.items), failure=failure)
 

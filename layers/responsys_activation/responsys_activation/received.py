@@ -29,6 +29,7 @@ LIFE_ATTRIBUTES = frozenset(
         "reason",
     }
 )
+_END_OF_TIME = 1e11  # epoch seconds, in the year 5138: with a zone, the last hours of 9999 cannot be written again
 
 
 class Mark(NamedTuple):
@@ -171,11 +172,11 @@ def read_mark(text: str) -> Mark | None:
         return None
     if not isinstance(document, dict):
         return None
-    doubts = document.get("doubts")
+    last_error_code, doubts = document.get("lastErrorCode"), document.get("doubts")
     return Mark(
         _time(document.get("firstSentAt")),
         _time(document.get("replayedAt")),
-        str(document.get("lastErrorCode", "")),
+        last_error_code if isinstance(last_error_code, str) else "",
         doubts if isinstance(doubts, int) and 0 <= doubts < 1_000 else 0,
         document.get("inDoubtAllowed") is True,
     )
@@ -198,4 +199,4 @@ def _time(text: object) -> float | None:
     if moment is None:
         return None
     seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return seconds if seconds >= 0 else None
+    return seconds if 0 <= seconds < _END_OF_TIME else None

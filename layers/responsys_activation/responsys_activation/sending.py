@@ -346,7 +346,7 @@ class RequestSender:
                 return outcome_of_error(self._paused(ThrottledError(code, clock=_CAPACITY_CLOCK)), self._clock())
             case ErrorClass.TOKEN | ErrorClass.UNAVAILABLE:
                 return Retried(code)
-            case ErrorClass.NOT_NOW if not answer.request.items[position].message.came_back:
+            case ErrorClass.FAILED if not answer.request.items[position].message.came_back:
                 return Retried(code)
             case ErrorClass.UNKNOWN:
                 self._observe_doubt(self._name, doubts=1)
@@ -450,17 +450,20 @@ class RequestSender:
     def _record(self, answer: Answer) -> None:
         """Write the answer into the ledger. Where that fails, the claims stand as those of a killed sender.
 
-        It names whatever was not delivered, claimed or not: a claim whose call got no reply may stand too.
+        It names whatever was not delivered, claimed or not: a claim whose call got no reply may stand too. The ledger's
+        positions are those among what was to be claimed.
         """
         if not any(claim.written or claim.state in _PERHAPS_WRITTEN for claim in answer.claims.values()):
             return
-        undelivered = [
-            position
-            for position, outcome in enumerate(answer.outcomes)
-            if position not in answer.doubtful and not isinstance(outcome, Delivered | Duplicate)
-        ]
+        undelivered: list[int] = []
+        unknown: list[int] = []
+        for claimed_as, position in enumerate(answer.claims):
+            if position in answer.doubtful:
+                unknown.append(claimed_as)
+            elif not isinstance(answer.outcomes[position], Delivered | Duplicate):
+                undelivered.append(claimed_as)
         try:
-            self._ledger.record(answer.request.request_id, undelivered=undelivered, unknown=answer.doubtful)
+            self._ledger.record(answer.request.request_id, undelivered=undelivered, unknown=unknown)
         except AwsUnavailableError as exc:
             logger.error("answer not recorded", extra={"connector": self._name, "fault": str(exc)})
 

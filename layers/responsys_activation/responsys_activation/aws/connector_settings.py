@@ -1,16 +1,23 @@
-"""Which settings does a connector have? An SSM parameter each."""
+"""Which settings does a connector have? An SSM parameter each, all of them listed together.
+
+A listing also tells that a name has no parameter, so that messages which name thousands of connectors cost no more
+calls than those that name one.
+"""
 
 from __future__ import annotations
 
-from aws_lambda_powertools.utilities.parameters import SSMProvider
-from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+import time
+from collections.abc import Callable
 
-from responsys_activation.aws.faults import AwsUnavailableError, error_code
-from responsys_activation.connector import Connector, read_connector
+from responsys_activation.aws.connector_parameters import ConnectorParameter, ConnectorParameters
+from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.connector import Connector, InvalidConnectorError, read_connector
 
 __all__ = ["ConnectorSettings", "UnknownConnectorError"]
 
-_MAXIMUM_AGE = 270  # seconds; the contract says that a change takes effect within five minutes
+_MAXIMUM_AGE = 270.0  # seconds; the contract says that a change takes effect within five minutes
+_UNKNOWN_AGE = 30.0  # seconds until a name without a parameter may have got one
+_FAULT_MEMORY = 5.0  # seconds until SSM is asked again after a fault
 
 
 class UnknownConnectorError(LookupError):
@@ -18,17 +25,15 @@ class UnknownConnectorError(LookupError):
 
 
 class ConnectorSettings:
-    """Reads connectors, each at most once in five minutes and environment.
+    """Reads connectors, and remembers them for some minutes."""
 
-    Parameters
-    ----------
-    prefix : str
-        What stands before the connector's name in the name of its SSM parameter.
-    """
-
-    def __init__(self, prefix: str, provider: SSMProvider) -> None:
-        self._prefix = prefix
-        self._provider = provider
+    def __init__(self, parameters: ConnectorParameters, *, clock: Callable[[], float] = time.time) -> None:
+        self._parameters = parameters
+        self._clock = clock
+        self._listed: dict[str, Connector | InvalidConnectorError] = {}
+        self._listed_at = float("-inf")
+        self._fault: AwsUnavailableError | None = None
+        self._fault_until = 0.0
 
     def read(self, name: str) -> Connector:
         """Read one connector.
@@ -42,11 +47,33 @@ class ConnectorSettings:
         AwsUnavailableError
             SSM did not answer.
         """
-        parameter = f"{self._prefix}{name}"
+        age = self._clock() - self._listed_at
+        if age >= _MAXIMUM_AGE or (name not in self._listed and age >= _UNKNOWN_AGE):
+            self._list()
+        found = self._listed.get(name)
+        if found is None:
+            raise UnknownConnectorError(f"connector {name}: no SSM parameter {self._parameters.name_of(name)}")
+        if isinstance(found, InvalidConnectorError):
+            raise found
+        return found
+
+    def _list(self) -> None:
+        now = self._clock()
+        if self._fault and now < self._fault_until:
+            raise self._fault
         try:
-            text = self._provider.get(parameter, max_age=_MAXIMUM_AGE)
-        except GetParameterError as exc:  # Powertools wraps every error in this one
-            if error_code(exc.__cause__ or exc.__context__) == "ParameterNotFound":
-                raise UnknownConnectorError(f"connector {name}: no SSM parameter {parameter}") from exc
-            raise AwsUnavailableError(f"SSM get {parameter}: {error_code(exc.__cause__ or exc.__context__)}") from exc
-        return read_connector(str(text))
+            parameters = self._parameters.read_all()
+        except AwsUnavailableError as exc:
+            self._fault, self._fault_until = exc, now + _FAULT_MEMORY
+            raise
+        self._listed = {name: _connector(parameter) for name, parameter in parameters.items()}
+        self._listed_at, self._fault = now, None
+
+
+def _connector(parameter: ConnectorParameter) -> Connector | InvalidConnectorError:
+    if parameter.encrypted:
+        return InvalidConnectorError("settings: the parameter is a SecureString; put it again as a String")
+    try:
+        return read_connector(parameter.text)
+    except InvalidConnectorError as exc:
+        return exc

@@ -71,7 +71,7 @@ class ClaimState(Enum):
     DELIVERED = auto()
     IN_FLIGHT = auto()
     IN_DOUBT = auto()  # as often as it may be
-    HELD_UP = auto()  # DynamoDB answered, but did not do it: nobody else's claim was seen, and there is none of ours
+    HELD_UP = auto()  # DynamoDB answered, but did not do it
     OUT_OF_REACH = auto()  # DynamoDB did not answer, so the claim may have been written; nobody else's was seen
 
 
@@ -86,7 +86,8 @@ class Claim:
     abandoned : bool
         The last of these doubts is that of a killed sender, which nobody has told yet.
     written : bool
-        The claim stands under the request now, whether or not the change may be sent.
+        The claim stands under the request now, whether or not the change may be sent; or it may stand, because its
+        call got no answer.
     """
 
     state: ClaimState
@@ -187,14 +188,16 @@ class Ledger:
             By position.
         """
         claiming = _Claiming(changes, request_id, deadline, allowed_doubts)
+        held_up: set[int] = set()
         try:
             for number in range(_ROUNDS):
+                if held_up:
+                    self._wait(number)
                 standing = self._write(claiming)
                 self._look_at(claiming, standing)
                 if not claiming.open_over:
                     break
-                if claiming.open_over.keys() - set(standing):
-                    self._wait(number)
+                held_up = claiming.open_over.keys() - set(standing)
         except AwsUnavailableError as exc:
             logger.warning("messages not claimed", extra={"fault": str(exc)})
             if not isinstance(exc, AwsOutOfReachError):
@@ -281,10 +284,16 @@ class Ledger:
     def _write(self, claiming: _Claiming) -> list[int]:
         """Try each open claim once, and give the positions that somebody's claim stands in the way of."""
         standing: list[int] = []
+        refusals: set[str] = set()
         for positions in _chunks(list(claiming.open_over), _STATEMENTS):
             statements = [self._statement(claiming, position) for position in positions]
-            with aws_call("DynamoDB claim messages"):
-                responses = self._client.batch_execute_statement(Statements=statements)["Responses"]
+            try:
+                with aws_call("DynamoDB claim messages"):
+                    responses = self._client.batch_execute_statement(Statements=statements)["Responses"]
+            except AwsOutOfReachError:
+                for position in positions:
+                    claiming.claims[position].written = True  # perhaps
+                raise
             for position, response in zip(positions, responses, strict=True):
                 code = response["Error"].get("Code", "") if "Error" in response else None
                 if code is None:
@@ -292,10 +301,11 @@ class Ledger:
                 elif code in _STANDS:
                     claiming.claims[position].state = ClaimState.IN_FLIGHT  # unless the table says more
                     standing.append(position)
-                elif code in _HELD_UP:
-                    claiming.claims[position].state = ClaimState.HELD_UP
                 else:
-                    raise AwsRefusedError(f"DynamoDB claim messages: {code}")
+                    claiming.claims[position].state = ClaimState.HELD_UP
+                    refusals |= {code} - _HELD_UP
+            if refusals:  # not one of them would be different next time
+                raise AwsRefusedError(f"DynamoDB claim messages: {', '.join(sorted(refusals))}")
         return standing
 
     def _statement(self, claiming: _Claiming, position: int) -> BatchStatementRequestTypeDef:
@@ -370,6 +380,8 @@ class Ledger:
         for chunk in _chunks(keys, _KEYS):
             left = list(chunk)
             for number in range(_ROUNDS):
+                if number:
+                    self._wait(number)
                 with aws_call("DynamoDB read claims"):
                     reply = self._client.batch_get_item(
                         RequestItems={self._table: {"Keys": left, "ConsistentRead": True}}
@@ -380,14 +392,13 @@ class Ledger:
                 left = list(unprocessed.get(self._table, {}).get("Keys", []))
                 if not left:
                     break
-                self._wait(number)
             if left:
                 raise AwsUnavailableError("DynamoDB read claims: unprocessed keys")
         return items
 
     def _wait(self, number: int) -> None:
-        """Ask less often what DynamoDB did not do."""
-        self._sleep(_FIRST_PAUSE * 2**number * random.uniform(0.25, 1.0))  # noqa: S311 - spreads, hides nothing
+        """Ask less often, from the second attempt (number 1) on, what DynamoDB did not do."""
+        self._sleep(_FIRST_PAUSE * 2 ** (number - 1) * random.uniform(0.25, 1.0))  # noqa: S311 - spreads, hides nothing
 
     def _state(self, claim: _Standing, answer: Mapping[str, Any] | None) -> tuple[ClaimState, bool]:
         """Tell how a claim stands, and whether its sender was killed."""

@@ -1,7 +1,8 @@
 """What does an error reply mean?
 
-One table. Oracle contradicts itself about HTTP statuses, so ``errorCode`` decides first and the status only where
-no known code came. Sources: Oracle's REST and SOAP error tables, and recordings of real accounts.
+One table, for replies and for single recipients' results. Oracle contradicts itself about HTTP statuses, so
+``errorCode`` decides first and the status only where no known code came. Sources: Oracle's REST and SOAP error tables,
+and recordings of real accounts.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import Any
 
 from responsys_activation.outcome import ErrorCode
 
-__all__ = ["ErrorClass", "class_of_code", "classify", "is_documented", "known_code"]
+__all__ = ["ErrorClass", "class_of_code", "classify", "known_code"]
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{2,63}")
 
 
 class ErrorClass(StrEnum):
-    """What an error reply asks of us."""
+    """What an error reply, or a recipient's error, asks of us."""
 
     TOKEN = "token"  # noqa: S105 - log in once and send again
     THROTTLED_MINUTE = "throttled, clock of one minute"
@@ -29,8 +30,8 @@ class ErrorClass(StrEnum):
     EVENT = "wrong for this event name until a person changes something"
     REQUEST = "this request is wrong"
     CONTENT = "this request is wrong because of some of its recipients"
+    FAILED = "not processed, and no reason given: once more at most"
     UNAVAILABLE = "not processed, try later"
-    NOT_NOW = "not processed, one retry"
     UNKNOWN = "perhaps processed"
 
 
@@ -92,18 +93,14 @@ _TABLE: Mapping[str, ErrorClass] = {
     "NO_RECIPIENT_FOUND": ErrorClass.CONTENT,
     "MULTIPLE_RECIPIENTS_FOUND": ErrorClass.CONTENT,
     "RECIPIENT_STATUS_UNDELIVERABLE": ErrorClass.CONTENT,
+    "FAILURE": ErrorClass.FAILED,
     # It may say that an identical request was taken: sending again blindly could double it, so a person decides.
     "DUPLICATE_API_REQUEST": ErrorClass.REQUEST,
 }
 
 
-def is_documented(code: str) -> bool:
-    """Tell whether the table has a code."""
-    return code in _TABLE
-
-
 def class_of_code(code: str) -> ErrorClass | None:
-    """Give the class of a code by itself; ``None`` if the table lacks it."""
+    """Give what a code means by itself, of a reply or of one recipient; ``None`` for a code that the table lacks."""
     return _TABLE.get(code)
 
 
@@ -142,6 +139,6 @@ def classify(status: int, error: Mapping[str, Any]) -> ErrorClass:
         case _ if status >= 300 and code == ErrorCode.OTHER_ERROR:
             return ErrorClass.UNAVAILABLE  # not Responsys's own words, but those of something in its way
         case _ if status >= 300:
-            return ErrorClass.REQUEST
+            return ErrorClass.CONTENT  # if it is about one recipient, the others must not go down with it
         case _:
             return ErrorClass.UNKNOWN  # 2xx without the expected results

@@ -116,6 +116,9 @@ class RequestRefusedError(ResponsysError):
         What is to blame, and so which other requests would meet the same refusal.
     record : int or None
         The position that Responsys names, counted from 0 or from 1.
+    documented : bool
+        Whether a source says what the refusal means. Else the scope is a guess: if all parts of the request are refused
+        alike, it is not about some recipients.
     """
 
     def __init__(

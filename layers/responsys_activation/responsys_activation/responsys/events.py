@@ -12,7 +12,7 @@ import requests
 
 from responsys_activation.custom_event import request_body
 from responsys_activation.outcome import ErrorCode
-from responsys_activation.responsys.classification import is_documented
+from responsys_activation.responsys.classification import class_of_code
 from responsys_activation.responsys.errors import OutcomeUnknownError
 from responsys_activation.responsys.http import API_PATH, Reply, post, raise_error
 from responsys_activation.responsys.login import Token
@@ -22,6 +22,8 @@ __all__ = ["EventReply", "recipient_error_code", "trigger_custom_event"]
 _CODE = re.compile(r"\s*([A-Z][A-Z0-9_]+)\s*(?::|$)")
 # Texts that older answers carry in place of a code.
 _CODES_OF_TEXTS = {"recipient not found": "NO_RECIPIENT_FOUND"}
+# How a recipient begins that is sent by its RIID. It is compared as text: to parse 200 recipients again costs too much.
+_BY_RIID = '{"recipient":{"recipientId":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ def trigger_custom_event(
     ------
     ResponsysError
         The request did not succeed as a whole. A reply that is not one result for each recipient is an
-        :class:`OutcomeUnknownError`: results are by position, so a missing one leaves all in doubt.
+        :class:`OutcomeUnknownError`: results are by position, so a missing one leaves all in doubt, and so does a
+        success that names another RIID than the one sent.
     """
     reply = post(
         http,
@@ -82,7 +85,8 @@ def recipient_error_code(error_message: object, recipient_json: str) -> str:
         return ErrorCode.OTHER_ERROR
     if match := _CODE.match(error_message):
         code = match[1][:64]
-        return code if is_documented(code) or code not in recipient_json.upper() else ErrorCode.OTHER_ERROR
+        known = class_of_code(code) is not None
+        return code if known or code not in recipient_json.upper() else ErrorCode.OTHER_ERROR
     return _CODES_OF_TEXTS.get(error_message.strip().lower(), ErrorCode.OTHER_ERROR)
 
 
@@ -97,13 +101,28 @@ def _results(reply: Reply, recipients_json: Sequence[str]) -> list[str | None]:
         or len(results) != len(recipients_json)
         or not all(isinstance(result, dict) and isinstance(result.get("success"), bool) for result in results)
     ):
-        raise OutcomeUnknownError(
-            ErrorCode.OTHER_ERROR,
-            title="reply is not one result for each recipient",
-            status=reply.status,
-            correlation_id=reply.correlation_id,
-        )
+        raise _in_doubt(reply, "reply is not one result for each recipient")
+    if any(map(_is_of_another, results, recipients_json)):
+        raise _in_doubt(reply, "a result is another recipient's")
     return [
         None if result["success"] else recipient_error_code(result.get("errorMessage"), sent)
         for result, sent in zip(results, recipients_json, strict=True)
     ]
+
+
+def _is_of_another(result: dict[str, Any], sent: str) -> bool:
+    """Tell whether a success names another RIID than the one sent. One that is not known comes as -1 or not at all."""
+    riid = result.get("recipientId")
+    return (
+        result["success"]
+        and type(riid) is int
+        and riid > 0
+        and sent.startswith(_BY_RIID)
+        and not sent.startswith((f"{_BY_RIID}{riid},", f"{_BY_RIID}{riid}}}"))
+    )
+
+
+def _in_doubt(reply: Reply, title: str) -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        ErrorCode.OTHER_ERROR, title=title, status=reply.status, correlation_id=reply.correlation_id
+    )

@@ -7,39 +7,40 @@ from __future__ import annotations
 
 import json
 import re
-import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NoReturn, assert_never
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from responsys_activation.outcome import ErrorCode
-from responsys_activation.responsys.classification import ErrorClass, classify, known_code
+from responsys_activation.responsys.classification import ErrorClass, class_of_code, classify, known_code
+from responsys_activation.responsys.connections import ConnectionAdapter, is_timeout
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
     OutcomeUnknownError,
     RefusalScope,
     RequestRefusedError,
+    ResponsysError,
     ThrottledError,
     TokenRefusedError,
     UnavailableError,
 )
 
-__all__ = ["API_PATH", "REFUSAL_MEMORY", "Reply", "get", "open_http_session", "post", "raise_error"]
+__all__ = ["API_PATH", "REFUSAL_MEMORY", "HttpSession", "Reply", "get", "open_http_session", "post", "raise_error"]
 
 API_PATH = "/rest/api/v1.3"
 CONNECT_SECONDS = 5.0
-_CONNECTIONS = 50  # kept open: as many as requests may be in flight; one more would mean a TLS handshake each time
-REPLY_SECONDS = 45.0  # integrators had to raise shorter limits; real replies to 200 recipients can take this long
 
 REFUSAL_MEMORY = 600.0  # seconds without a login after a refused one; a wrong password tried often locks the account
 # How a detail names the offender: "Record 7 = …"; whether the count starts at 0 or 1, no source says.
 _RECORD = re.compile(r"\brecord\s+(\d{1,6})\b", re.IGNORECASE)
 _MINUTE = 60.0
 _CAPACITY_CLOCK = 600.0
+_LONGEST_CLOCK = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +51,51 @@ class Reply:
     ----------
     document : Any
         The parsed JSON; ``None`` when the body is not JSON.
+    retry_after : str
+        The header ``Retry-After`` as it came, or nothing.
     """
 
     status: int
     document: Any
     correlation_id: str
+    retry_after: str = ""
 
 
-def open_http_session() -> requests.Session:
+class HttpSession(requests.Session):
+    """The connections of a process to Responsys.
+
+    It keeps nothing of one exchange for another but connections: no cookies, which would mix accounts. A redirect is a
+    reply like others, whose target is not even looked at.
+
+    Parameters
+    ----------
+    reply_seconds : float
+        The longest that an exchange may take, from connecting to the last byte of the reply. Integrators of Responsys
+        had to raise theirs to 60 s and to 120 s.
+    """
+
+    def __init__(self, reply_seconds: float) -> None:
+        super().__init__()
+        self.reply_seconds = reply_seconds
+        self.trust_env = False  # a proxy or .netrc of the environment must neither see nor replace a token
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, ConnectionAdapter())
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Find none, also for a reply that has one."""
+
+    def send(  # type: ignore[override]
+        self, request: requests.PreparedRequest, *, timeout: float, **options: Any
+    ) -> requests.Response:
+        """Send a request within ``timeout`` seconds and within the session's own limits."""
+        limits = (min(CONNECT_SECONDS, timeout), min(self.reply_seconds, timeout))
+        return super().send(request, timeout=limits, **options)
+
+
+def open_http_session(reply_seconds: float = 60.0) -> HttpSession:
     """Open the session that all calls of a process share."""
-    session = requests.Session()
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
-    session.trust_env = False  # a proxy or .netrc of the environment must neither see nor replace a token
-    return session
+    return HttpSession(reply_seconds)
 
 
 def post(
@@ -79,14 +111,14 @@ def post(
     Parameters
     ----------
     seconds_left : float
-        The caller's own limit; connect and reply limits are never longer.
+        The caller's own limit; the session's limits count where they are shorter.
 
     Raises
     ------
     UnavailableError
-        No connection was made, or no time was left for one, so nothing was processed.
+        Nothing was sent: the request cannot be written, no connection was made, or no time was left for one.
     OutcomeUnknownError
-        The connection broke or timed out after sending began.
+        The connection stood, and no whole reply came in time.
     """
     return _exchange(session, "POST", url, seconds_left, data=data, headers=headers)
 
@@ -99,18 +131,36 @@ def get(session: requests.Session, url: str, *, headers: Mapping[str, str], seco
 def _exchange(session: requests.Session, method: str, url: str, seconds_left: float, **content: Any) -> Reply:
     if seconds_left <= 0:
         raise UnavailableError(ErrorCode.OUT_OF_TIME, title="no time left for a request")
-    timeout = (min(CONNECT_SECONDS, seconds_left), min(REPLY_SECONDS, seconds_left))
+    request = _prepare(session, method, url, **content)
     try:
-        response = session.request(method, url, timeout=timeout, allow_redirects=False, **content)
-    except requests.ConnectTimeout as exc:
-        raise UnavailableError(ErrorCode.TIMEOUT, title="no connection in time") from exc
-    except requests.Timeout as exc:
-        raise OutcomeUnknownError(ErrorCode.TIMEOUT, title="no reply in time") from exc
-    except requests.RequestException as exc:
-        if _never_connected(exc):
-            raise UnavailableError(ErrorCode.OTHER_ERROR, title="no connection") from exc
+        response = session.send(request, timeout=seconds_left, allow_redirects=False)
+        headers = response.headers
+        return Reply(
+            status=response.status_code,
+            document=_parse(response.content),
+            correlation_id=headers.get("X-CorrelationID", ""),
+            retry_after=headers.get("Retry-After", ""),
+        )
+    except ResponsysError:
+        raise
+    except Exception as exc:  # of whatever kind: the libraries trip over odd replies in many ways
+        if is_timeout(exc):
+            raise OutcomeUnknownError(ErrorCode.TIMEOUT, title="no reply in time") from exc
         raise OutcomeUnknownError(ErrorCode.OTHER_ERROR, title="connection broke") from exc
-    return Reply(response.status_code, _parse(response.content), response.headers.get("X-CorrelationID", ""))
+
+
+def _prepare(
+    session: requests.Session, method: str, url: str, *, headers: Mapping[str, str], **body: Any
+) -> requests.PreparedRequest:
+    try:
+        for value in headers.values():
+            value.encode("latin-1")  # as the connection does, but when the request is under way already
+        request = session.prepare_request(requests.Request(method, url, headers=headers, **body))
+        session.get_adapter(url)  # which there is for http and https alone
+    except (requests.RequestException, ValueError):
+        title = "the request cannot be written"
+        raise UnavailableError(ErrorCode.OTHER_ERROR, title=title) from None  # the cause would quote the token
+    return request
 
 
 def raise_error(reply: Reply) -> NoReturn:
@@ -119,7 +169,9 @@ def raise_error(reply: Reply) -> NoReturn:
     Raises
     ------
     ResponsysError
-        Always; the class says what to do next.
+        Always; the class says what to do next. A 401 without Responsys's own words about the token is an
+        :class:`UnavailableError` of status 401 and code ``OTHER_ERROR``: a gateway in Responsys's way may mean the
+        token by it, or anything else.
     """
     error = reply.document if isinstance(reply.document, dict) else {}
     code = known_code(error)
@@ -129,9 +181,9 @@ def raise_error(reply: Reply) -> NoReturn:
         case ErrorClass.TOKEN:
             raise TokenRefusedError(code, **context)
         case ErrorClass.THROTTLED_MINUTE:
-            raise ThrottledError(code, clock=_MINUTE, **context)
+            raise ThrottledError(code, clock=_throttle_clock(_MINUTE, reply.retry_after), **context)
         case ErrorClass.THROTTLED_CAPACITY:
-            raise ThrottledError(code, clock=_CAPACITY_CLOCK, **context)
+            raise ThrottledError(code, clock=_throttle_clock(_CAPACITY_CLOCK, reply.retry_after), **context)
         case ErrorClass.CREDENTIALS:
             raise LoginRefusedError(code, clock=REFUSAL_MEMORY, **context)
         case ErrorClass.CONFIGURATION:
@@ -140,11 +192,12 @@ def raise_error(reply: Reply) -> NoReturn:
             raise RequestRefusedError(code, scope=RefusalScope.EVENT, **context)
         case ErrorClass.REQUEST:
             raise RequestRefusedError(code, scope=RefusalScope.REQUEST, **context)
-        case ErrorClass.CONTENT:
+        case ErrorClass.CONTENT | ErrorClass.FAILED:
             record = _RECORD.search(str(error.get("detail", "")))
             named = int(record[1]) if record else None
-            raise RequestRefusedError(code, scope=RefusalScope.RECIPIENTS, record=named, **context)
-        case ErrorClass.UNAVAILABLE | ErrorClass.NOT_NOW:
+            known = reply.status == 413 or class_of_code(code) is ErrorClass.CONTENT
+            raise RequestRefusedError(code, scope=RefusalScope.RECIPIENTS, record=named, documented=known, **context)
+        case ErrorClass.UNAVAILABLE:
             raise UnavailableError(code, **context)
         case ErrorClass.UNKNOWN:
             raise OutcomeUnknownError(code, **context)
@@ -152,18 +205,19 @@ def raise_error(reply: Reply) -> NoReturn:
             assert_never(never)
 
 
-def _never_connected(exc: BaseException) -> bool:
-    """Look for the cause that urllib3 and requests wrap: only these say that nothing was sent.
+def _throttle_clock(own: float, retry_after: str) -> float:
+    """Give the longer of a throttle's own clock and what ``Retry-After`` asks for, in seconds.
 
-    Other TLS errors may come while the reply is read.
+    No source mentions that header in a reply of Responsys.
     """
-    while exc is not None:
-        if isinstance(exc, NewConnectionError | NameResolutionError | ssl.SSLCertVerificationError):
-            return True
-        reason = getattr(exc, "reason", None)
-        inner = next((arg for arg in exc.args if isinstance(arg, BaseException)), None)
-        exc = reason if isinstance(reason, BaseException) else inner  # type: ignore[assignment]
-    return False
+    try:
+        asked = float(retry_after)
+    except ValueError:
+        try:
+            asked = parsedate_to_datetime(retry_after).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return own
+    return max(own, min(asked, _LONGEST_CLOCK))
 
 
 def _parse(content: bytes) -> Any:
