@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from responsys_activation.change import membership_change
 from responsys_activation.custom_event import custom_event
-from responsys_activation.observability import InvocationMetrics
 from responsys_activation.outcome import Delivered, Duplicate, ErrorCode, Ignored, Outcome, Rejected, Retried, Throttled
 from responsys_activation.planning import Outgoing, PlannedRequest
 from responsys_activation.received import Mark, ReceivedMessage
@@ -30,22 +29,7 @@ from tests.fakes.memberships import connector, membership
 from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
 from tests.fakes.recording_sqs import RecordingSqs
 from tests.fakes.responsys import SPOILING, UNKNOWN_RECIPIENT, FakeResponsys, Fault
-
-
-class ToldMetrics(InvocationMetrics):
-    """Keeps what is told at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: Counter[str] = Counter()
-
-    def tell(self, name: str, value: int, *dimension_sets: Mapping[str, str]) -> None:
-        assert [*dimension_sets] == [{"connector": "default"}, {"service": "segment_events"}]
-        self.told[name] += value
-
-    @property
-    def unknown(self) -> int:
-        return self.told["OutcomesUnknown"]
+from tests.fakes.told_metrics import ToldMetrics
 
 
 class Connected:
