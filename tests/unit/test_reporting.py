@@ -45,7 +45,7 @@ def report(*endings: Ending, connectors: tuple[str, ...] = ("loyalty",)) -> Func
     """Give what is written about a batch."""
     reporting = Reporting(InvocationMetrics(), service="segment_events")
     for connector in connectors:
-        reporting.connector_used(connector, 0)
+        reporting.connector_used(connector, {"EVENT", "ENTERED", "LEFT"}, 0)
     with captured_output() as output:
         reporting.batch_ended(len(endings), endings, 0.1)
     return output
