@@ -15,8 +15,9 @@ from responsys_activation.custom_event import CustomEvent, request_body
 from responsys_activation.planning import (
     MAXIMUM_RECIPIENTS,
     MAXIMUM_REQUEST_BYTES,
+    MAXIMUM_WAVES,
     Outgoing,
-    PlannedRequest,
+    Plan,
     plan_requests,
 )
 from responsys_activation.received import Mark, ReceivedMessage
@@ -52,10 +53,19 @@ def outgoing(
     return Outgoing(message, CustomEvent(event_name, recipient, "x" * size, 0), change)
 
 
-def check(items: Sequence[Outgoing], planned: Sequence[PlannedRequest]) -> None:
+def check(items: Sequence[Outgoing], plan: Plan) -> None:
     """Whatever the plan, these hold."""
+    planned = plan.requests
     of_requests = [item for request in planned for item in request.items]
-    assert sorted(map(id, of_requests)) == sorted(map(id, items)), "every item in exactly one request"
+    assert sorted(map(id, [*of_requests, *plan.put_off])) == sorted(map(id, items)), "every item in exactly one place"
+    for late in plan.put_off:
+        earlier = [
+            item
+            for item in of_requests
+            if item.event.recipient == late.event.recipient or item.change.membership == late.change.membership
+        ]
+        assert len(earlier) >= MAXIMUM_WAVES, "put off without need"
+        assert all(item.change.order <= late.change.order for item in earlier), "put off before an older one"
     assert [request.wave for request in planned] == sorted(request.wave for request in planned)
     assert len({request.request_id for request in planned}) == len(planned)
     waves: defaultdict[int, list[str]] = defaultdict(list)
@@ -102,16 +112,32 @@ ITEMS = st.lists(
 
 @given(ITEMS)
 def test_any_batch_is_planned_whole_in_order_and_within_the_limits(items: list[Outgoing]) -> None:
-    check(items, plan_requests(items).requests)
+    check(items, plan_requests(items))
 
 
-@given(st.permutations(range(30)))
+@given(st.permutations(range(MAXIMUM_WAVES)))
 def test_the_time_of_the_change_decides_the_order_not_the_arrival(moments: list[int]) -> None:
     items = [outgoing(arrival, "r", happened_at=NOW + moment) for arrival, moment in enumerate(moments)]
 
     planned = plan_requests(items).requests
 
-    assert [request.items[0].change.happened_at for request in planned] == [NOW + moment for moment in range(30)]
+    assert [request.items[0].change.happened_at for request in planned] == [
+        NOW + moment for moment in range(MAXIMUM_WAVES)
+    ]
+
+
+def test_a_recipient_in_thousands_of_messages_takes_a_few_requests_and_the_rest_is_put_off() -> None:
+    # Given a placeholder in half of a batch
+    items = [outgoing(number, "0" if number % 2 else f"r{number}") for number in range(2000)]
+
+    # When it is planned
+    plan = plan_requests(items)
+
+    # Then the others share its first requests, and its own later messages wait, the oldest having gone first
+    check(items, plan)
+    assert len(plan.requests) == 5 + MAXIMUM_WAVES
+    assert [item.message.message_id for item in plan.put_off[:2]] == ["sqs-25", "sqs-27"]
+    assert len(plan.put_off) == 1000 - MAXIMUM_WAVES
 
 
 def test_arrival_decides_between_changes_of_the_same_time() -> None:
@@ -130,7 +156,7 @@ def test_unique_recipients_take_the_least_possible_number_of_requests_in_one_wav
 
     assert len(planned) == math.ceil(count / MAXIMUM_RECIPIENTS)
     assert {request.wave for request in planned} == {1}
-    check(items, planned)
+    check(items, Plan(planned, []))
 
 
 @given(st.lists(st.integers(0, 700), min_size=1, max_size=4))
@@ -171,7 +197,7 @@ def test_a_request_is_closed_before_it_reaches_ten_megabytes() -> None:
     planned = plan_requests(items).requests
 
     assert [len(request.items) for request in planned] == [2, 2, 1]
-    check(items, planned)
+    check(items, Plan(planned, []))
 
 
 def test_changes_of_a_membership_go_one_after_another_even_for_another_recipient_and_event() -> None:
