@@ -67,7 +67,7 @@ demo: setup  ## Everything from an SQS message to a Responsys event, with a repo
 local: setup  ## The same stack, kept running for playing by hand
 	@exec $(PYTHON) -u -m tests.local_stack
 
-check-connector: setup  ## Would the connectors of a running `make local` deliver? CONNECTOR=name for one
+check-connector: setup  ## Would the connectors of a running `make local` deliver? CONNECTOR=name for one (FORGET_REFUSED_LOGIN=1)
 	@exec $(PYTHON) -m tests.local_stack.check_connector
 
 # On AWS: the same with STACK=name, and credentials where the AWS CLI finds them.

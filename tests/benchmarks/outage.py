@@ -22,8 +22,8 @@ from responsys_activation.planning import MAXIMUM_RECIPIENTS
 from tests.benchmarks.stack_defaults import read_stack_defaults
 from tests.benchmarks.virtual_stack import Journeys, VirtualStack
 from tests.fakes.responsys import Fault
+from tests.fakes.told_metrics import ToldMetrics
 from tests.generated_part import markdown_table
-from tests.property.world import RecordedMetrics
 
 _SAMPLE_SECONDS = 15.0
 _QUIET_MINUTES = 2.0  # before the outage
@@ -93,7 +93,7 @@ def _pass(outage: Outage) -> dict[str, Any]:
     stack = VirtualStack(
         defaults,
         {hit: outage.requests_per_minute, other: outage.requests_per_minute},
-        new_metrics=RecordedMetrics,
+        new_metrics=ToldMetrics,
     )
     end = _QUIET_MINUTES + outage.minutes
     stack.send_steadily(hit, outage.otherwise, _QUIET_MINUTES)

@@ -29,6 +29,7 @@ class StackDefaults:
     requests_in_flight: int
     memory_mb: int
     timeout_seconds: float
+    visibility_seconds: float
     alarm_metrics: int
     composite_alarms: int
     dashboards: int
@@ -77,6 +78,9 @@ def read_stack_defaults() -> StackDefaults:
         requests_in_flight=int(stack.resolved({"Ref": "RequestsInFlight"})),
         memory_mb=int(function["MemorySize"]),
         timeout_seconds=float(stack.resolved(function["Timeout"])),
+        visibility_seconds=float(
+            stack.resolved(template["Resources"]["SegmentEventsQueue"]["Properties"]["VisibilityTimeout"])
+        ),
         alarm_metrics=sum(map(_metrics_of, made("AWS::CloudWatch::Alarm"))),
         composite_alarms=len(made("AWS::CloudWatch::CompositeAlarm")),
         dashboards=len(made("AWS::CloudWatch::Dashboard")),

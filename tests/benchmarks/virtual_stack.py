@@ -79,7 +79,7 @@ class Journeys:
 class _ThrottledQueue(Queue):
     on_send: Callable[[str, str], None]  # body and error code
 
-    def send(self, body: str, attributes: dict[str, str] | None = None, delay: float = 0.0) -> str:
+    def send(self, body: str, attributes: Mapping[str, str] | None = None, delay: float = 0.0) -> str:
         self.on_send(body, (attributes or {})["errorCode"])
         return super().send(body, attributes, delay)
 
@@ -110,9 +110,10 @@ class VirtualStack:
         self.defaults = defaults
         self.simulation = Simulation(seed=1, most_events=_MOST_EVENTS)
         self.began_at = self.simulation.now
-        self.rejected = Queue("rejected", self.now)
-        self.source = Queue("segment-events", self.now, redrive=self.rejected)
-        self.throttled = _ThrottledQueue("throttled", self.now, redrive=self.rejected)
+        seconds = defaults.visibility_seconds
+        self.rejected = Queue("rejected", self.now, visibility_timeout=seconds)
+        self.source = Queue("segment-events", self.now, redrive=self.rejected, visibility_timeout=seconds)
+        self.throttled = _ThrottledQueue("throttled", self.now, redrive=self.rejected, visibility_timeout=seconds)
         self.throttled.on_send = self._deferred
         self.accounts = {name: self._account(name, latency) for name in requests_per_minute}
         self.journeys = {name: Journeys(self.now) for name in requests_per_minute}

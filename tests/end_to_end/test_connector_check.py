@@ -121,6 +121,20 @@ def test_each_mistake_is_found_with_a_sentence_that_says_what_to_change(
     assert len(connector.simulator.requests(connector.name, "login")) <= 2
 
 
+def test_a_password_mended_in_responsys_is_taken_once_its_refusal_is_forgotten(connector: ConnectorUnderTest) -> None:
+    # Given a password that the check found wrong, and that was set in Responsys since
+    connector.put(password="set-later-in-responsys")
+    assert "Responsys refuses the login" in checked(connector)["findings"][0]["message"]
+    connector.simulator.patch_account(connector.name, {"password": "set-later-in-responsys"})
+    assert "the login was refused before" in checked(connector)["findings"][0]["message"]
+    # When a person has the refusal forgotten
+    report = check(outputs_of(connector.stack), connector.name, forget_refused_login=True)
+    # Then the login is made, and the connector would deliver
+    assert report["ok"] is True
+    summary = connector.simulator.summary(connector.name)
+    assert (summary.refused_logins, summary.logins) == (1, 1)
+
+
 def test_the_alarm_rings_for_a_wrong_connector_and_ends_when_all_are_right(connector: ConnectorUnderTest) -> None:
     # Given a wrong connector
     stack = connector.stack

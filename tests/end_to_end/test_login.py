@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from responsys_activation.account import account_id
+from responsys_activation.connector import read_connector
 from tests.end_to_end.connector_under_test import ConnectorUnderTest, message_ids
 from tests.end_to_end.observing import (
     attributes,
@@ -27,11 +29,12 @@ def restart_workers(stack: LocalStack) -> None:
 
 
 def stored_token(connector: ConnectorUnderTest) -> dict[str, str]:
-    """Return the connector's token parameter as SSM has it."""
-    name = connector.stack.outputs["ConnectorParameterPrefix"].replace("connectors", "tokens") + connector.name
-    parameter: dict[str, str] = connector.stack.endpoint.client("ssm").get_parameter(Name=name, WithDecryption=True)[
-        "Parameter"
-    ]
+    """Return the token parameter of the connector's account as SSM has it."""
+    ssm = connector.stack.endpoint.client("ssm")
+    prefix = connector.stack.outputs["ConnectorParameterPrefix"]
+    settings = read_connector(ssm.get_parameter(Name=f"{prefix}{connector.name}")["Parameter"]["Value"])
+    name = prefix.replace("connectors", "tokens") + account_id(settings)
+    parameter: dict[str, str] = ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]
     return parameter
 
 
@@ -83,7 +86,7 @@ def refused(stack: LocalStack) -> Iterator[ConnectorUnderTest]:
     connector.put()
 
 
-def test_a_refused_login_is_tried_once_until_the_secret_changes_and_other_connectors_go_on(
+def test_a_refused_login_is_not_tried_again_before_the_secret_changes_and_other_connectors_go_on(
     stack: LocalStack, connector: ConnectorUnderTest, refused: ConnectorUnderTest
 ) -> None:
     # Given messages for a connector with a wrong password, and for another
@@ -111,6 +114,8 @@ def test_a_refused_login_is_tried_once_until_the_secret_changes_and_other_connec
     summary = refused.simulator.summary(refused.name)
     assert (summary.refused_logins, summary.logins) == (1, 1)
     assert eventually(lambda: refused.metric("TokenLoginFailures") == 1)
+    # And those who watch were told that no login was tried, when there was no failure to see
+    assert eventually(lambda: refused.metric("LoginsHeldBack") >= 1)
 
 
 def test_the_token_is_kept_as_a_secure_string(stack: LocalStack, connector: ConnectorUnderTest) -> None:

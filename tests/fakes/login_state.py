@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 
 from responsys_activation.responsys.login import Credentials, Token
-from responsys_activation.responsys.session import RefusedLogin
 
 
 class SharedToken:
@@ -26,37 +24,6 @@ class SharedToken:
         self.token = token
 
 
-class LoginState:
-    """What guards of several environments agree on."""
-
-    def __init__(self) -> None:
-        self.refused: RefusedLogin | None = None
-        self.holder: object | None = None
-        self.lock = threading.Lock()
-
-
-@dataclass(eq=False)
-class SharedGuard:
-    """One environment's guard over a shared state."""
-
-    state: LoginState
-
-    def refused(self) -> RefusedLogin | None:
-        return self.state.refused
-
-    def acquire(self) -> bool:
-        with self.state.lock:
-            if self.state.holder not in {None, self}:
-                return False
-            self.state.holder = self
-            return True
-
-    def release(self, refused: RefusedLogin | None = None) -> None:
-        with self.state.lock:
-            self.state.refused = refused or self.state.refused
-            self.state.holder = None
-
-
 @dataclass
 class Secret:
     """A secret that a test can rotate."""
@@ -74,6 +41,11 @@ class SeenLogins:
     """Whatever the session told its observer."""
 
     logins: list[tuple[str, str | None]] = field(default_factory=list)
+    held_back: list[tuple[str, str]] = field(default_factory=list)
 
-    def __call__(self, connector: str, *, refused_code: str | None) -> None:
+    def login_ended(self, connector: str, *, refused_code: str | None) -> None:
         self.logins.append((connector, refused_code))
+
+    def login_held_back(self, connector: str, *, code: str, reason: str) -> None:
+        assert reason
+        self.held_back.append((connector, code))

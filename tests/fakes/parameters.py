@@ -36,8 +36,8 @@ class InMemoryParameters:
     def get_parameter(self, *, Name: str, WithDecryption: bool = False) -> dict[str, Any]:  # noqa: N803
         def get() -> dict[str, Any]:
             if Name not in self.values:
-                raise client_error("ParameterNotFound", "GetParameter")
-            return {"Parameter": {"Name": Name, "Value": self.values[Name]}}
+                raise client_error("ParameterNotFound", "GetParameter", ResponseMetadata={"HTTPStatusCode": 400})
+            return {"Parameter": {"Name": Name, "Value": self.values[Name], "Type": "String"}}
 
         return self._around("ssm", get)
 
@@ -76,22 +76,25 @@ class InMemorySecrets:
         self._around = around
         self._clock = clock
         self._versions: Counter[str] = Counter()
-        self._created = dict.fromkeys(values, clock())
+        self._created: dict[str, float] = {}
 
-    def put(self, secret_id: str, value: str) -> None:
-        """Give a secret a new version."""
+    def put(self, secret_id: str, value: str, written_at: float | None = None) -> None:
+        """Give a secret a new version, written now or at epoch seconds."""
         self.values[secret_id] = value
         self._versions[secret_id] += 1
-        self._created[secret_id] = self._clock()
+        self._created[secret_id] = self._clock() if written_at is None else written_at
 
     def get_secret_value(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803
         def get() -> dict[str, Any]:
             if SecretId not in self.values:
-                raise client_error("ResourceNotFoundException", "GetSecretValue")
+                raise client_error(
+                    "ResourceNotFoundException", "GetSecretValue", ResponseMetadata={"HTTPStatusCode": 400}
+                )
             return {
+                "ARN": f"arn:aws:secretsmanager:eu-west-1:123456789012:secret:{SecretId}-AbCdEf",
                 "SecretString": self.values[SecretId],
                 "VersionId": f"version-{1 + self._versions[SecretId]}",
-                "CreatedDate": datetime.fromtimestamp(self._created.get(SecretId, NOW), UTC),
+                "CreatedDate": datetime.fromtimestamp(self._created.get(SecretId, 0.0), UTC),
             }
 
         return self._around("secrets", get)

@@ -205,7 +205,7 @@ class FakeResponsys(BaseAdapter):
         fault = self.fault(kind)
         if fault in {Fault.TOKEN_EXPIRED, Fault.TOKEN_NOT_VALID}:
             self.expire_tokens()
-        seconds = self.latency()
+        seconds = self._seconds(kind)
         if fault in {Fault.CONNECTION_REFUSED, Fault.CONNECT_TIMEOUT}:
             self._sleep(timeout[0] if fault is Fault.CONNECT_TIMEOUT else seconds / 2)
             raise _unsent(fault)
@@ -221,6 +221,9 @@ class FakeResponsys(BaseAdapter):
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def _seconds(self, _kind: str) -> float:
+        return self.latency()
 
     def _exchange(self, seconds: float, limit: float, process: Callable[[], Reply]) -> Reply | None:
         """Let a request travel, be processed after half of the time, and its reply travel back.

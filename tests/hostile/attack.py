@@ -15,7 +15,8 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
-from responsys_activation.connector import IdentifierType
+from responsys_activation.account import account_id
+from responsys_activation.connector import IdentifierType, read_connector
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.environment import CONNECTOR_PREFIX, QUEUE_URL, Environment, Surroundings
 from tests.fakes.function_output import FunctionOutput, captured_output
@@ -113,20 +114,20 @@ class WatchedParameters(InMemoryParameters):
     def __init__(self, values: dict[str, str]) -> None:
         super().__init__(values)
         self.astray: list[str] = []
+        self._tokens = {f"/stack/tokens/{account_id(read_connector(text))}" for text in values.values()}
 
     def get_parameter(self, *, Name: str, WithDecryption: bool = False) -> dict[str, Any]:  # noqa: N803
-        if Name not in _TOKENS and not _CONNECTOR_PARAMETER.fullmatch(Name):
+        if Name not in self._tokens and not _CONNECTOR_PARAMETER.fullmatch(Name):
             self.astray.append(Name)
         return super().get_parameter(Name=Name, WithDecryption=WithDecryption)
 
     def put_parameter(self, *, Name: str, Value: str, Type: str, Overwrite: bool) -> dict[str, Any]:  # noqa: N803
-        if Name not in _TOKENS:
+        if Name not in self._tokens:
             self.astray.append(Name)
         return super().put_parameter(Name=Name, Value=Value, Type=Type, Overwrite=Overwrite)
 
 
 _CONNECTOR_PARAMETER = re.compile(rf"{CONNECTOR_PREFIX}[A-Za-z0-9][A-Za-z0-9_.-]*")
-_TOKENS = {f"/stack/tokens/{name}" for name in CONNECTORS}
 
 
 def attack(bodies: Sequence[str], fault: Fault | None = None) -> Counter[str]:

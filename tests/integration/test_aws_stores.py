@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -11,19 +13,21 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 from moto import mock_aws
 
+from responsys_activation.account import account_id
 from responsys_activation.aws.connector_parameters import ConnectorParameters
 from responsys_activation.aws.connector_settings import ConnectorSettings, UnknownConnectorError
 from responsys_activation.aws.credentials import SecretCredentials
 from responsys_activation.aws.faults import CLIENT_CONFIG, AwsUnavailableError
-from responsys_activation.aws.login_guard import TableLoginGuard
+from responsys_activation.aws.login_guard import LEASE_SECONDS, TableLoginGuard
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue, SourceQueue
 from responsys_activation.aws.token_store import ParameterTokenStore
 from responsys_activation.connector import InvalidConnectorError
 from responsys_activation.outcome import ErrorCode
 from responsys_activation.responsys.errors import LoginRefusedError
-from responsys_activation.responsys.login import Token
-from responsys_activation.responsys.session import RefusedLogin
+from responsys_activation.responsys.login import SecretVersion, Token
+from responsys_activation.responsys.login_memory import Hold, LoginMemory
 from tests.fakes.clock import NOW, Clock
+from tests.fakes.function_output import captured_output
 from tests.fakes.memberships import connector, connector_document
 from tests.fakes.recording_sqs import Entry, RecordingSqs
 
@@ -34,7 +38,9 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
 TOKEN = Token("secret-token", "https://api5-009.responsys.net", NOW + 0.25)
-PARAMETER = "/stack/tokens/default"
+TOKENS = "/stack/tokens/"
+ACCOUNT = account_id(connector())
+PARAMETER = f"{TOKENS}{ACCOUNT}"
 TABLE = "delivery"
 
 
@@ -87,25 +93,35 @@ def failing(client: Any, operation: str, failure: Exception) -> list[dict[str, A
     return calls
 
 
-def refusal(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "secret-token"}}, "Operation")
+def refusal(code: str, status: int = 400) -> ClientError:
+    response: Any = {
+        "Error": {"Code": code, "Message": "secret-token"},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    return ClientError(response, "Operation")
 
 
-FAULTS = [
+OUT_OF_REACH = [
     refusal("ThrottlingException"),
-    refusal("InternalServerError"),
-    refusal("AccessDeniedException"),
+    refusal("InternalServerError", 500),
     ConnectTimeoutError(endpoint_url="https://aws"),
 ]
+DENIALS = [refusal("AccessDeniedException"), refusal("InvalidKeyId"), refusal("KMSInvalidStateException")]
+FAULTS = [*OUT_OF_REACH, *DENIALS]
 
 
 # --- the token -------------------------------------------------------------------------------------------------
 
 
-def test_a_token_comes_back_as_it_was_written_and_lies_encrypted(ssm: SSMClient) -> None:
-    ParameterTokenStore(PARAMETER, connector(), ssm).write(TOKEN)
+def token_store(ssm: SSMClient, **options: Any) -> ParameterTokenStore:
+    return ParameterTokenStore(TOKENS, ACCOUNT, ssm, **options)
 
-    assert ParameterTokenStore(PARAMETER, connector(), ssm).read() == TOKEN
+
+@pytest.mark.parametrize("token", [TOKEN, replace(TOKEN, renewed_in_doubt=True)])
+def test_a_token_comes_back_as_it_was_written_and_lies_encrypted(ssm: SSMClient, token: Token) -> None:
+    token_store(ssm).write(token)
+
+    assert token_store(ssm).read() == token
     assert ssm.get_parameter(Name=PARAMETER)["Parameter"]["Type"] == "SecureString"
 
 
@@ -114,14 +130,14 @@ def test_a_token_comes_back_as_it_was_written_and_lies_encrypted(ssm: SSMClient)
 )
 def test_a_token_lies_encrypted_with_the_key_that_was_given(ssm: SSMClient, given: dict[str, Any], used: str) -> None:
     # Given a store with or without a key of its own / When it writes a token
-    ParameterTokenStore(PARAMETER, connector(), ssm, **given).write(TOKEN)
+    token_store(ssm, **given).write(TOKEN)
     # Then SSM encrypts with that key
     (described,) = ssm.describe_parameters()["Parameters"]
     assert described["KeyId"] == used
 
 
 def test_a_newer_token_replaces_the_older_one(ssm: SSMClient) -> None:
-    store = ParameterTokenStore(PARAMETER, connector(), ssm)
+    store = token_store(ssm)
     store.write(Token("old", TOKEN.end_point, NOW - 1))
 
     store.write(TOKEN)
@@ -129,28 +145,20 @@ def test_a_newer_token_replaces_the_older_one(ssm: SSMClient) -> None:
     assert store.read() == TOKEN
 
 
-def test_before_the_first_login_there_is_no_token(ssm: SSMClient) -> None:
-    assert ParameterTokenStore(PARAMETER, connector(), ssm).read() is None
+def test_before_the_first_login_there_is_no_token_which_is_no_fault(ssm: SSMClient) -> None:
+    with captured_output() as output:
+        assert token_store(ssm).read() is None
+    assert output.text() == ""
 
 
-@pytest.mark.parametrize(
-    "changes", [{"authEndpoint": "https://login2.responsys.net"}, {"credentialsSecretId": "stack/other"}]
-)
-def test_a_connector_moved_to_another_account_does_not_go_on_with_the_old_token(
-    ssm: SSMClient, changes: dict[str, str]
-) -> None:
-    ParameterTokenStore(PARAMETER, connector(), ssm).write(TOKEN)
-
-    assert ParameterTokenStore(PARAMETER, connector(**changes), ssm).read() is None
-
-
-def test_a_change_of_other_settings_keeps_the_token(ssm: SSMClient) -> None:
-    ParameterTokenStore(PARAMETER, connector(), ssm).write(TOKEN)
-
-    assert ParameterTokenStore(PARAMETER, connector(defaultEventName="OTHER"), ssm).read() == TOKEN
-
-
-ACCOUNT = {"authEndpoint": "https://login-default.responsys.net", "credentialsSecretId": "stack/default"}
+def test_a_parameter_copied_from_another_account_is_no_token_of_this_one(ssm: SSMClient) -> None:
+    # Given a token that was stored for one account, and its parameter put in place of another's
+    token_store(ssm).write(TOKEN)
+    value = ssm.get_parameter(Name=PARAMETER, WithDecryption=True)["Parameter"]["Value"]
+    other = account_id(connector(credentialsSecretId="stack/other"))
+    ssm.put_parameter(Name=f"{TOKENS}{other}", Value=value, Type="SecureString")
+    # When the other account's token is read / Then there is none
+    assert ParameterTokenStore(TOKENS, other, ssm).read() is None
 
 
 @pytest.mark.parametrize(
@@ -163,15 +171,15 @@ ACCOUNT = {"authEndpoint": "https://login-default.responsys.net", "credentialsSe
         "7",
         "{}",
         json.dumps({"authToken": "t", "endPoint": "e", "obtainedAt": 1}),
-        json.dumps(ACCOUNT),
-        json.dumps(ACCOUNT | {"authToken": "t", "endPoint": "e"}),
-        json.dumps(ACCOUNT | {"authToken": "t", "endPoint": "e", "obtainedAt": "yesterday"}),
-        json.dumps(ACCOUNT | {"authToken": "t", "endPoint": "e", "obtainedAt": None}),
+        json.dumps({"account": ACCOUNT}),
+        json.dumps({"account": ACCOUNT, "authToken": "t", "endPoint": "e"}),
+        json.dumps({"account": ACCOUNT, "authToken": "t", "endPoint": "e", "obtainedAt": "yesterday"}),
+        json.dumps({"account": ACCOUNT, "authToken": "t", "endPoint": "e", "obtainedAt": None}),
     ],
 )
 def test_garbage_in_the_parameter_is_no_token_and_the_next_login_replaces_it(ssm: SSMClient, value: str) -> None:
     ssm.put_parameter(Name=PARAMETER, Value=value, Type="SecureString")
-    store = ParameterTokenStore(PARAMETER, connector(), ssm)
+    store = token_store(ssm)
 
     assert store.read() is None
     store.write(TOKEN)
@@ -184,35 +192,70 @@ def test_a_token_that_cannot_be_shared_stops_nothing_and_shows_nowhere(
 ) -> None:
     calls = failing(ssm, "PutParameter", fault)
 
-    ParameterTokenStore(PARAMETER, connector(), ssm).write(TOKEN)
+    token_store(ssm).write(TOKEN)
 
     assert len(calls) == 1
     captured = capsys.readouterr()
     assert TOKEN.auth_token not in captured.out + captured.err
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_token_that_cannot_be_read_is_a_fault_and_not_a_missing_token(ssm: SSMClient, fault: Exception) -> None:
+@pytest.mark.parametrize("fault", OUT_OF_REACH)
+def test_a_token_out_of_reach_is_a_fault_and_not_a_missing_token(ssm: SSMClient, fault: Exception) -> None:
     failing(ssm, "GetParameter", fault)
 
     with pytest.raises(AwsUnavailableError) as raised:
-        ParameterTokenStore(PARAMETER, connector(), ssm).read()
+        token_store(ssm).read()
     assert PARAMETER in str(raised.value)
     assert "secret-token" not in str(raised.value)
+
+
+@pytest.mark.parametrize("fault", DENIALS)
+def test_a_token_that_may_not_be_read_is_none_so_that_a_login_replaces_it(ssm: SSMClient, fault: Exception) -> None:
+    # Given a token that another key encrypts / When it is read
+    failing(ssm, "GetParameter", fault)
+    with captured_output() as output:
+        token = token_store(ssm).read()
+    # Then there is none, and that is an error in the log
+    assert token is None
+    (line,) = output.lines("token not readable")
+    assert line["level"] == "ERROR"
+    assert "secret-token" not in output.text()
+
+
+# --- the account ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["https://LOGIN-default.responsys.net/", "login-default.responsys.net", " https://login-default.responsys.net"],
+)
+def test_one_host_and_one_secret_are_one_account_however_they_are_spelled(spelling: str) -> None:
+    assert account_id(connector(authEndpoint=spelling, defaultEventName="OTHER")) == ACCOUNT
+
+
+@pytest.mark.parametrize(
+    "changes", [{"authEndpoint": "https://login2.responsys.net"}, {"credentialsSecretId": "stack/other"}]
+)
+def test_another_host_or_secret_is_another_account(changes: dict[str, str]) -> None:
+    assert account_id(connector(**changes)) != ACCOUNT
 
 
 # --- credentials -----------------------------------------------------------------------------------------------
 
 
 def test_credentials_carry_the_version_of_their_secret(secrets_manager: SecretsManagerClient) -> None:
+    before = time.time() - 1
     created = secrets_manager.create_secret(
-        Name="stack/default", SecretString=json.dumps({"username": "api_user", "password": "p&ss"})
+        Name="stack/default", SecretString=json.dumps({"username": "api_user ", "password": "p&ss\n"})
     )
 
-    credentials = SecretCredentials("stack/default", secrets_manager)()
+    by_name = SecretCredentials("stack/default", secrets_manager)()
+    by_arn = SecretCredentials(created["ARN"], secrets_manager)()
 
-    assert (credentials.username, credentials.password) == ("api_user", "p&ss")
-    assert credentials.version == created["VersionId"]
+    assert (by_name.username, by_name.password) == ("api_user ", "p&ss\n"), "as they stand"
+    assert (by_name.version.secret, by_name.version.version) == (created["ARN"], created["VersionId"])
+    assert before <= by_name.version.written_at <= time.time()
+    assert by_arn == by_name
 
 
 def test_a_rotated_secret_counts_at_once_with_a_new_version(secrets_manager: SecretsManagerClient) -> None:
@@ -269,14 +312,28 @@ def test_a_secret_that_does_not_exist_is_a_refused_login(secrets_manager: Secret
     assert refused.value.clock == 600
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_secret_that_cannot_be_read_is_a_fault_and_no_refusal(
+@pytest.mark.parametrize("fault", OUT_OF_REACH)
+def test_a_secret_out_of_reach_is_a_fault_and_no_refusal(
     secrets_manager: SecretsManagerClient, fault: Exception
 ) -> None:
     failing(secrets_manager, "GetSecretValue", fault)
 
     with pytest.raises(AwsUnavailableError):
         SecretCredentials("stack/default", secrets_manager)()
+
+
+@pytest.mark.parametrize("fault", DENIALS)
+def test_a_secret_that_may_not_be_read_is_a_persons_mistake(
+    secrets_manager: SecretsManagerClient, fault: Exception
+) -> None:
+    failing(secrets_manager, "GetSecretValue", fault)
+
+    with pytest.raises(LoginRefusedError) as refused:
+        SecretCredentials("stack/default", secrets_manager)()
+
+    assert refused.value.code == ErrorCode.INVALID_CREDENTIALS
+    assert "stack/default may not be read" in refused.value.title
+    assert "secret-token" not in refused.value.title
 
 
 # --- connector settings ----------------------------------------------------------------------------------------
@@ -353,17 +410,23 @@ def test_connectors_are_listed_once_and_a_change_takes_effect_within_five_minute
 # --- the login guard -------------------------------------------------------------------------------------------
 
 
+HOST = "https://login5.responsys.net"
+VERSION = SecretVersion("arn:secret", "v1", NOW - 100.25)
+GuardOf = Callable[..., TableLoginGuard]
+
+
 @pytest.fixture
-def guard_of(dynamodb: DynamoDBClient) -> Callable[..., TableLoginGuard]:
+def guard_of(dynamodb: DynamoDBClient) -> GuardOf:
     """Open guards, each as another environment would."""
 
-    def open_guard(clock: Clock, name: str = "default") -> TableLoginGuard:
-        return TableLoginGuard(TABLE, name, dynamodb, clock=clock)
+    def open_guard(clock: Clock, username: str = "api_user", host: str = HOST) -> TableLoginGuard:
+        return TableLoginGuard(TABLE, host, username, dynamodb, clock=clock)
 
     return open_guard
 
 
-GuardOf = Callable[..., TableLoginGuard]
+def wrong(memory: LoginMemory, _alone: bool) -> LoginMemory:
+    return memory.after_wrong_password(VERSION, "INVALID_USER_NAME_PASSWORD", NOW)
 
 
 def test_only_one_environment_has_the_lease_until_it_gives_it_back(guard_of: GuardOf) -> None:
@@ -372,7 +435,7 @@ def test_only_one_environment_has_the_lease_until_it_gives_it_back(guard_of: Gua
 
     assert first.acquire()
     assert not second.acquire()
-    first.release()
+    first.end()
     assert second.acquire()
     assert not first.acquire()
 
@@ -384,69 +447,116 @@ def test_an_environment_that_lost_its_answer_may_take_its_own_lease_again(guard_
     assert guard.acquire()
 
 
-def test_the_lease_of_a_killed_environment_ends_after_a_minute(guard_of: GuardOf) -> None:
+def test_the_lease_of_a_killed_environment_ends(guard_of: GuardOf) -> None:
     clock = Clock()
     killed, other = guard_of(clock), guard_of(clock)
     assert killed.acquire()
 
-    clock.now += 60
+    clock.now += LEASE_SECONDS
     assert not other.acquire()
     clock.now += 0.5
     assert other.acquire()
 
 
-def test_who_lost_the_lease_can_neither_end_anothers_nor_overwrite_what_it_knows(guard_of: GuardOf) -> None:
+def test_who_lost_the_lease_cannot_end_anothers_but_is_remembered(guard_of: GuardOf) -> None:
+    # Given an environment whose lease ran out, and another one that has it now
     clock = Clock()
     slow, other, third = guard_of(clock), guard_of(clock), guard_of(clock)
     assert slow.acquire()
-    clock.now += 61
+    clock.now += LEASE_SECONDS + 1
     assert other.acquire()
+    seen: list[bool] = []
 
-    slow.release(RefusedLogin("INVALID_USER_NAME_PASSWORD", "v1", NOW + 600))
+    def told(memory: LoginMemory, alone: bool) -> LoginMemory:
+        seen.append(alone)
+        return wrong(memory, alone)
 
+    # When the slow one ends, refused
+    slow.end(told)
+    # Then the lease is the other's still, and both refusals count
     assert not third.acquire()
-    assert other.refused() is None
+    assert seen == [False]
+    other.end(wrong)
+    assert third.acquire()
+    assert third.memory().tries == 2
 
 
-def test_the_leases_of_two_secrets_are_two(guard_of: GuardOf) -> None:
+def test_every_user_and_every_host_has_a_lease_and_a_memory_of_its_own(guard_of: GuardOf) -> None:
+    # Given two users of one host, and one name at two hosts
     clock = Clock()
+    guards = [guard_of(clock), guard_of(clock, "another"), guard_of(clock, host="https://login2.responsys.net")]
+    # When all take their leases, and one is refused / Then the others have nothing to do with it
+    assert [guard.acquire() for guard in guards] == [True] * 3
+    guards[0].end(wrong)
+    assert [guard.memory().tries for guard in guards] == [1, 0, 0]
 
-    assert guard_of(clock, "default").acquire()
-    assert guard_of(clock, "eu").acquire()
 
-
-def test_a_refusal_is_known_to_every_user_of_the_secret_only(guard_of: GuardOf) -> None:
+def test_everything_that_is_remembered_comes_back_as_it_was(guard_of: GuardOf) -> None:
+    # Given a memory with something in every place
     clock = Clock()
+    memory = LoginMemory(
+        tries=1,
+        code="INVALID_PASSWORD",
+        refused_at=NOW + 0.125,
+        refused=(VERSION, SecretVersion("arn:other", "v9", NOW)),
+        good=SecretVersion("arn:good", "v2", NOW - 7),
+        hold=Hold("API_LIMIT_EXCEEDED", NOW, NOW + 60.5, throttle=True),
+    )
+    assert guard_of(clock).memory() == LoginMemory()
+    # When it is remembered by one environment / Then every other one reads the same, and the lease is free
     guard = guard_of(clock)
-    refused = RefusedLogin("INVALID_USER_NAME_PASSWORD", "v1", NOW + 600.125)
-    assert guard.refused() is None
-
     assert guard.acquire()
-    guard.release(refused)
-
-    assert guard_of(clock).refused() == refused
-    assert guard_of(clock, "eu").refused() is None
-    assert guard_of(clock).acquire(), "a refusal does not keep the lease"
+    guard.end(lambda _memory, _alone: memory)
+    assert guard_of(clock).memory() == memory
+    assert guard_of(clock).acquire()
 
 
-def test_a_later_login_without_refusal_leaves_the_memory_to_its_own_end(guard_of: GuardOf) -> None:
+def test_two_environments_that_remember_at_once_lose_nothing(guard_of: GuardOf) -> None:
+    # Given an environment that reads what is remembered, and another that writes before it can
+    clock = Clock()
+    first, second = guard_of(clock), guard_of(clock)
+    rounds: list[int] = []
+
+    def interrupted(memory: LoginMemory, alone: bool) -> LoginMemory:
+        rounds.append(memory.tries)
+        if len(rounds) <= 3:
+            second.end(wrong)
+        return wrong(memory, alone)
+
+    # When both are refused / Then all wrong passwords are counted
+    first.end(interrupted)
+    assert rounds == [0, 1, 2, 3]
+    assert first.memory().tries == 4
+
+
+def test_a_lesson_whose_reply_got_lost_is_counted_once(guard_of: GuardOf, dynamodb: DynamoDBClient) -> None:
+    # Given a write that DynamoDB carries out, and that boto3 sends once more because the reply got lost
     guard = guard_of(Clock())
-    refused = RefusedLogin("PASSWORD_LOCKOUT", "v1", NOW + 600)
-    guard.acquire()
-    guard.release(refused)
+    assert guard.acquire()
+    update = dynamodb.update_item
 
-    guard.acquire()
-    guard.release()
+    def sent_twice(**request: Any) -> Any:
+        update(**request)
+        return update(**request)
 
-    assert guard.refused() == refused
+    dynamodb.update_item = sent_twice  # type: ignore[method-assign]
+    # When a wrong password is remembered / Then it is one
+    guard.end(wrong)
+    assert guard.memory().tries == 1
 
 
-def test_the_item_goes_by_itself_when_the_secret_is_no_longer_used(guard_of: GuardOf, dynamodb: DynamoDBClient) -> None:
-    guard_of(Clock()).acquire()
-
-    (item,) = dynamodb.scan(TableName=TABLE)["Items"]
-    assert (item["pk"]["S"], item["sk"]["S"]) == ("secret#default", "login")
-    assert int(item["expiresAt"]["N"]) == NOW + 86_400
+def test_a_person_can_clear_what_is_remembered_without_taking_a_lease_away(guard_of: GuardOf) -> None:
+    # Given a refusal, and an environment that is logging in
+    clock = Clock()
+    guard_of(clock).end(wrong)
+    busy = guard_of(clock)
+    assert busy.acquire()
+    # When it is cleared / Then nothing is remembered, and the lease stands
+    guard_of(clock).forget()
+    assert guard_of(clock).memory() == LoginMemory()
+    assert not guard_of(clock).acquire()
+    # And clearing what is not there does no harm
+    guard_of(clock, "nobody").forget()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -460,15 +570,35 @@ def test_without_the_table_there_is_no_lease_and_so_no_login(
     with pytest.raises(AwsUnavailableError):
         guard.acquire()
     with pytest.raises(AwsUnavailableError):
-        guard.refused()
+        guard.memory()
+    with pytest.raises(AwsUnavailableError):
+        guard.forget()
 
 
-def test_a_lease_that_cannot_be_given_back_stops_nothing(guard_of: GuardOf, dynamodb: DynamoDBClient) -> None:
+def test_a_memory_in_another_form_is_no_leave_to_log_in(guard_of: GuardOf, dynamodb: DynamoDBClient) -> None:
+    # Given an item that somebody edited
+    guard_of(Clock()).end(wrong)
+    (item,) = dynamodb.scan(TableName=TABLE)["Items"]
+    dynamodb.put_item(TableName=TABLE, Item=item | {"loginMemory": {"S": "{"}})
+    # When it is read / Then there is no login, until a person clears it
+    with pytest.raises(AwsUnavailableError):
+        guard_of(Clock()).memory()
+    guard_of(Clock()).forget()
+    assert guard_of(Clock()).memory() == LoginMemory()
+
+
+def test_a_lease_that_cannot_be_given_back_stops_nothing_and_is_told(
+    guard_of: GuardOf, dynamodb: DynamoDBClient
+) -> None:
     guard = guard_of(Clock())
     guard.acquire()
-    failing(dynamodb, "UpdateItem", refusal("InternalServerError"))
+    failing(dynamodb, "UpdateItem", refusal("InternalServerError", 500))
 
-    guard.release()
+    with captured_output() as output:
+        guard.end(wrong)
+
+    (line,) = output.lines("login not remembered")
+    assert (line["level"], line["lost"]) == ("ERROR", True)
 
 
 # --- queues ----------------------------------------------------------------------------------------------------

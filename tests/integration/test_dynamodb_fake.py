@@ -16,7 +16,8 @@ from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.responsys.errors import ThrottledError
-from responsys_activation.responsys.session import RefusedLogin
+from responsys_activation.responsys.login import SecretVersion
+from responsys_activation.responsys.login_memory import LoginMemory
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb
 from tests.local_stack.ministack import ministack
@@ -352,16 +353,24 @@ def the_account_limit(client: Recorder) -> None:
 
 def the_login_guard(client: Recorder) -> None:
     clock = Clock()
-    guards = [TableLoginGuard(TABLE, "default", cast("Any", client), clock=clock) for _ in range(2)]
+    guards = [
+        TableLoginGuard(TABLE, "https://login5.responsys.net", "u", cast("Any", client), clock=clock) for _ in range(2)
+    ]
+
+    def wrong(memory: LoginMemory, _alone: bool) -> LoginMemory:
+        return memory.after_wrong_password(SecretVersion("secret", "v1", NOW), "INVALID_PASSWORD", NOW)
+
     for number, guard in enumerate(guards):
         guard._owner = f"owner-{number}"
-        guard.refused()
+        guard.memory()
         guard.acquire()
-    guards[0].release(RefusedLogin("INVALID_PASSWORD", "v1", NOW + 600))
+    guards[1].end(wrong)
+    guards[0].end(wrong)
     guards[1].acquire()
-    guards[1].refused()
-    guards[0].release()
-    guards[1].release()
+    guards[1].memory()
+    guards[0].end()
+    guards[1].forget()
+    guards[1].end(wrong)
 
 
 CASES: list[Case] = [

@@ -1,4 +1,7 @@
-"""`make check-connector`: would the connectors of the running local stack deliver? CONNECTOR names one, else all."""
+"""`make check-connector`: would the connectors of the running local stack deliver?
+
+CONNECTOR names one, else all are checked. FORGET_REFUSED_LOGIN=1 has that one log in whatever was refused before.
+"""
 
 import json
 import os
@@ -21,7 +24,11 @@ _STYLES = {"error": "bold red", "warning": "yellow"}
 def main() -> int:
     """Print the report; return 0 if every connector would deliver, else 1."""
     try:
-        report = check(_running_stack(), os.environ.get("CONNECTOR") or None)
+        report = check(
+            _running_stack(),
+            os.environ.get("CONNECTOR") or None,
+            forget_refused_login=bool(os.environ.get("FORGET_REFUSED_LOGIN")),
+        )
     except LocalStackError as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
@@ -29,7 +36,7 @@ def main() -> int:
     return 0 if report["ok"] else 1
 
 
-def check(outputs: Mapping[str, str], connector: str | None) -> dict[str, Any]:
+def check(outputs: Mapping[str, str], connector: str | None, *, forget_refused_login: bool = False) -> dict[str, Any]:
     """Invoke the deployed function, as `aws lambda invoke` does, and return its report.
 
     Raises
@@ -38,9 +45,12 @@ def check(outputs: Mapping[str, str], connector: str | None) -> dict[str, Any]:
         The function failed.
     """
     endpoint = AwsEndpoint(outputs["awsEndpointUrl"], outputs["region"])
+    event: dict[str, Any] = {"connectors": [connector]} if connector else {}
+    if forget_refused_login:
+        event["forgetRefusedLogin"] = True
     answer = endpoint.lambda_.invoke(
         FunctionName=outputs["ConnectorCheckFunctionName"],
-        Payload=json.dumps({"connectors": [connector]} if connector else {}),
+        Payload=json.dumps(event),
     )
     report: dict[str, Any] = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:

@@ -10,17 +10,17 @@ import gc
 import logging
 import sys
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from rich.console import Console
 
-from responsys_activation.observability import InvocationMetrics, logger
+from responsys_activation.observability import logger
 from tests.benchmarks.stack_defaults import read_stack_defaults
 from tests.benchmarks.virtual_stack import VirtualStack, membership_body
 from tests.fakes.responsys import Accepted, Fault
+from tests.fakes.told_metrics import ToldMetrics
 from tests.generated_part import markdown_table, write_part
 from tests.property.simulation import Place
 from tests.reliability.trial import DOCUMENT
@@ -29,21 +29,6 @@ _ADDS_A_MINUTE = 900
 _MINUTES = 20
 _OUTAGE_BEGINS = 2  # minutes
 _ORDER_LIMIT = 60  # requests per minute
-
-
-class ToldMetrics(InvocationMetrics):
-    """Keeps what is told at once, by service, and lets go of the rest."""
-
-    def __init__(self, told: Counter[str]) -> None:
-        super().__init__()
-        self._told = told
-
-    def tell(self, name: str, value: int, *_dimension_sets: Mapping[str, str]) -> None:
-        self._told[name] += value
-
-    def flush(self) -> None:
-        self._counts.clear()
-        self._samples.clear()
 
 
 @dataclass(frozen=True)
@@ -208,10 +193,8 @@ def main() -> int:
     for outage in OUTAGES:
         order.append(outage.run())
         console.print(order[-1])
-    write_part(DOCUMENT, "slow replies", "make promises", markdown_table([*slow[0]], [[*row.values()] for row in slow]))
-    write_part(
-        DOCUMENT, "last states", "make promises", markdown_table([*order[0]], [[*row.values()] for row in order])
-    )
+    for name, rows in (("slow replies", slow), ("last states", order)):
+        write_part(DOCUMENT, name, "make promises", markdown_table([*rows[0]], [[*row.values()] for row in rows]))
     broken = any(row["uncounted"] or row["lost"] for row in slow) or any(row["last state wrong, all"] for row in order)
     return int(broken)
 

@@ -25,7 +25,7 @@ def test_every_connector_is_checked_every_day(stack: Stack) -> None:
     assert rule.get("State", "ENABLED") == "ENABLED"
     # And asks the function for all connectors
     assert target["Arn"] == "arn:aws:lambda:eu-west-1:123456789012:function:crm-connector-check"
-    assert read_check_request({}) is None
+    assert read_check_request({}).connectors is None
     assert target["Input"] == "{}"
     # And may do so
     (permission,) = stack.of_type("AWS::Lambda::Permission").values()

@@ -56,10 +56,11 @@ def test_every_function_that_writes_tokens_encrypts_them_with_the_key(own_key: S
 
 
 def test_every_function_that_writes_tokens_says_so_to_ssm() -> None:
-    # Given every place in the functions' code that opens the store of tokens
+    # Given every place in the code that opens the store of tokens
     calls = [
         call
-        for path in (REPOSITORY / "functions").rglob("app.py")
+        for folder in ("functions", "layers")
+        for path in (REPOSITORY / folder).rglob("*.py")
         for call in ast.walk(ast.parse(path.read_text()))
         if isinstance(call, ast.Call) and ast.unparse(call.func) == "ParameterTokenStore"
     ]

@@ -13,8 +13,8 @@ from tests.benchmarks.outage import greatest_overtaking, rank_correlation
 from tests.benchmarks.stack_defaults import read_stack_defaults
 from tests.benchmarks.virtual_stack import VirtualStack
 from tests.fakes.clock import NOW
+from tests.fakes.told_metrics import ToldMetrics
 from tests.generated_part import write_part
-from tests.property.world import RecordedMetrics
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_transaction_costs_twice_and_a_consistent_read_once() -> None:
 
 def test_a_virtual_stack_delivers_full_batches_within_their_window() -> None:
     # Given a stream of half the account's limit for a minute
-    stack = VirtualStack(read_stack_defaults(), {"default": 20}, new_metrics=RecordedMetrics)
+    stack = VirtualStack(read_stack_defaults(), {"default": 20}, new_metrics=ToldMetrics)
     stack.send_steadily("default", 2_000, 1)
 
     # When it has been delivered

@@ -7,32 +7,31 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
+from urllib.parse import parse_qs
 
 import pytest
 import requests
-from botocore.exceptions import ClientError
 
-from responsys_activation.aws.connector_parameters import ConnectorParameters
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.account import account_id
+from responsys_activation.aws.clients import Clients
+from responsys_activation.aws.login_guard import TableLoginGuard
+from responsys_activation.check_composition import compose_connector_check
 from responsys_activation.check_report import all_ok, count_failures, log_checked, report_document
 from responsys_activation.check_request import InvalidCheckRequestError, read_check_request
 from responsys_activation.checked_connector import CheckedConnector
-from responsys_activation.connector import Connector
-from responsys_activation.connector_check import ConnectorCheck
-from responsys_activation.endpoint import TrustedDomains
 from responsys_activation.finding import Level
 from responsys_activation.observability import InvocationMetrics
-from responsys_activation.outcome import ErrorCode
-from responsys_activation.proving_login import NewTokensOnly
-from responsys_activation.responsys.errors import LoginRefusedError
-from responsys_activation.responsys.login import Credentials, Token
-from responsys_activation.responsys.session import RefusedLogin, Session
+from responsys_activation.settings import ConnectionSettings, read_settings
 from tests.fakes.clock import NOW, Clock
-from tests.fakes.login_state import LoginState, SeenLogins, SharedGuard, SharedToken
-from tests.fakes.memberships import ABSENT, connector_document
+from tests.fakes.dynamodb import InMemoryDynamoDb, client_error
+from tests.fakes.login_state import SeenLogins
+from tests.fakes.memberships import ABSENT, connector, connector_document
+from tests.fakes.parameters import InMemorySecrets
 from tests.fakes.responsys_transport import Answer, ResponsysTransport, refusing, replying
 
+HOST = "https://login-default.responsys.net"
 END_POINT = "https://api5-009.responsys.net"
+HOUR = 3600.0
 PASSWORD = "marked-password"
 USERNAME = "marked-user"
 AUTH_TOKEN = "marked-token"
@@ -42,6 +41,10 @@ LOGIN, LISTS, EVENTS, LIMITS = (
     "/rest/api/v1.3/events",
     "/rest/api/ratelimit",
 )
+
+
+ACCOUNT = account_id(connector())
+TOKEN = f"/stack/tokens/{ACCOUNT}"
 
 
 class Account:
@@ -55,6 +58,7 @@ class Account:
             {"limit": 10, "api": "login", "resource_path": "/auth/token", "verb": "POST"},
         ]
         self.end_point = END_POINT
+        self.password = PASSWORD
         self.instead: dict[str, Answer | Exception] = {}
         self.calls: Counter[str] = Counter()
         self.transport = ResponsysTransport(self._answer)
@@ -67,7 +71,7 @@ class Account:
         if instead:
             return instead
         if path == LOGIN:
-            if f"password={PASSWORD}" not in str(request.body):
+            if parse_qs(str(request.body))["password"][0].strip() != self.password:
                 return refusing(400, "INVALID_USER_NAME_PASSWORD", title="Invalid username or password")
             return replying({"authToken": AUTH_TOKEN, "issuedAt": 1, "endPoint": self.end_point})
         assert request.headers["Authorization"] == AUTH_TOKEN
@@ -82,12 +86,18 @@ class Parameters:
     def __init__(self) -> None:
         self.stored: dict[str, tuple[str, str]] = {}
         self.asked_for: list[str] = []
+        self.writes = 0
 
-    def get_parameter(self, *, Name: str) -> dict[str, Any]:  # noqa: N803
+    def get_parameter(self, *, Name: str, WithDecryption: bool = False) -> dict[str, Any]:  # noqa: N803
         self.asked_for.append(Name)
         if Name not in self.stored:
-            raise ClientError({"Error": {"Code": "ParameterNotFound"}}, "GetParameter")
+            raise client_error("ParameterNotFound", "GetParameter", ResponseMetadata={"HTTPStatusCode": 400})
         return {"Parameter": self._parameter(Name)}
+
+    def put_parameter(self, *, Name: str, Value: str, Type: str, Overwrite: bool) -> None:  # noqa: N803
+        assert Overwrite
+        self.writes += 1
+        self.stored[Name] = (Value, Type)
 
     def get_parameters_by_path(self, *, Path: str, NextToken: str = "0") -> dict[str, Any]:  # noqa: N803
         names = [name for name in self.stored if name.startswith(f"{Path}/")]
@@ -102,59 +112,65 @@ class Parameters:
 
 @dataclass
 class Stack:
-    """A stack without connectors, and the account that they lead to."""
+    """A stack without connectors, and the account that they lead to: the function's own composition."""
 
     account: Account = field(default_factory=Account)
     parameters: Parameters = field(default_factory=Parameters)
-    passwords: dict[str, str] = field(default_factory=lambda: {"stack/default": PASSWORD})
-    tokens: dict[str, SharedToken] = field(default_factory=dict)
-    logins: dict[str, LoginState] = field(default_factory=dict)
+    secrets: InMemorySecrets = field(default_factory=lambda: InMemorySecrets({}))
+    table: InMemoryDynamoDb = field(default_factory=InMemoryDynamoDb)
     seen: SeenLogins = field(default_factory=SeenLogins)
     clock: Clock = field(default_factory=Clock)
-    unreadable: str = ""
+
+    def __post_init__(self) -> None:
+        self.write_secret()
+        self.clock.now += 60
 
     def put(self, name: str = "default", *, kind: str = "String", text: str | None = None, **changes: Any) -> None:
         value = json.dumps(connector_document(**changes)) if text is None else text
         self.parameters.stored[f"/stack/connectors/{name}"] = (value, kind)
 
-    def check(self, *names: str, seconds: float = 300) -> list[CheckedConnector]:
-        trusted = TrustedDomains(("responsys.net",))
-        http = self.account.transport.session()
+    def write_secret(self, password: str = PASSWORD, name: str = "stack/default", username: str = USERNAME) -> None:
+        """Let a person write a secret."""
+        self.clock.now += 1
+        self.secrets.put(name, json.dumps({"username": username, "password": password}), self.clock.now)
 
-        def open_session(name: str, connector: Connector, credentials: Credentials) -> Session:
-            store = self.tokens.setdefault(name, SharedToken())
-            return Session(
-                name,
-                connector,
-                http=http,
-                trusted=trusted,
-                token_store=NewTokensOnly(store, since=self.clock()),
-                credentials=lambda: credentials,
-                guard=SharedGuard(self.logins.setdefault(name, LoginState())),
-                observe_login=self.seen,
-                clock=self.clock,
-                sleep=self.clock.sleep,
-            )
-
-        check = ConnectorCheck(
-            parameters=ConnectorParameters("/stack/connectors/", cast(Any, self.parameters)),
-            read_credentials=self._credentials,
-            open_session=open_session,
-            http=http,
-            trusted=trusted,
+    def check(self, *names: str, seconds: float = 300, forget_refused_login: bool = False) -> list[CheckedConnector]:
+        check = compose_connector_check(
+            read_settings(
+                ConnectionSettings,
+                {
+                    "CONNECTOR_PARAMETER_PREFIX": "/stack/connectors/",
+                    "TOKEN_PARAMETER_PREFIX": "/stack/tokens/",
+                    "DELIVERY_TABLE_NAME": self.table.table,
+                    "TRUSTED_ENDPOINT_DOMAINS": "responsys.net",
+                },
+            ),
+            Clients(
+                sqs=cast("Any", None),
+                ssm=cast("Any", self.parameters),
+                secrets_manager=cast("Any", self.secrets),
+                dynamodb=cast("Any", self.table),
+            ),
+            observer=self.seen,
+            http=self.account.transport.session(),
             clock=self.clock,
+            sleep=self.clock.sleep,
         )
-        return check.check(names or None, deadline=self.clock() + seconds)
+        return check.check(names or None, deadline=self.clock() + seconds, forget_refused_login=forget_refused_login)
 
-    def _credentials(self, secret_id: str) -> Callable[[], Credentials]:
-        def read() -> Credentials:
-            if secret_id == self.unreadable:
-                raise AwsUnavailableError(f"Secrets Manager get {secret_id}: AccessDeniedException")
-            if secret_id not in self.passwords:
-                raise LoginRefusedError(ErrorCode.INVALID_CREDENTIALS, clock=600, title=f"no secret {secret_id}")
-            return Credentials(USERNAME, self.passwords[secret_id], f"version of {self.passwords[secret_id]}")
+    def guard(self) -> TableLoginGuard:
+        """Open the guard of the user's logins, as the delivering function does."""
+        return TableLoginGuard(self.table.table, HOST, USERNAME, cast("Any", self.table), clock=self.clock)
 
-        return read
+    def store_token(self, token: str, obtained_at: float) -> None:
+        """Leave a token that an earlier login brought."""
+        value = {"account": ACCOUNT, "authToken": token, "endPoint": END_POINT, "obtainedAt": obtained_at}
+        self.parameters.stored[TOKEN] = (json.dumps(value), "SecureString")
+
+    @property
+    def token(self) -> dict[str, Any]:
+        """What is stored as the account's token."""
+        return cast("dict[str, Any]", json.loads(self.parameters.stored[TOKEN][0]))
 
     def findings(self, *names: str) -> list[tuple[str, str, str]]:
         """Check, and give level, check and message of every finding."""
@@ -287,21 +303,61 @@ def test_a_missing_secret_is_named(stack: Stack) -> None:
     assert not stack.account.calls
 
 
-def test_a_secret_out_of_reach_tells_how_it_must_be_named(stack: Stack) -> None:
+def denied(call: str, code: str, status: int) -> Callable[..., Any]:
+    def deny(**_request: Any) -> Any:
+        raise client_error(code, call, ResponseMetadata={"HTTPStatusCode": status})
+
+    return deny
+
+
+def test_a_secret_that_may_not_be_read_tells_how_it_must_be_named(stack: Stack) -> None:
     # Given a secret that the role may not read / When the connector is checked
-    stack.unreadable = "stack/default"
+    stack.secrets.get_secret_value = denied("GetSecretValue", "AccessDeniedException", 400)  # type: ignore[method-assign]
     stack.put()
     _, check, message = only(stack.findings())
     # Then the finding says what the role goes by
     assert check == "secret"
-    assert "AccessDeniedException" in message
-    assert "must begin with the stack's name" in message
+    assert "secret stack/default may not be read (AccessDeniedException)" in message
+    assert "begins with the stack's name and a slash" in message
+
+
+def test_a_secret_out_of_reach_asks_for_another_check(stack: Stack) -> None:
+    # Given a Secrets Manager that does not answer / When the connector is checked / Then nothing is called wrong
+    stack.secrets.get_secret_value = denied("GetSecretValue", "InternalServiceError", 500)  # type: ignore[method-assign]
+    stack.put()
+    _, check, message = only(stack.findings())
+    assert check == "secret"
+    assert "run the check again" in message
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "field"),
+    [
+        (USERNAME, f"{PASSWORD}\n", "password"),
+        (f"{USERNAME} ", PASSWORD, "username"),
+        (USERNAME, f" {PASSWORD}", "password"),
+    ],
+)
+def test_a_blank_at_an_end_is_sent_and_warned_of(stack: Stack, username: str, password: str, field: str) -> None:
+    # Given a secret that a blank or a line feed got into
+    stack.write_secret(password, username=username)
+    stack.put()
+    # When the connector is checked
+    findings = stack.findings()
+    # Then the field is named as a hint, beside what Responsys says about it
+    (warning,) = [finding for finding in findings if finding[0] == "warning"]
+    assert warning[1] == "secret"
+    assert f"{field} begins or ends with a blank or a line feed" in warning[2]
+    # And the value was sent as it stands
+    (request,) = [each for each in stack.account.transport.requests if each.path_url == LOGIN]
+    sent = parse_qs(str(request.body))
+    assert (sent["user_name"], sent["password"]) == ([username], [password])
 
 
 def test_a_wrong_password_is_found_although_an_older_token_is_still_good(stack: Stack) -> None:
     # Given a live token, and a secret that was changed to a wrong password
-    stack.tokens["default"] = SharedToken(Token(AUTH_TOKEN, END_POINT, NOW - 60))
-    stack.passwords["stack/default"] = "wrong"
+    stack.store_token(AUTH_TOKEN, NOW - 60)
+    stack.write_secret("wrong")
     stack.put()
     # When the connector is checked
     level, check, message = only(stack.findings())
@@ -310,48 +366,137 @@ def test_a_wrong_password_is_found_although_an_older_token_is_still_good(stack: 
     assert message.startswith("Connector default, credentialsSecretId: Responsys refuses the login")
     assert "put the API user's present username and password into the secret" in message
     # And the token of the others is untouched
-    assert stack.tokens["default"].writes == 0
+    assert stack.parameters.writes == 0
 
 
 def test_a_login_that_is_taken_is_shared_with_the_delivering_function(stack: Stack) -> None:
     # Given an older token / When the connector is checked
-    stack.tokens["default"] = SharedToken(Token("older", END_POINT, NOW - 60))
+    stack.store_token("older", NOW - 60)
     stack.put()
     stack.check()
     # Then the new token is stored, and the login was counted
-    assert stack.tokens["default"].token == Token(AUTH_TOKEN, END_POINT, NOW)
+    assert (stack.token["authToken"], stack.token["obtainedAt"]) == (AUTH_TOKEN, stack.clock.now)
     assert stack.seen.logins == [("default", None)]
 
 
 def test_a_refused_login_is_remembered_for_all_and_not_tried_again(stack: Stack) -> None:
     # Given a wrong password that a first check found
-    stack.passwords["stack/default"] = "wrong"
+    stack.write_secret("wrong")
     stack.put()
     stack.check()
-    refused = stack.logins["default"].refused
-    assert refused == RefusedLogin("INVALID_USER_NAME_PASSWORD", "version of wrong", NOW + 600)
+    assert stack.guard().memory().tries == 1, "as the delivering function reads it"
     # When it is checked again, two minutes later
     stack.clock.now += 120
     message = only(stack.findings())[2]
     # Then no second login was made, and the finding says why, for how long, and what to do
     assert stack.account.calls[LOGIN] == 1
     assert "was refused before (INVALID_USER_NAME_PASSWORD)" in message
-    assert "not tried again for 8 min unless the secret changes" in message
+    assert "not tried again for 58 min unless the secret changes" in message
+    assert stack.seen.held_back == [("default", "INVALID_USER_NAME_PASSWORD")]
     # And a corrected secret is tried at once
-    stack.passwords["stack/default"] = PASSWORD
+    stack.write_secret()
     assert stack.findings() == []
+
+
+def test_a_check_every_hour_tries_a_wrong_password_twice_and_then_says_how_to_go_on(stack: Stack) -> None:
+    # Given a wrong password / When it is checked every hour of a day
+    stack.write_secret("wrong")
+    stack.put()
+    for _ in range(24):
+        message = only(stack.findings())[2]
+        stack.clock.now += HOUR
+    # Then Responsys saw it twice, and the finding names what a person can do
+    assert stack.account.calls[LOGIN] == 2
+    assert "is not tried again unless the secret changes" in message
+    assert "run the check with forgetRefusedLogin (docs/runbook.md#refused-logins)" in message
+
+
+def test_a_person_can_have_a_refused_login_forgotten(stack: Stack) -> None:
+    # Given a password that was wrong twice, and has been made right in Responsys
+    stack.write_secret("wrong")
+    stack.put()
+    for _ in range(2):
+        stack.check()
+        stack.clock.now += HOUR
+    stack.account.password = "wrong"
+    assert "refused before" in only(stack.findings())[2]
+    # When the connector is checked with that forgotten / Then the login is made, and the connector is right
+    (checked,) = stack.check("default", forget_refused_login=True)
+    assert checked.findings == []
+    assert stack.account.calls[LOGIN] == 3
+
+
+def test_a_user_is_forgotten_once_however_many_wrong_secrets_are_named(stack: Stack) -> None:
+    # Given a user with wrong passwords in five secrets
+    for number in range(5):
+        stack.write_secret(f"wrong-{number}", f"stack/{number}")
+        stack.put(f"c{number}", credentialsSecretId=f"stack/{number}")
+    stack.clock.now += 1
+    stack.check()
+    # When all are checked with refused logins forgotten / Then one more was tried, not five
+    checked = stack.check(*(f"c{number}" for number in range(5)), forget_refused_login=True)
+    assert stack.account.calls[LOGIN] == 2
+    # And the others say which one to correct first
+    assert "another secret of the same user was refused" in checked[1].findings[0].message
+
+
+def test_a_table_out_of_reach_lets_nothing_be_forgotten_and_nothing_be_tried(stack: Stack) -> None:
+    # Given a delivery table that does not answer / When a refused login is to be forgotten
+    stack.put()
+    stack.table.fail("*", 99)
+    (checked,) = stack.check("default", forget_refused_login=True)
+    # Then no login was made
+    assert "out of reach" in checked.findings[0].message
+    assert stack.account.calls[LOGIN] == 0
 
 
 def test_a_wrong_password_that_many_connectors_share_is_tried_once(stack: Stack) -> None:
     # Given ten connectors of one account with one wrong password, in different secrets
     for number in range(10):
-        stack.passwords[f"stack/{number}"] = "wrong"
+        stack.write_secret("wrong", f"stack/{number}")
         stack.put(f"c{number}", credentialsSecretId=f"stack/{number}")
     # When all are checked
     checked = stack.check()
     # Then the account saw one login and is not locked, and each connector has its finding
     assert stack.account.calls[LOGIN] == 1
     assert not any(each.ok for each in checked)
+
+
+def test_two_secrets_of_one_user_are_warned_of(stack: Stack) -> None:
+    # Given two connectors of one user with a secret each, and a third with the first one's
+    stack.write_secret(name="stack/b", username=USERNAME.upper())
+    stack.put("a", requestsPerMinute=10)
+    stack.put("b", requestsPerMinute=10, credentialsSecretId="stack/b")
+    stack.put("c", requestsPerMinute=10)
+    # When all are checked
+    findings = stack.findings()
+    # Then each is told which other has another secret
+    assert [finding[:2] for finding in findings] == [("warning", "secret")] * 3
+    assert [message.split(" logs in")[0] for _, _, message in findings] == [
+        "Connector a, credentialsSecretId: b",
+        "Connector b, credentialsSecretId: a, c",
+        "Connector c, credentialsSecretId: b",
+    ]
+    # And connectors that share one are not
+    stack.put("b", requestsPerMinute=10)
+    assert stack.findings() == []
+
+
+def test_an_address_that_is_no_responsys_login_is_told_as_such(stack: Stack) -> None:
+    # Given an authEndpoint where a web page lives / When the connector is checked
+    stack.account.instead[LOGIN] = Answer(404, b"<html>Not found</html>")
+    stack.put()
+    level, check, message = only(stack.findings())
+    # Then the address is to blame, and not the secret
+    assert (level, check) == ("error", "endPoint")
+    assert message.startswith(f"Connector default, authEndpoint: {HOST} is not a Responsys login (")
+    assert "WS End Point" in message
+    # And for ten minutes that is known without another login
+    assert "is not a Responsys login" in only(stack.findings())[2]
+    assert stack.account.calls[LOGIN] == 1
+    stack.clock.now += 600
+    del stack.account.instead[LOGIN]
+    assert stack.findings() == []
 
 
 @pytest.mark.parametrize(
@@ -413,7 +558,7 @@ def test_a_host_that_does_not_answer_may_be_a_matter_of_allow_listing(stack: Sta
     [
         (refusing(429, "API_LIMIT_EXCEEDED"), "run the check again in 1 min"),
         (refusing(503, "SERVICE_UNAVAILABLE"), "maintenance"),
-        (Answer(200, b"<html>"), "no usable answer"),
+        (replying({"authToken": None}), "no usable answer"),
     ],
 )
 def test_a_login_without_a_verdict_asks_for_another_check(stack: Stack, reply: Answer, advice: str) -> None:
@@ -608,14 +753,12 @@ def test_a_connector_whose_turn_does_not_come_is_not_called_right(stack: Stack) 
 def test_a_login_elsewhere_is_waited_for_and_its_token_taken(stack: Stack) -> None:
     # Given another environment that holds the lease, and ends its login while we wait
     stack.put()
-    state = stack.logins["default"] = LoginState()
-    state.holder = object()
-    store = stack.tokens["default"] = SharedToken()
+    assert stack.guard().acquire()
     sleep = stack.clock.sleep
 
     def meanwhile(seconds: float) -> None:
         sleep(seconds)
-        store.token = Token(AUTH_TOKEN, END_POINT, stack.clock.now)
+        stack.store_token(AUTH_TOKEN, stack.clock.now)
 
     stack.clock.sleep = meanwhile  # type: ignore[method-assign]
     # When the connector is checked / Then that login is the proof
@@ -657,7 +800,7 @@ def test_nothing_that_is_told_holds_a_credential(stack: Stack, capsys: pytest.Ca
     stack.put("wrong-event", defaultEventName="GONE")
     stack.put("untrusted", authEndpoint="https://example.com")
     stack.put("no-secret", credentialsSecretId="stack/none")
-    stack.passwords["stack/wrong"] = "marked-wrong-password"
+    stack.write_secret("marked-wrong-password", "stack/wrong")
     stack.put("wrong-password", credentialsSecretId="stack/wrong")
     # When they are checked, logged, counted and told
     checked = stack.check()
@@ -722,14 +865,28 @@ def test_no_connector_at_all_is_a_failure(capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.parametrize("event", [{}, {"connectors": None}, {"source": "aws.events", "detail": {}}])
 def test_an_event_that_names_none_asks_for_all(event: dict[str, Any]) -> None:
-    assert read_check_request(event) is None
+    request = read_check_request(event)
+    assert (request.connectors, request.forget_refused_login) == (None, False)
 
 
 def test_a_name_twice_is_checked_once() -> None:
-    assert read_check_request({"connectors": ["b", "a", "b"]}) == ["b", "a"]
+    assert read_check_request({"connectors": ["b", "a", "b"]}).connectors == ["b", "a"]
 
 
 @pytest.mark.parametrize("connectors", ["default", [], [1], {"default": True}])
 def test_another_form_is_refused_with_the_field(connectors: object) -> None:
     with pytest.raises(InvalidCheckRequestError, match=r"^connectors"):
         read_check_request({"connectors": connectors})
+
+
+def test_refused_logins_are_forgotten_for_named_connectors_only() -> None:
+    assert read_check_request({"connectors": ["a"], "forgetRefusedLogin": True}).forget_refused_login
+    for event in ({"forgetRefusedLogin": True}, {"connectors": None, "forgetRefusedLogin": True}):
+        with pytest.raises(InvalidCheckRequestError, match=r"^forgetRefusedLogin"):
+            read_check_request(event)
+
+
+@pytest.mark.parametrize("value", ["true", 1, None])
+def test_whether_to_forget_is_said_with_true_or_false(value: object) -> None:
+    with pytest.raises(InvalidCheckRequestError, match=r"^forgetRefusedLogin"):
+        read_check_request({"connectors": ["a"], "forgetRefusedLogin": value})

@@ -30,7 +30,8 @@ ROWS = [
     {"dispatch", "settling"},
     {"reporting"},
     {"delivery"},
-    {"composition"},
+    {"login_composition"},
+    {"composition", "check_composition"},
 ]
 RANKS = {room: rank for rank, row in enumerate(ROWS) for room in row}
 

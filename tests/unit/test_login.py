@@ -17,11 +17,11 @@ from responsys_activation.responsys.errors import (
     ThrottledError,
     UnavailableError,
 )
-from responsys_activation.responsys.login import Credentials, Token, log_in
+from responsys_activation.responsys.login import Credentials, SecretVersion, Token, WrongPasswordError, log_in
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.responsys_transport import Answer, ResponsysTransport, refusing, replying
 
-CREDENTIALS = Credentials("api user", "p&ss=wörd+ %", "v1")
+CREDENTIALS = Credentials("api user", "p&ss=wörd+ %", SecretVersion("secret", "v1", NOW))
 RECORDED = {"authToken": "E" * 54, "issuedAt": 1545918187627, "endPoint": "https://api5-009.responsys.net"}
 
 
@@ -105,12 +105,6 @@ def test_a_reply_without_a_token_that_fits_a_header_is_no_login(token: Any) -> N
         login(ResponsysTransport(replying(RECORDED | {"authToken": token})))
 
 
-@pytest.mark.parametrize("answer", [replying([]), replying({}), Answer(200, b"<html>Welcome</html>"), Answer(200, b"")])
-def test_a_200_that_is_no_token_reply_is_no_login(answer: Answer) -> None:
-    with pytest.raises(UnavailableError):
-        login(ResponsysTransport(answer))
-
-
 WRONG_PASSWORD = refusing(400, "INVALID_USER_NAME_PASSWORD", title="Invalid username or password")
 
 
@@ -119,26 +113,70 @@ WRONG_PASSWORD = refusing(400, "INVALID_USER_NAME_PASSWORD", title="Invalid user
     [
         (WRONG_PASSWORD, "INVALID_USER_NAME_PASSWORD"),
         (refusing(400, "INVALID_USER_NAME_PASSWORD", detail="Login failed"), "INVALID_USER_NAME_PASSWORD"),
-        (refusing(401, "PASSWORD_LOCKOUT"), "PASSWORD_LOCKOUT"),
-        (refusing(401, "PASSWORD_EXPIRED"), "PASSWORD_EXPIRED"),
-        (refusing(401, "LOGIN_BLOCKED_TEMPORARILY"), "LOGIN_BLOCKED_TEMPORARILY"),
-        (refusing(401, "ACCOUNT_SUSPENDED"), "ACCOUNT_SUSPENDED"),
-        (refusing(401, "LOGIN_BLOCKED_INVALID_IPRANGE"), "LOGIN_BLOCKED_INVALID_IPRANGE"),
-        (refusing(401, "API_DISABLED_FOR_USER"), "API_DISABLED_FOR_USER"),
-        (refusing(401, "INSUFFICIENT_ACCESS"), "INSUFFICIENT_ACCESS"),
         (refusing(200, "INVALID_USER_NAME_PASSWORD"), "INVALID_USER_NAME_PASSWORD"),
+        (refusing(500, "INVALID_PASSWORD"), "INVALID_PASSWORD"),
+        (refusing(401, "INVALID_USER_NAME"), "INVALID_USER_NAME"),
+        (refusing(401, "AUTHENTICATION_FAILED"), "AUTHENTICATION_FAILED"),
         (refusing(400, "A_CODE_OF_TOMORROW"), "A_CODE_OF_TOMORROW"),
-        (Answer(401, b""), ErrorCode.OTHER_ERROR),
-        (Answer(403, b"<html>Forbidden</html>"), ErrorCode.OTHER_ERROR),
-        (Answer(404, b"<html>Not found</html>"), ErrorCode.OTHER_ERROR),
-        (Answer(302, b"", {"Location": "https://evil.com"}), ErrorCode.OTHER_ERROR),
+        (refusing(200, "A_CODE_OF_TOMORROW"), "A_CODE_OF_TOMORROW"),
+        (refusing(401, "no code"), ErrorCode.OTHER_ERROR),
+        (refusing(404, "CUSTOM_EVENT_NOT_FOUND"), "CUSTOM_EVENT_NOT_FOUND"),
+        (refusing(413, "A_CODE_OF_TOMORROW"), "A_CODE_OF_TOMORROW"),
     ],
 )
-def test_whatever_refuses_a_login_for_good_is_a_refused_login(answer: Answer, code: str) -> None:
-    with pytest.raises(LoginRefusedError) as refused:
+def test_a_refusal_in_responsyss_words_is_a_wrong_password_unless_they_say_otherwise(answer: Answer, code: str) -> None:
+    with pytest.raises(WrongPasswordError) as refused:
         login(ResponsysTransport(answer))
 
     assert refused.value.code == code
+    assert refused.value.clock == 600
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "PASSWORD_LOCKOUT",
+        "PASSWORD_EXPIRED",
+        "MAX_LOGIN_FAILURES_EXCEEDED",
+        "LOGIN_BLOCKED_TEMPORARILY",
+        "LOGIN_BLOCKED_INVALID_IPRANGE",
+        "LOGINS_DISABLED",
+        "ACCOUNT_SUSPENDED",
+        "API_DISABLED_FOR_USER",
+        "INSUFFICIENT_ACCESS",
+        "API_BLOCKED",
+    ],
+)
+def test_a_refusal_that_is_not_about_the_password_is_no_wrong_password(code: str) -> None:
+    with pytest.raises(LoginRefusedError) as refused:
+        login(ResponsysTransport(refusing(401, code)))
+
+    assert not isinstance(refused.value, WrongPasswordError)
+    assert (refused.value.code, refused.value.clock) == (code, 600)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, b"<html>Welcome</html>"),
+        Answer(200, b""),
+        replying([]),
+        replying({}),
+        replying({"message": "Forbidden"}, 403),
+        Answer(302, b"", {"Location": "https://evil.com"}),
+        Answer(401, b""),
+        Answer(403, b"<html>Forbidden</html>"),
+        Answer(404, b"<html>Not found</html>"),
+        Answer(405, b""),
+        Answer(413, b""),
+    ],
+)
+def test_an_answer_in_another_language_says_that_no_login_lives_there(answer: Answer) -> None:
+    with pytest.raises(LoginRefusedError) as refused:
+        login(ResponsysTransport(answer))
+
+    assert not isinstance(refused.value, WrongPasswordError)
+    assert (refused.value.code, refused.value.status) == (ErrorCode.NO_LOGIN_AT_ENDPOINT, answer.status)
     assert refused.value.clock == 600
 
 
@@ -155,6 +193,11 @@ def test_too_many_logins_are_a_throttle_and_no_refusal(answer: Answer) -> None:
     [
         Answer(503, b"maintenance"),
         Answer(502, b""),
+        Answer(408, b""),
+        refusing(503, "SERVICE_UNAVAILABLE"),
+        refusing(400, "SERVICE_UNAVAILABLE"),
+        refusing(200, "UNEXPECTED_EXCEPTION"),
+        refusing(500, "A_CODE_OF_TOMORROW"),
         refusing(500, "UNEXPECTED_EXCEPTION"),
         refusing(500, "UNEXPECTED_EXCEPTION", detail="Not a valid authentication token"),
         refusing(401, "INVALID_TOKEN"),

@@ -15,5 +15,8 @@ __all__ = ["account_id"]
 
 def account_id(connector: Connector) -> str:
     """Give the account's id: 32 hex digits, equal for connectors with the same login host and secret."""
-    account = f"{connector.auth_endpoint.strip().rstrip('/').lower()}\n{connector.credentials_secret_id}"
+    host = connector.auth_endpoint.strip().rstrip("/").lower()
+    if "://" not in host:
+        host = f"https://{host}"
+    account = f"{host}\n{connector.credentials_secret_id}"
     return hashlib.blake2b(account.encode(), digest_size=16).hexdigest()

@@ -11,7 +11,7 @@ from responsys_activation.finding import Check, suggestion
 from responsys_activation.responsys.catalogue import KnownList
 from responsys_activation.responsys.rate_limit import own_requests_per_minute
 
-__all__ = ["compare_shares", "judge_event_names", "judge_profile_list", "judge_requests_per_minute"]
+__all__ = ["compare_secrets", "compare_shares", "judge_event_names", "judge_profile_list", "judge_requests_per_minute"]
 
 _SETTINGS_SHOWN = 5
 
@@ -62,6 +62,24 @@ def judge_requests_per_minute(checked: CheckedConnector, connector: Connector, l
     if limit is not None and wanted is not None and wanted > limit:
         above = f"{wanted} is above the account's limit of {limit} requests a minute. Set it to {safe}, or leave it out"
         checked.warn(Check.LIMITS, "requestsPerMinute", above)
+
+
+def compare_secrets(checked: Sequence[CheckedConnector]) -> None:
+    """Warn of connectors that keep one user's password in several secrets: each is a wrong password to come."""
+    users: defaultdict[tuple[str, str], list[CheckedConnector]] = defaultdict(list)
+    for each in checked:
+        if each.user:
+            users[each.user].append(each)
+    for sharing in users.values():
+        for each in sharing:
+            others = ", ".join(other.name for other in sharing if other.secret != each.secret)
+            if others:
+                each.warn(
+                    Check.SECRET,
+                    "credentialsSecretId",
+                    f"{others} logs in as the same user with another secret. Give them one secret, or a wrong one of "
+                    "them holds back the logins of the others too",
+                )
 
 
 def compare_shares(checked: Sequence[CheckedConnector]) -> None:

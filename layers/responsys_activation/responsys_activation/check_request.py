@@ -1,35 +1,55 @@
-"""Which connectors shall be checked?"""
+"""Which connectors shall be checked, and shall what is remembered of their refused logins be cleared before?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-__all__ = ["InvalidCheckRequestError", "read_check_request"]
+__all__ = ["CheckRequest", "InvalidCheckRequestError", "read_check_request"]
 
 
 class InvalidCheckRequestError(ValueError):
-    """The event does not say which connectors; the text names the field."""
+    """The event cannot be followed; the text names the field."""
 
 
-class _CheckRequest(BaseModel):
-    connectors: Annotated[list[str] | None, Field(min_length=1)] = None
+def _each_once(names: list[str] | None) -> list[str] | None:
+    return names and list(dict.fromkeys(names))
 
 
-def read_check_request(event: Mapping[str, Any]) -> list[str] | None:
-    """Read the names, each once; ``None`` for all, as when the schedule asks.
+class CheckRequest(BaseModel):
+    """What a check is asked for.
+
+    Attributes
+    ----------
+    connectors : list of str or None
+        Their names, each once; ``None`` for all, as when the schedule asks.
+    forget_refused_login : bool
+        Whether their logins are tried whatever was refused before.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    connectors: Annotated[list[str] | None, Field(min_length=1), AfterValidator(_each_once)] = None
+    forget_refused_login: Annotated[bool, Field(alias="forgetRefusedLogin", strict=True)] = False
+
+
+def read_check_request(event: Mapping[str, Any]) -> CheckRequest:
+    """Read an event.
 
     Raises
     ------
     InvalidCheckRequestError
-        ``connectors`` is not a list of texts.
+        A field has another form, or refused logins are to be forgotten and no connector is named: to try all wrong
+        passwords at once is what the memory is there to prevent.
     """
     try:
-        names = _CheckRequest.model_validate(event).connectors
+        request = CheckRequest.model_validate(event)
     except ValidationError as exc:
         errors = exc.errors(include_url=False, include_input=False, include_context=False)
         reasons = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in errors)
         raise InvalidCheckRequestError(reasons) from None
-    return names and list(dict.fromkeys(names))
+    if request.forget_refused_login and request.connectors is None:
+        raise InvalidCheckRequestError("forgetRefusedLogin: name the connectors that it is meant for")
+    return request

@@ -13,15 +13,13 @@ from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.clients import Clients
 from responsys_activation.aws.connector_parameters import ConnectorParameters
 from responsys_activation.aws.connector_settings import ConnectorSettings
-from responsys_activation.aws.credentials import SecretCredentials
 from responsys_activation.aws.ledger import Ledger
-from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue
 from responsys_activation.aws.request_budget import RequestBudget
-from responsys_activation.aws.token_store import ParameterTokenStore
 from responsys_activation.connector import Connector
 from responsys_activation.delivery import Delivery
 from responsys_activation.endpoint import TrustedDomains
+from responsys_activation.login_composition import LoginComposition
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.reporting import Reporting
 from responsys_activation.responsys.http import HttpSession, open_http_session
@@ -63,6 +61,15 @@ class DeliveryComposition:
         self._trusted = TrustedDomains(settings.trusted_endpoint_domains)
         self.ledger = self.open_ledger()
         self.reporting = Reporting(metrics or InvocationMetrics(), service="segment_events", clock=clock)
+        self._logins = LoginComposition(
+            settings,
+            clients,
+            http=self._http,
+            trusted=self._trusted,
+            observer=self.reporting,
+            clock=clock,
+            sleep=sleep,
+        )
         throttled = SourceQueue(settings.throttled_dead_letter_queue_url, clients.sqs, clock=clock)
         self.delivery = Delivery(
             connector_settings=ConnectorSettings(
@@ -111,24 +118,7 @@ class DeliveryComposition:
 
     def open_session(self, name: str, connector: Connector) -> Session:
         """Open a connector's way to a token."""
-        settings, clients = self._settings, self._clients
-        return Session(
-            name,
-            connector,
-            http=self._http,
-            trusted=self._trusted,
-            token_store=ParameterTokenStore(
-                f"{settings.token_parameter_prefix}{name}", connector, clients.ssm, kms_key_id=settings.token_kms_key_id
-            ),
-            credentials=SecretCredentials(connector.credentials_secret_id, clients.secrets_manager),
-            guard=TableLoginGuard(
-                settings.delivery_table_name, connector.credentials_secret_id, clients.dynamodb, clock=self._clock
-            ),
-            observe_login=self.reporting.login_ended,
-            time_scale=settings.time_scale,
-            clock=self._clock,
-            sleep=self._sleep,
-        )
+        return self._logins.open_session(name, connector)
 
     def open_sender(self, name: str, connector: Connector) -> RequestSender:
         """Open a connector's sender."""

@@ -1,7 +1,7 @@
 """Would each connector deliver, and if not, what should a person change?
 
 Proves the way of an event up to the event itself: settings, secret, a real login, the account's lists, events and
-limit. It sends no event, and makes at most one login for the same credentials.
+limit. It sends no event, and makes at most one login for the same credentials, if earlier ones let it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import requests
 from pydantic import TypeAdapter, ValidationError
 
 from responsys_activation.account_comparison import (
+    compare_secrets,
     compare_shares,
     judge_event_names,
     judge_profile_list,
@@ -48,6 +49,8 @@ class ConnectorCheck:
     ----------
     read_credentials : callable
         Gives the source of a secret's credentials, by the secret's name or ARN.
+    forget_refused_login : callable
+        Clears what is remembered of a login host and user.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class ConnectorCheck:
         parameters: ConnectorParameters,
         read_credentials: Callable[[str], CredentialsSource],
         open_session: SessionOpener,
+        forget_refused_login: Callable[[str, str], None],
         http: requests.Session,
         trusted: TrustedDomains,
         clock: Callable[[], float] = time.time,
@@ -63,17 +67,22 @@ class ConnectorCheck:
         self._parameters = parameters
         self._read_credentials = read_credentials
         self._open_session = open_session
+        self._forget_refused_login = forget_refused_login
         self._http = http
         self._trusted = trusted
         self._clock = clock
 
-    def check(self, names: Sequence[str] | None, *, deadline: float) -> list[CheckedConnector]:
+    def check(
+        self, names: Sequence[str] | None, *, deadline: float, forget_refused_login: bool = False
+    ) -> list[CheckedConnector]:
         """Check the named connectors, or all.
 
         Parameters
         ----------
         deadline : float
             Epoch seconds; connectors whose turn has not come by then are findings themselves.
+        forget_refused_login : bool
+            Whether a login is tried whatever was refused before.
 
         Raises
         ------
@@ -84,8 +93,9 @@ class ConnectorCheck:
             parameters: dict[str, ConnectorParameter | None] = {**self._parameters.read_all()}
         else:
             parameters = {name: self._parameters.read(name) if _is_name(name) else None for name in names}
-        logins = Logins(self._open_session)
+        logins = Logins(self._open_session, self._forget_refused_login if forget_refused_login else None)
         checked = [self._check(name, parameter, logins, deadline) for name, parameter in parameters.items()]
+        compare_secrets(checked)
         compare_shares(checked)
         return checked
 
@@ -146,31 +156,43 @@ class ConnectorCheck:
             return None
         if credentials is None:
             return None
-        checked.user = (host, credentials.username)
+        checked.user = (host, credentials.user)
+        checked.secret = credentials.version.secret
         try:
             return logins.token(checked.name, connector, host, credentials, deadline)
         except LoginRefusedError as exc:
-            untrusted_reply = exc.code == ErrorCode.UNTRUSTED_ENDPOINT
-            setting = "authEndpoint" if untrusted_reply else "credentialsSecretId"
-            check = Check.END_POINT if untrusted_reply else Check.LOGIN
-            checked.error(check, setting, why_not_logged_in(exc))
+            if exc.code == ErrorCode.NO_LOGIN_AT_ENDPOINT:
+                checked.error(Check.END_POINT, "authEndpoint", f"{host} {why_not_logged_in(exc)}")
+            elif exc.code == ErrorCode.UNTRUSTED_ENDPOINT:
+                checked.error(Check.END_POINT, "authEndpoint", why_not_logged_in(exc))
+            else:
+                checked.error(Check.LOGIN, "credentialsSecretId", why_not_logged_in(exc))
         except ResponsysError as exc:
             checked.error(Check.LOGIN, "authEndpoint", f"{host}: {why_not_logged_in(exc)}")
         except AwsUnavailableError as exc:
-            state = f"not tried, because what is known of earlier logins could not be read ({exc}): run the check again"
+            state = f"not tried, because what is known of earlier logins is out of reach ({exc}): run the check again"
             checked.error(Check.LOGIN, "login", state)
         return None
 
     def _secret(self, checked: CheckedConnector, connector: Connector) -> Credentials | None:
         try:
-            return self._read_credentials(connector.credentials_secret_id)()
+            credentials = self._read_credentials(connector.credentials_secret_id)()
         except LoginRefusedError as exc:
-            wrong = f'{exc.title}. It must be a secret that holds {{"username": "…", "password": "…"}}'
+            wrong = (
+                f"{exc.title}. It must be a secret whose name begins with the stack's name and a slash, and that holds "
+                '{"username": "…", "password": "…"}'
+            )
             checked.error(Check.SECRET, "credentialsSecretId", wrong)
+            return None
         except AwsUnavailableError as exc:
-            unread = f"the secret could not be read ({exc}). Its name must begin with the stack's name and a slash"
+            unread = f"the secret could not be read ({exc}): run the check again"
             checked.error(Check.SECRET, "credentialsSecretId", unread)
-        return None
+            return None
+        for field, value in (("username", credentials.username), ("password", credentials.password)):
+            if value != value.strip():
+                blank = f"{field} begins or ends with a blank or a line feed, and is sent so. Take it out if not meant"
+                checked.warn(Check.SECRET, "credentialsSecretId", blank)
+        return credentials
 
     def _look_into_account(
         self, checked: CheckedConnector, connector: Connector, token: Token, deadline: float

@@ -18,6 +18,7 @@ from responsys_activation.responsys.errors import (
     ThrottledError,
     UnavailableError,
 )
+from responsys_activation.responsys.login_memory import LoginHeldBackError
 
 __all__ = ["Check", "Finding", "Level", "suggestion", "why_not_logged_in", "why_not_read"]
 
@@ -79,18 +80,45 @@ class Finding:
 
 
 def why_not_logged_in(error: ResponsysError) -> str:
-    """Say why a login failed and what to do, in words that follow the name of a field."""
+    """Say why a login failed and what to do, in words that follow the name of a field.
+
+    For ``NO_LOGIN_AT_ENDPOINT`` they follow the host.
+    """
     match error:
-        case LoginRefusedError(code=code, status=status, clock=clock):
-            cure = _WHAT_CURES_A_REFUSED_LOGIN.get(code, _ASK_ADMINISTRATOR)
-            if status is None:  # no reply: the memory of an earlier refusal
-                return (
-                    f"the login was refused before ({code}) and is not tried again for {max(1, round(clock / 60))} "
-                    f"min unless the secret changes, so that the account is not locked: {cure}"
-                )
-            return f"Responsys refuses the login ({_reason(error)}): {cure}"
+        case LoginRefusedError(code=ErrorCode.NO_LOGIN_AT_ENDPOINT):
+            minutes = max(1, round(error.clock / 60))
+            return (
+                f"is not a Responsys login ({_reason(error)}): correct it to the WS End Point that Responsys shows; if "
+                f"it is right, Responsys may be under maintenance: run the check again in {minutes} min"
+            )
+        case LoginHeldBackError():
+            return _why_held_back(error)
+        case LoginRefusedError():
+            return f"Responsys refuses the login ({_reason(error)}): {_cure(error.code)}"
         case _:
             return _why_no_answer(error, "log in")
+
+
+def _why_held_back(error: LoginHeldBackError) -> str:
+    if error.by_another_secret:
+        return (
+            f"no login was tried, because another secret of the same user was refused ({error.code}), so that the user "
+            "is not locked: correct that secret first; if this one is right, put its value into it once more"
+        )
+    if error.wait is None:
+        return (
+            f"the login was refused before ({error.code}) and is not tried again unless the secret changes, so that "
+            f"the user is not locked: {_cure(error.code)}; if it is right, run the check with forgetRefusedLogin "
+            "(docs/runbook.md#refused-logins)"
+        )
+    return (
+        f"the login was refused before ({error.code}) and is not tried again for {max(1, round(error.wait / 60))} min "
+        f"unless the secret changes, so that the user is not locked: {_cure(error.code)}"
+    )
+
+
+def _cure(code: str) -> str:
+    return _WHAT_CURES_A_REFUSED_LOGIN.get(code, _ASK_ADMINISTRATOR)
 
 
 def why_not_read(error: ResponsysError, what: str) -> str:

@@ -51,6 +51,14 @@ class InvocationMetrics:
         for dimensions in dimension_sets:
             self._write(tuple(dimensions.items()), {name: value}, ())
 
+    def count_once(self, name: str, **dimensions: str) -> bool:
+        """Set a counter to 1; tell whether it was not there yet."""
+        with self._lock:
+            counts = self._counts[tuple(dimensions.items())]
+            new = not counts[name]
+            counts[name] = 1
+        return new
+
     def milliseconds(self, name: str, seconds: float, **dimensions: str) -> None:
         """Record one duration."""
         self._sample(name, seconds * 1000, dimensions)

@@ -5,6 +5,7 @@ A real login proves it, under the guard that all environments share, and at most
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from responsys_activation.connector import Connector
@@ -44,10 +45,18 @@ class SessionOpener(Protocol):
 
 
 class Logins:
-    """At most one login for the same credentials: a wrong password that many connectors share is tried once."""
+    """At most one login for the same credentials: a wrong password that many connectors share is tried once.
 
-    def __init__(self, open_session: SessionOpener) -> None:
+    Parameters
+    ----------
+    forget : callable or None
+        Clears what is remembered of a login host and user, where a person asked for that; done once for each.
+    """
+
+    def __init__(self, open_session: SessionOpener, forget: Callable[[str, str], None] | None = None) -> None:
         self._open_session = open_session
+        self._forget = forget
+        self._forgotten: set[tuple[str, str]] = set()
         self._ended: dict[tuple[str, str, str], Token | ResponsysError] = {}
 
     def token(self, name: str, connector: Connector, host: str, credentials: Credentials, deadline: float) -> Token:
@@ -58,10 +67,11 @@ class Logins:
         ResponsysError
             The login failed, now or for a connector before this one.
         AwsUnavailableError
-            What all environments know about logins could not be read.
+            What all environments know about logins could not be read, or not be cleared.
         """
         key = (host, credentials.username, credentials.password)
         if key not in self._ended:
+            self._forget_once(host, credentials.user)
             session = self._open_session(name, connector, credentials)
             try:
                 # The token alone: a request made through the session could log in a second time.
@@ -72,3 +82,8 @@ class Logins:
         if isinstance(ended, ResponsysError):
             raise ended
         return ended
+
+    def _forget_once(self, host: str, user: str) -> None:
+        if self._forget is not None and (host, user) not in self._forgotten:
+            self._forget(host, user)
+            self._forgotten.add((host, user))

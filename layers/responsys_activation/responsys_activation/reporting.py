@@ -69,6 +69,13 @@ class Reporting:
             self._metrics.tell("SentInDoubt", allowed, by_connector, by_service)
             logger.warning("sent again in doubt, as allowed", extra={"connector": connector, "messages": allowed})
 
+    def login_held_back(self, connector: str, *, code: str, reason: str) -> None:
+        """Tell of a connector that needed a login and may not try one: once an invocation, however many requests."""
+        if self._metrics.count_once("LoginsHeldBack", connector=connector):
+            self._metrics.count("LoginsHeldBack", service=self._service)
+            fields = {"connector": connector, "errorCode": code, "errorTitle": reason}
+            logger.error("login held back", extra=fields)
+
     def connector_used(self, connector: str, variables_overridden: int) -> None:
         """Tell of a connector that exists, and how many variables gave way to another property of their name."""
         self._connectors.add(connector)

@@ -36,7 +36,6 @@ from responsys_activation.responsys.errors import (
     UnavailableError,
 )
 from responsys_activation.responsys.events import EventReply, trigger_custom_event
-from responsys_activation.responsys.http import CONNECT_SECONDS
 from responsys_activation.responsys.login import Token
 from responsys_activation.responsys.rate_limit import read_event_limit
 from responsys_activation.responsys.session import Session
@@ -124,8 +123,8 @@ class DoubtObserver(Protocol):
 
 
 def shortest_request(reply_seconds: float) -> float:
-    """Give the seconds that must be left for a request to start: its claims, its connection, its reply."""
-    return _CLAIM_SECONDS + CONNECT_SECONDS + reply_seconds
+    """Give the seconds that must be left for a request to start: its claims, its connection and reply."""
+    return _CLAIM_SECONDS + reply_seconds
 
 
 class RequestSender:
@@ -405,7 +404,7 @@ class RequestSender:
         self, answer: Answer, token: Token, recipients: Sequence[str], slot: Slot, deadline: float
     ) -> EventReply:
         started = self._clock()
-        if deadline - started < CONNECT_SECONDS + self._reply_seconds:
+        if deadline - started < self._reply_seconds:
             raise UnavailableError(ErrorCode.OUT_OF_TIME, title="too late for a reply")
         number = len(answer.exchanges)
         request_id = f"{answer.request.request_id}-{number}" if number else answer.request.request_id
@@ -480,7 +479,8 @@ def outcome_of_error(failure: Failure, now: float) -> Outcome:
         case ThrottledError():
             return Throttled(failure.code, failure.clock, now, failure.since, failure.age_share)
         case LoginRefusedError():
-            ours = failure.code if failure.code == ErrorCode.UNTRUSTED_ENDPOINT else ErrorCode.INVALID_CREDENTIALS
+            about_the_host = failure.code in {ErrorCode.UNTRUSTED_ENDPOINT, ErrorCode.NO_LOGIN_AT_ENDPOINT}
+            ours = failure.code if about_the_host else ErrorCode.INVALID_CREDENTIALS
             return Throttled(ours, failure.clock, now)
         case RequestRefusedError():
             return Rejected(failure.code, failure.title)

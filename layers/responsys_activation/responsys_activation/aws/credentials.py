@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
-from responsys_activation.aws.faults import aws_call, error_code
+from responsys_activation.aws.faults import AwsRefusedError, aws_call, error_code
 from responsys_activation.outcome import ErrorCode
 from responsys_activation.responsys.errors import LoginRefusedError
-from responsys_activation.responsys.http import REFUSAL_MEMORY
-from responsys_activation.responsys.login import Credentials
+from responsys_activation.responsys.login import LOOK_AGAIN_AFTER, Credentials, SecretVersion
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -27,22 +24,23 @@ class SecretCredentials:
         self._client = client
 
     def __call__(self) -> Credentials:
-        """Read user name and password.
+        """Read user name and password, as they stand: a blank at an end may be part of them.
 
         Raises
         ------
         LoginRefusedError
-            There is no such secret, or it does not hold the two: a person must mend it.
+            There is no such secret, it may not be read, or it does not hold the two: a person must mend it.
         AwsUnavailableError
             Secrets Manager did not answer.
         """
-        with aws_call(f"Secrets Manager get {self._secret_id}"):
-            try:
+        try:
+            with aws_call(f"Secrets Manager get {self._secret_id}"):
                 secret = self._client.get_secret_value(SecretId=self._secret_id)
-            except ClientError as exc:
-                if error_code(exc) == "ResourceNotFoundException":
-                    raise _unusable(f"no secret {self._secret_id}") from exc
-                raise
+        except AwsRefusedError as exc:
+            code = error_code(exc.__cause__)
+            if code == "ResourceNotFoundException":
+                raise _unusable(f"no secret {self._secret_id}") from exc
+            raise _unusable(f"secret {self._secret_id} may not be read ({code})") from exc
         try:
             document = json.loads(secret.get("SecretString", ""))
             username, password = document["username"], document["password"]
@@ -50,8 +48,10 @@ class SecretCredentials:
             raise _unusable(f"secret {self._secret_id} must hold JSON with username and password") from None
         if not (isinstance(username, str) and username and isinstance(password, str) and password):
             raise _unusable(f"secret {self._secret_id}: username and password must be texts, not empty")
-        return Credentials(username, password, secret.get("VersionId", ""))
+        # Its ARN, for connectors may name one secret in several ways. The date is the version's, not the secret's.
+        version = SecretVersion(secret["ARN"], secret["VersionId"], secret["CreatedDate"].timestamp())
+        return Credentials(username, password, version)
 
 
 def _unusable(reason: str) -> LoginRefusedError:
-    return LoginRefusedError(ErrorCode.INVALID_CREDENTIALS, clock=REFUSAL_MEMORY, title=reason)
+    return LoginRefusedError(ErrorCode.INVALID_CREDENTIALS, clock=LOOK_AGAIN_AFTER, title=reason)

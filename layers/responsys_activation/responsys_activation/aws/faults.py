@@ -36,25 +36,24 @@ SETTLING_CONFIG = CLIENT_CONFIG.merge(
 )
 SLOWEST_SETTLING_CALL = 8.0  # seconds, with both attempts and the pause between them
 
-# DynamoDB, SSM, SQS, Secrets Manager: it does as asked as soon as it is asked less often.
-_THROTTLES = frozenset(
+# Client errors by their status that pass by themselves: the codes that botocore tries again for, and DynamoDB's for an
+# item in somebody else's transaction. Codes with "throttl" in them need no mention.
+_PASSING = frozenset(
     {
-        "ProvisionedThroughputExceeded",
+        "BandwidthLimitExceeded",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
+        "RequestTimeout",
+        "RequestTimeoutException",
         "SlowDown",
-        "Throttling",
-        "ThrottledException",
-        "ThrottlingError",
-        "ThrottlingException",
         "TooManyRequestsException",
-        "TransactionConflict",
         "TransactionConflictException",
         "TransactionInProgressException",
     }
 )
+_FAILURES = frozenset({"InternalServerError", "InternalFailure", "InternalError", "ServiceUnavailable"})
 
 
 class AwsUnavailableError(Exception):
@@ -95,10 +94,9 @@ def _kind(exc: ClientError | BotoCoreError) -> type[AwsUnavailableError]:
     if not isinstance(exc, ClientError):
         return AwsOutOfReachError
     code = error_code(exc)
-    if code in _THROTTLES:
-        return AwsUnavailableError
     status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return AwsOutOfReachError if status >= 500 or code in _FAILURES else AwsRefusedError
-
-
-_FAILURES = frozenset({"InternalServerError", "InternalFailure", "InternalError", "ServiceUnavailable"})
+    if code in _PASSING or "throttl" in code.lower() or status in {408, 429}:
+        return AwsUnavailableError
+    if status >= 500 or code in _FAILURES:
+        return AwsOutOfReachError
+    return AwsRefusedError if 400 <= status < 500 else AwsUnavailableError

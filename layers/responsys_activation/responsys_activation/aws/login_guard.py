@@ -1,69 +1,75 @@
-"""May this environment log in? One item of the delivery table for each secret."""
+"""May this environment log in, and what do all remember of logins? One item of the delivery table for each user."""
 
 from __future__ import annotations
 
+import hashlib
 import time
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+from pydantic import TypeAdapter, ValidationError
 
 from responsys_activation.aws.faults import AwsUnavailableError, aws_call, error_code
 from responsys_activation.observability import logger
-from responsys_activation.responsys.session import RefusedLogin
+from responsys_activation.responsys.login_memory import LoginMemory
+from responsys_activation.responsys.session import Lesson
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-__all__ = ["TableLoginGuard"]
+__all__ = ["LEASE_SECONDS", "TableLoginGuard"]
 
-_LEASE_SECONDS = 60.0  # longer than a login can take; a killed function blocks others no longer than this
-_KEEP_SECONDS = 86_400
+LEASE_SECONDS = 90.0  # longer than a login can take; a killed function blocks others no longer than this
+_MEMORY: TypeAdapter[LoginMemory] = TypeAdapter(LoginMemory)
+_WRITES = 20  # each fails only because another environment wrote in between
 
 
 class TableLoginGuard:
-    """Lease and memory of refusals of the logins with one secret, whichever connectors use it.
+    """Lease and memory of one user's logins at one host, whichever connectors and secrets lead to it.
 
-    A wrong password that ten connectors share must be tried once, not ten times. Without the table there is no
-    login: never locking the account comes before going on.
+    A wrong password that ten secrets hold must be tried once, not ten times. Without the table there is no login: never
+    locking the user comes before going on.
 
-    Attributes of the item: ``leaseOwner``, ``leaseUntil``, ``refusedCode``, ``refusedSecretVersion``,
-    ``refusedUntil`` (epoch seconds), ``refusedByThrottle``, ``expiresAt``.
+    Attributes of the item: ``leaseOwner``, ``leaseUntil`` (epoch seconds), ``loginMemory`` (JSON), ``rememberedBy``. It
+    does not expire, for a wrong password does not get right by itself; host and user are in its key as a hash.
+
+    Parameters
+    ----------
+    host : str
+        Base URL of the login host.
+    user : str
+        :attr:`~responsys_activation.responsys.login.Credentials.user`.
     """
 
     def __init__(
         self,
         table: str,
-        secret_id: str,
+        host: str,
+        user: str,
         client: DynamoDBClient,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        digest = hashlib.blake2b(f"{host}\n{user}".encode(), digest_size=16).hexdigest()
         self._table = table
-        self._key = {"pk": {"S": f"secret#{secret_id}"}, "sk": {"S": "login"}}
+        self._key: dict[str, AttributeValueTypeDef] = {"pk": {"S": f"login#{digest}"}, "sk": {"S": "login"}}
         self._client = client
         self._clock = clock
         self._owner = uuid.uuid4().hex
 
-    def refused(self) -> RefusedLogin | None:
-        """Give the last refusal.
+    def memory(self) -> LoginMemory:
+        """Give what is remembered.
 
         Raises
         ------
         AwsUnavailableError
             DynamoDB did not answer.
         """
-        with aws_call("DynamoDB read login state"):
-            item = self._client.get_item(TableName=self._table, Key=self._key, ConsistentRead=True).get("Item", {})
-        if "refusedUntil" not in item:
-            return None
-        return RefusedLogin(
-            item["refusedCode"]["S"],
-            item["refusedSecretVersion"]["S"],
-            float(item["refusedUntil"]["N"]),
-            item["refusedByThrottle"]["BOOL"],
-        )
+        with aws_call("DynamoDB read login memory"):
+            return _memory(self._item())
 
     def acquire(self) -> bool:
         """Take the lease; false while another environment holds it.
@@ -75,48 +81,87 @@ class TableLoginGuard:
         """
         now = self._clock()
         with aws_call("DynamoDB take login lease"):
-            try:
-                self._client.update_item(
-                    TableName=self._table,
-                    Key=self._key,
-                    UpdateExpression="SET leaseOwner = :owner, leaseUntil = :until, expiresAt = :expires",
-                    ConditionExpression="attribute_not_exists(leaseUntil) OR leaseUntil < :now OR leaseOwner = :owner",
-                    ExpressionAttributeValues={
-                        ":owner": {"S": self._owner},
-                        ":until": {"N": f"{now + _LEASE_SECONDS:.3f}"},
-                        ":now": {"N": f"{now:.3f}"},
-                        ":expires": {"N": str(int(now + _KEEP_SECONDS))},
-                    },
-                )
-            except ClientError as exc:
-                if error_code(exc) == "ConditionalCheckFailedException":
-                    return False
-                raise
+            return self._update(
+                "SET leaseOwner = :owner, leaseUntil = :until",
+                "attribute_not_exists(leaseUntil) OR leaseUntil < :now OR leaseOwner = :owner",
+                {
+                    ":owner": {"S": self._owner},
+                    ":until": {"N": f"{now + LEASE_SECONDS:.3f}"},
+                    ":now": {"N": f"{now:.3f}"},
+                },
+            )
+
+    def end(self, lesson: Lesson | None = None) -> None:
+        """Remember what the login came to, and give the lease back if it is still ours.
+
+        A login that took longer than its lease is remembered all the same. If that fails, what is left of the lease
+        holds others off.
+        """
+        try:
+            with aws_call("DynamoDB remember login"):
+                self._remember(lesson)
+        except AwsUnavailableError as exc:
+            logger.error("login not remembered", extra={"fault": str(exc), "lost": lesson is not None})
+
+    def forget(self) -> None:
+        """Forget all logins, as a person wants who knows that the next one succeeds.
+
+        Raises
+        ------
+        AwsUnavailableError
+            DynamoDB did not answer.
+        """
+        with aws_call("DynamoDB forget logins"):
+            self._client.update_item(TableName=self._table, Key=self._key, UpdateExpression="REMOVE loginMemory")
+
+    def _remember(self, lesson: Lesson | None) -> None:
+        """Write only over what was read, and read again where another environment wrote in between."""
+        learnt = ""
+        for _ in range(_WRITES):
+            item = self._item()
+            if item.get("rememberedBy") == {"S": self._owner} and item.get("loginMemory") == {"S": learnt}:
+                return  # it was written, and only the reply got lost
+            changes, conditions, values = [], [], {":owner": {"S": self._owner}}
+            alone = item.get("leaseOwner") == values[":owner"]
+            if lesson:
+                learnt = _MEMORY.dump_json(lesson(_memory(item), alone)).decode()
+                changes.append("SET loginMemory = :learnt, rememberedBy = :owner")
+                values[":learnt"] = {"S": learnt}
+                if "loginMemory" in item:
+                    conditions.append("loginMemory = :read")
+                    values[":read"] = item["loginMemory"]
+                else:
+                    conditions.append("attribute_not_exists(loginMemory)")
+            if alone:
+                changes.append("REMOVE leaseUntil")
+                conditions.append("leaseOwner = :owner")
+            if not changes or self._update(" ".join(changes), " AND ".join(conditions), values):
+                return
+        raise AwsUnavailableError("DynamoDB remember login: others wrote each time")
+
+    def _item(self) -> dict[str, Any]:
+        return dict(self._client.get_item(TableName=self._table, Key=self._key, ConsistentRead=True).get("Item", {}))
+
+    def _update(self, changes: str, condition: str, values: dict[str, Any]) -> bool:
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=self._key,
+                UpdateExpression=changes,
+                ConditionExpression=condition,
+                ExpressionAttributeValues=values,
+            )
+        except ClientError as exc:
+            if error_code(exc) == "ConditionalCheckFailedException":
+                return False
+            raise
         return True
 
-    def release(self, refused: RefusedLogin | None = None) -> None:
-        """Give the lease back, and remember a refusal. If that fails, the lease itself holds others off."""
-        expression = "REMOVE leaseUntil"
-        values: dict[str, Any] = {":owner": {"S": self._owner}}
-        if refused:
-            expression += (
-                " SET refusedCode = :code, refusedSecretVersion = :version, refusedUntil = :refusedUntil,"
-                " refusedByThrottle = :throttled"
-            )
-            values |= {
-                ":code": {"S": refused.code},
-                ":version": {"S": refused.secret_version},
-                ":refusedUntil": {"N": f"{refused.until:.3f}"},
-                ":throttled": {"BOOL": refused.throttled},
-            }
-        try:
-            with aws_call("DynamoDB release login lease"):
-                self._client.update_item(
-                    TableName=self._table,
-                    Key=self._key,
-                    UpdateExpression=expression,
-                    ConditionExpression="leaseOwner = :owner",
-                    ExpressionAttributeValues=values,
-                )
-        except AwsUnavailableError as exc:
-            logger.warning("login lease not released", extra={"fault": str(exc)})
+
+def _memory(item: dict[str, Any]) -> LoginMemory:
+    if "loginMemory" not in item:
+        return LoginMemory()
+    try:
+        return _MEMORY.validate_json(item["loginMemory"]["S"])
+    except ValidationError as exc:
+        raise AwsUnavailableError("DynamoDB read login memory: not in its form") from exc

@@ -1,4 +1,4 @@
-"""Where is a connector's token shared? An SSM SecureString each, written by the function itself.
+"""Where is an account's token shared? An SSM SecureString each, written by the function itself.
 
 Plain boto3: Powertools's parameter cache is not refreshed by a write and hides which error it was.
 """
@@ -8,10 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
-from responsys_activation.aws.faults import AwsUnavailableError, aws_call, error_code
-from responsys_activation.connector import Connector
+from responsys_activation.aws.faults import AwsRefusedError, AwsUnavailableError, aws_call, error_code
 from responsys_activation.observability import logger
 from responsys_activation.responsys.login import Token
 
@@ -23,55 +20,64 @@ __all__ = ["ParameterTokenStore"]
 
 
 class ParameterTokenStore:
-    """One connector's token.
+    """One account's token.
 
-    The parameter also names the account that the token is for, so that a connector moved to another account does
-    not go on with the old one's token.
+    The parameter names the account in its value too, so that one that was copied or renamed is not taken for another
+    account's.
 
     Parameters
     ----------
+    prefix : str
+        What stands before the account's id in the parameter's name.
+    account : str
+        The account's id.
     kms_key_id : str
         The key that encrypts the parameter; empty for the account's ``aws/ssm``.
     """
 
-    def __init__(self, parameter: str, connector: Connector, client: SSMClient, *, kms_key_id: str = "") -> None:
-        self._parameter = parameter
+    def __init__(self, prefix: str, account: str, client: SSMClient, *, kms_key_id: str = "") -> None:
+        self._parameter = f"{prefix}{account}"
+        self._account = account
         self._kms_key_id = kms_key_id
-        self._account = {
-            "authEndpoint": connector.auth_endpoint,
-            "credentialsSecretId": connector.credentials_secret_id,
-        }
         self._client = client
 
     def read(self) -> Token | None:
-        """Read the token; ``None`` when there is none for this account.
+        """Read the token; ``None`` when there is none for this account, or none that may be read.
 
         Raises
         ------
         AwsUnavailableError
             SSM did not answer.
         """
-        with aws_call(f"SSM get {self._parameter}"):
-            try:
+        try:
+            with aws_call(f"SSM get {self._parameter}"):
                 parameter = self._client.get_parameter(Name=self._parameter, WithDecryption=True)["Parameter"]
-            except ClientError as exc:
-                if error_code(exc) == "ParameterNotFound":
-                    return None
-                raise
+        except AwsRefusedError as exc:
+            # Encrypted with a key of before, say: a login replaces it, where waiting for it would never end.
+            if error_code(exc.__cause__) != "ParameterNotFound":
+                logger.error("token not readable", extra={"fault": str(exc)})
+            return None
         try:
             stored = json.loads(parameter["Value"])
-            if {name: stored[name] for name in self._account} != self._account:
+            if stored["account"] != self._account:
                 return None
-            return Token(str(stored["authToken"]), str(stored["endPoint"]), float(stored["obtainedAt"]))
+            return Token(
+                str(stored["authToken"]),
+                str(stored["endPoint"]),
+                float(stored["obtainedAt"]),
+                bool(stored.get("renewedInDoubt")),
+            )
         except (ValueError, TypeError, KeyError):
             return None  # written by hand or by another version: a login replaces it
 
     def write(self, token: Token) -> None:
         """Share the token. A failure costs other environments a login, not this one its work."""
-        value = self._account | {
+        value = {
+            "account": self._account,
             "authToken": token.auth_token,
             "endPoint": token.end_point,
             "obtainedAt": token.obtained_at,
+            "renewedInDoubt": token.renewed_in_doubt,
         }
         request: PutParameterRequestTypeDef = {
             "Name": self._parameter,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 import requests
 
@@ -12,29 +13,93 @@ from responsys_activation.outcome import ErrorCode
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
     OutcomeUnknownError,
-    RequestRefusedError,
     ResponsysError,
+    ThrottledError,
     TokenRefusedError,
     UnavailableError,
 )
-from responsys_activation.responsys.http import API_PATH, REFUSAL_MEMORY, post, raise_error
+from responsys_activation.responsys.http import API_PATH, Reply, post, raise_error
 
-__all__ = ["Credentials", "Token", "log_in"]
+__all__ = ["LOOK_AGAIN_AFTER", "Credentials", "SecretVersion", "Token", "WrongPasswordError", "log_in"]
+
+LOOK_AGAIN_AFTER = 600.0  # seconds that messages wait for a login: by then a person may have changed something
+_NO_VERDICT_STATUSES = frozenset({408, 429})  # a gateway gave up waiting, or throttles: that is no other place
+
+
+# Refusals of a login in Responsys's own words that say nothing about the password. Any other counts as a wrong one, and
+# so does one that no source names: that is the safe side.
+_NOT_THE_PASSWORD = frozenset(
+    {
+        "ACCOUNT_SUSPENDED",
+        "API_BLOCKED",
+        "API_DISABLED_FOR_USER",
+        "ASYNC_API_DISABLED_FOR_USER",
+        "CLIENT_CERTIFICATE_EXPIRED",
+        "CLIENT_CERTIFICATE_NOT_FOUND",
+        "CLIENT_CERTIFICATE_NOT_YET_VALID",
+        "INACTIVE_ACCOUNT",
+        "INSUFFICIENT_ACCESS",
+        "INVALID_AUTHENTICATION_OPTION",
+        "LOGINS_DISABLED",
+        "LOGIN_BLOCKED_INVALID_IPRANGE",
+        "LOGIN_BLOCKED_TEMPORARILY",
+        "LOGIN_BLOCKED_TEMPORARY",
+        "MAX_LOGIN_FAILURES_EXCEEDED",
+        "METHOD_NOT_SUPPORTED",
+        "OPERATION_NOT_SUPPORTED",
+        "PASSWORD_EXPIRED",
+        "PASSWORD_LOCKOUT",
+        "PRIVATE_KEY_NOT_FOUND",
+        "RESOURCE_NOT_FOUND",
+        "SERVER_CERTIFICATE_EXPIRED",
+        "SERVER_CERTIFICATE_NOT_FOUND",
+        "SERVER_CERTIFICATE_NOT_YET_VALID",
+        "SERVER_CHALLENGES_DO_NOT_MATCH",
+        "USER_BLOCKED",
+    }
+)
+# Responsys's own words, but none about this login: it could not look.
+_NO_VERDICT = frozenset({"SERVICE_UNAVAILABLE", "UNEXPECTED_EXCEPTION", "UNRECOVERABLE_EXCEPTION"})
+
+
+class WrongPasswordError(LoginRefusedError):
+    """User name and password do not fit, as far as Responsys says; some of these in a row lock the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretVersion:
+    """One version of one secret.
+
+    Attributes
+    ----------
+    secret : str
+        What names the secret unambiguously.
+    version : str
+        What names its version.
+    written_at : float
+        Epoch seconds.
+    """
+
+    secret: str
+    version: str
+    written_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """User name and password of the API user.
-
-    Attributes
-    ----------
-    version : str
-        The version of the secret, to tell whether refused credentials have been replaced.
-    """
+    """User name and password of the API user, and where they stand."""
 
     username: str
     password: str
-    version: str
+    version: SecretVersion
+
+    @property
+    def user(self) -> str:
+        """What tells one user from another.
+
+        Whether Responsys tells names apart by letter case is not known: to take two users for one locks nobody.
+        """
+        return self.username.strip().casefold()
 
     def __repr__(self) -> str:
         return f"Credentials(version={self.version!r})"
@@ -50,11 +115,14 @@ class Token:
         Base URL of every later call, checked against the trusted domains.
     obtained_at : float
         Epoch seconds by our own clock: Responsys's ``issuedAt`` follows another.
+    renewed_in_doubt : bool
+        It replaced one that nothing but a 401 in another language than Responsys's spoke against.
     """
 
     auth_token: str
     end_point: str
     obtained_at: float
+    renewed_in_doubt: bool = False
 
     def __repr__(self) -> str:
         return f"Token(end_point={self.end_point!r}, obtained_at={self.obtained_at!r})"
@@ -75,8 +143,11 @@ def log_in(
 
     Raises
     ------
+    WrongPasswordError
+        Responsys does not take user name and password.
     LoginRefusedError
-        Refused for good, or the reply names an ``endPoint`` outside the trusted domains.
+        It refuses for another reason, or the reply names an ``endPoint`` outside the trusted domains, or is not
+        Responsys's language: no login lives at this address, or something stands in its place.
     ThrottledError
         Too many logins (10 a minute in Oracle's example).
     UnavailableError
@@ -90,17 +161,11 @@ def log_in(
             headers={"Accept": "application/json"},
             seconds_left=seconds_left,
         )
-        document = reply.document if isinstance(reply.document, dict) else {}
-        if reply.status != requests.codes.ok or "errorCode" in document:
-            raise_error(reply)
-    except RequestRefusedError as exc:
-        raise _refused(exc) from exc
-    except (OutcomeUnknownError, TokenRefusedError) as exc:  # no event was sent, and there is no token to renew
-        raise UnavailableError(exc.code, title=exc.title, status=exc.status, correlation_id=exc.correlation_id) from exc
-    except UnavailableError as exc:
-        if exc.status is not None and exc.status < 500:
-            raise _refused(exc) from exc
-        raise
+    except OutcomeUnknownError as exc:
+        raise _unavailable(exc) from exc
+    document = reply.document if isinstance(reply.document, dict) else {}
+    if reply.status != requests.codes.ok or "errorCode" in document or "authToken" not in document:
+        _raise_refusal(reply, in_envelope=isinstance(document.get("errorCode"), str))
     auth_token, end_point = document.get("authToken"), document.get("endPoint")
     if not (isinstance(auth_token, str) and auth_token.isascii() and auth_token.isprintable() and auth_token):
         raise UnavailableError(ErrorCode.OTHER_ERROR, title="login reply without a token", status=reply.status)
@@ -108,13 +173,36 @@ def log_in(
         trusted_end_point = trusted.base_url(end_point if isinstance(end_point, str) else "")
     except UntrustedEndpointError as exc:
         raise LoginRefusedError(
-            ErrorCode.UNTRUSTED_ENDPOINT, clock=REFUSAL_MEMORY, title=f"endPoint: {exc}", status=reply.status
+            ErrorCode.UNTRUSTED_ENDPOINT, clock=LOOK_AGAIN_AFTER, title=f"endPoint: {exc}", status=reply.status
         ) from exc
     return Token(auth_token, trusted_end_point, clock())
 
 
-def _refused(exc: ResponsysError) -> LoginRefusedError:
-    """Whatever refuses a login must not be tried again and again, be it Responsys or what guards it."""
-    return LoginRefusedError(
-        exc.code, clock=REFUSAL_MEMORY, title=exc.title, status=exc.status, correlation_id=exc.correlation_id
-    )
+def _raise_refusal(reply: Reply, *, in_envelope: bool) -> NoReturn:
+    """Raise what a reply without a token means for a login, which leaves no event in doubt and no token to renew."""
+    if not in_envelope and reply.status < 500 and reply.status not in _NO_VERDICT_STATUSES:
+        raise LoginRefusedError(
+            ErrorCode.NO_LOGIN_AT_ENDPOINT,
+            clock=LOOK_AGAIN_AFTER,
+            title="the reply is not Responsys's language",
+            status=reply.status,
+            correlation_id=reply.correlation_id,
+        )
+    try:
+        raise_error(reply)
+    except ThrottledError:
+        raise
+    except TokenRefusedError as exc:
+        raise _unavailable(exc) from exc
+    except ResponsysError as exc:
+        no_verdict = exc.code in _NO_VERDICT or (reply.status >= 500 and isinstance(exc, UnavailableError))
+        if no_verdict or not in_envelope:
+            raise _unavailable(exc) from exc
+        kind = LoginRefusedError if exc.code in _NOT_THE_PASSWORD else WrongPasswordError
+        raise kind(
+            exc.code, clock=LOOK_AGAIN_AFTER, title=exc.title, status=exc.status, correlation_id=exc.correlation_id
+        ) from exc
+
+
+def _unavailable(exc: ResponsysError) -> UnavailableError:
+    return UnavailableError(exc.code, title=exc.title, status=exc.status, correlation_id=exc.correlation_id)

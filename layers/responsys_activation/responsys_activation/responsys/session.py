@@ -1,8 +1,8 @@
 """Which token goes with a connector's next request, and what if Responsys refuses it?
 
-Memory first, then the shared store, then a login. A login is rare, and guarded across all environments: by a lease,
-so that many cold starts make one login, and by the memory of a refusal, so that wrong credentials never lock the
-account.
+Memory first, then the shared store, then a login. A login is rare, and guarded across all environments: by a lease, so
+that many cold starts make one login, and by what is remembered of earlier logins, so that wrong passwords never lock
+the user.
 """
 
 from __future__ import annotations
@@ -11,48 +11,39 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 import requests
 
-from responsys_activation.connector import Connector
 from responsys_activation.endpoint import TrustedDomains
 from responsys_activation.outcome import ErrorCode
 from responsys_activation.responsys.errors import LoginRefusedError, ThrottledError, TokenRefusedError, UnavailableError
-from responsys_activation.responsys.login import Credentials, Token, log_in
+from responsys_activation.responsys.login import (
+    LOOK_AGAIN_AFTER,
+    Credentials,
+    SecretVersion,
+    Token,
+    WrongPasswordError,
+    log_in,
+)
+from responsys_activation.responsys.login_memory import ANOTHER_TRY_AFTER, Hold, LoginHeldBackError, LoginMemory
 
-__all__ = ["CredentialsSource", "LoginGuard", "LoginObserver", "RefusedLogin", "Session", "TokenStore"]
+__all__ = ["Account", "CredentialsSource", "Lesson", "LoginGuard", "LoginObserver", "Session", "TokenStore"]
 
 TOKEN_LIFETIME = 90 * 60.0  # seconds; Oracle's pages say two hours and three hours
+LONGEST_LOGIN = 60.0  # seconds for the reply; a lease is longer
 _POLL_SECONDS = 0.25
 _SHORTEST_LOGIN = 1.0  # seconds; less than this is no chance at all
 
 Result = TypeVar("Result")
 
-
-@dataclass(frozen=True, slots=True)
-class RefusedLogin:
-    """A login that Responsys refused, for what it was or for now.
-
-    Attributes
-    ----------
-    secret_version : str
-        The version of the secret that failed: another version may be tried at once.
-    until : float
-        Epoch seconds; after it the same version may be tried again.
-    throttled : bool
-        There were too many logins; nothing is wrong with the credentials.
-    """
-
-    code: str
-    secret_version: str
-    until: float
-    throttled: bool = False
+Lesson = Callable[[LoginMemory, bool], LoginMemory]
+"""What a login adds to what is remembered, given whether nobody else may have logged in meanwhile."""
 
 
 class TokenStore(Protocol):
-    """Where a connector's token is shared between environments."""
+    """Where an account's token is shared between environments."""
 
     def read(self) -> Token | None:
         """Give the stored token."""
@@ -62,72 +53,199 @@ class TokenStore(Protocol):
 
 
 class CredentialsSource(Protocol):
-    """Where a connector's user name and password are kept."""
+    """Where an account's user name and password are kept."""
 
     def __call__(self) -> Credentials:
         """Give them, never from a cache."""
 
 
 class LoginGuard(Protocol):
-    """What all environments know about a connector's logins."""
+    """What all environments know about the logins of one user at one host."""
 
-    def refused(self) -> RefusedLogin | None:
-        """Give the last refused login."""
+    def memory(self) -> LoginMemory:
+        """Give what is remembered."""
 
     def acquire(self) -> bool:
         """Take the lease to log in; false while another environment holds it."""
 
-    def release(self, refused: RefusedLogin | None = None) -> None:
-        """Give the lease back, and remember a refusal if there was one."""
+    def end(self, lesson: Lesson | None = None) -> None:
+        """Remember what the login came to, and give the lease back if it is still ours."""
 
 
 class LoginObserver(Protocol):
     """Who counts logins."""
 
-    def __call__(self, connector: str, *, refused_code: str | None) -> None:
+    def login_ended(self, connector: str, *, refused_code: str | None) -> None:
         """Count one login that got an answer."""
 
+    def login_held_back(self, connector: str, *, code: str, reason: str) -> None:
+        """Count a connector that needed a login and may not try one."""
 
-class Session:
-    """One connector's way to a token, shared by the threads of a process.
+
+class Account:
+    """One account's token, shared by the connectors and threads of a process.
 
     Parameters
     ----------
+    open_guard : callable
+        Gives the guard of a login host and user.
     time_scale : float
         Divides the memory of a refused login; 1 but on the local stack.
     """
 
     def __init__(
         self,
-        name: str,
-        connector: Connector,
+        auth_endpoint: str,
         *,
         http: requests.Session,
         trusted: TrustedDomains,
         token_store: TokenStore,
         credentials: CredentialsSource,
-        guard: LoginGuard,
-        observe_login: LoginObserver,
+        open_guard: Callable[[str, str], LoginGuard],
+        observer: LoginObserver,
         time_scale: float = 1.0,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._name = name
-        self._connector = connector
+        self._auth_endpoint = auth_endpoint
         self._http = http
         self._trusted = trusted
         self._token_store = token_store
         self._credentials = credentials
-        self._guard = guard
-        self._observe_login = observe_login
+        self._open_guard = open_guard
+        self._observer = observer
         self._time_scale = time_scale
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
         self._token: Token | None = None
 
+    def token(self, connector: str, deadline: float, *, refused: Token | None = None, in_doubt: bool = False) -> Token:
+        """Give a live token.
+
+        Parameters
+        ----------
+        connector : str
+            Whose request it is for.
+        deadline : float
+            Epoch seconds by which a login must have ended.
+        refused : Token or None
+            Any but this one.
+        in_doubt : bool
+            Whether it is not certain that the token was at fault.
+
+        Raises
+        ------
+        ResponsysError
+            Of the login.
+        AwsUnavailableError
+            What all environments share could not be read.
+        """
+        with self._lock:
+            if self._token is None or not self._usable(self._token, refused):
+                self._token = self._stored(refused) or self._new(connector, deadline, refused, in_doubt=in_doubt)
+            return self._token
+
+    def _usable(self, token: Token, refused: Token | None) -> bool:
+        young = self._clock() - token.obtained_at < TOKEN_LIFETIME
+        return young and (refused is None or token.auth_token != refused.auth_token)
+
+    def _stored(self, refused: Token | None) -> Token | None:
+        token = self._token_store.read()
+        return token if token and self._usable(token, refused) and self._trusted.trusts(token.end_point) else None
+
+    def _new(self, connector: str, deadline: float, refused: Token | None, *, in_doubt: bool) -> Token:
+        """Log in, or wait for the environment that is logging in."""
+        try:
+            credentials = self._credentials()
+        except LoginRefusedError as exc:
+            self._observer.login_held_back(connector, code=exc.code, reason=exc.title)
+            raise
+        guard = self._open_guard(self._trusted.base_url(self._auth_endpoint), credentials.user)
+        try:
+            while True:
+                guard.memory().heed(credentials.version, self._clock(), time_scale=self._time_scale)
+                if guard.acquire():
+                    return self._log_in(connector, guard, credentials, deadline, refused, in_doubt=in_doubt)
+                if self._clock() >= deadline:
+                    raise UnavailableError(ErrorCode.OUT_OF_TIME, title="another environment is logging in")
+                self._sleep(_POLL_SECONDS * (1 + random.random()))  # noqa: S311 - spreads polls, hides nothing
+                if token := self._stored(refused):
+                    return token
+        except LoginHeldBackError as exc:
+            self._observer.login_held_back(connector, code=exc.code, reason=exc.title)
+            raise
+
+    def _log_in(
+        self,
+        connector: str,
+        guard: LoginGuard,
+        credentials: Credentials,
+        deadline: float,
+        refused: Token | None,
+        *,
+        in_doubt: bool,
+    ) -> Token:
+        """Log in under the lease, unless whoever held it before has left a token or a refusal."""
+        lesson: Lesson | None = None
+        version = credentials.version
+        try:
+            guard.memory().heed(version, self._clock(), time_scale=self._time_scale)
+            if token := self._stored(refused):
+                return token
+            try:
+                token = log_in(
+                    self._http,
+                    self._auth_endpoint,
+                    credentials,
+                    trusted=self._trusted,
+                    clock=self._clock,
+                    seconds_left=min(LONGEST_LOGIN, max(_SHORTEST_LOGIN, deadline - self._clock())),
+                )
+            except (LoginRefusedError, ThrottledError) as exc:
+                lesson = self._lesson(exc, version)
+                if isinstance(exc, LoginRefusedError):
+                    self._observer.login_ended(connector, refused_code=exc.code)
+                raise
+            lesson = _success(version)
+            self._observer.login_ended(connector, refused_code=None)
+            token = replace(token, renewed_in_doubt=in_doubt)
+            self._token_store.write(token)  # before the lease ends, so that who waits finds it
+            return token
+        finally:
+            guard.end(lesson)
+
+    def _lesson(self, error: LoginRefusedError | ThrottledError, version: SecretVersion) -> Lesson:
+        now = self._clock()
+        if isinstance(error, WrongPasswordError):
+            return lambda memory, _alone: memory.after_wrong_password(version, error.code, now)
+        if isinstance(error, ThrottledError):
+            seconds = error.clock
+        elif error.code == ErrorCode.NO_LOGIN_AT_ENDPOINT:
+            seconds = LOOK_AGAIN_AFTER  # a maintenance page looks the same, and nobody counts the attempts
+        else:
+            seconds = ANOTHER_TRY_AFTER
+        until = now + seconds / self._time_scale
+        hold = Hold(error.code, since=now, until=until, throttle=isinstance(error, ThrottledError))
+        return lambda memory, _alone: memory.after_refusal(hold)
+
+
+def _success(version: SecretVersion) -> Lesson:
+    return lambda memory, alone: memory.after_success(version, alone=alone)
+
+
+class Session:
+    """One connector's way to the token of its account."""
+
+    def __init__(self, name: str, account: Account) -> None:
+        self._name = name
+        self._account = account
+
     def call(self, request: Callable[[Token], Result], *, deadline: float) -> Result:
         """Make a request with the token; after one of the token errors log in and make the same request once more.
+
+        A 401 in another language than Responsys's may mean the token, too, or anything else: it is worth one login for
+        each token that was not itself got in that way.
 
         Parameters
         ----------
@@ -139,11 +257,15 @@ class Session:
         ResponsysError
             Of the request, or of the login before it.
         """
-        token = self._current(deadline)
+        token = self._account.token(self._name, deadline)
         try:
             return request(token)
         except TokenRefusedError:
-            renewed = self._current(deadline, refused=token)
+            renewed = self._account.token(self._name, deadline, refused=token)
+        except UnavailableError as exc:
+            if not _perhaps_for_the_token(exc) or token.renewed_in_doubt:
+                raise
+            renewed = self._account.token(self._name, deadline, refused=token, in_doubt=True)
         try:
             return request(renewed)
         except TokenRefusedError as exc:
@@ -151,65 +273,6 @@ class Session:
                 exc.code, title=exc.title, status=exc.status, correlation_id=exc.correlation_id
             ) from exc
 
-    def _current(self, deadline: float, refused: Token | None = None) -> Token:
-        with self._lock:
-            if self._token is None or not self._usable(self._token, refused):
-                self._token = self._stored(refused) or self._new(deadline, refused)
-            return self._token
 
-    def _usable(self, token: Token, refused: Token | None) -> bool:
-        young = self._clock() - token.obtained_at < TOKEN_LIFETIME
-        return young and (refused is None or token.auth_token != refused.auth_token)
-
-    def _stored(self, refused: Token | None) -> Token | None:
-        token = self._token_store.read()
-        return token if token and self._usable(token, refused) and self._trusted.trusts(token.end_point) else None
-
-    def _new(self, deadline: float, refused: Token | None) -> Token:
-        """Log in, or wait for the environment that is logging in."""
-        credentials = self._credentials()
-        while True:
-            self._heed_refusal(credentials)
-            if self._guard.acquire():
-                return self._log_in(credentials, deadline, refused)
-            if self._clock() >= deadline:
-                raise UnavailableError(ErrorCode.OUT_OF_TIME, title="another environment is logging in")
-            self._sleep(_POLL_SECONDS * (1 + random.random()))  # noqa: S311 - spreads polls, hides nothing
-            if token := self._stored(refused):
-                return token
-
-    def _heed_refusal(self, credentials: Credentials) -> None:
-        before = self._guard.refused()
-        if before and before.secret_version == credentials.version and (wait := before.until - self._clock()) > 0:
-            title = "refused before; no login yet"
-            kind = ThrottledError if before.throttled else LoginRefusedError
-            raise kind(before.code, clock=wait * self._time_scale, title=title)
-
-    def _log_in(self, credentials: Credentials, deadline: float, refused: Token | None) -> Token:
-        """Log in under the lease, unless whoever held it before has left a token or a refusal."""
-        refusal: RefusedLogin | None = None
-        try:
-            self._heed_refusal(credentials)
-            if token := self._stored(refused):
-                return token
-            try:
-                token = log_in(
-                    self._http,
-                    self._connector.auth_endpoint,
-                    credentials,
-                    trusted=self._trusted,
-                    clock=self._clock,
-                    seconds_left=max(_SHORTEST_LOGIN, deadline - self._clock()),
-                )
-            except (LoginRefusedError, ThrottledError) as exc:
-                until = self._clock() + exc.clock / self._time_scale
-                throttled = isinstance(exc, ThrottledError)
-                refusal = RefusedLogin(exc.code, credentials.version, until, throttled)
-                if not throttled:
-                    self._observe_login(self._name, refused_code=exc.code)
-                raise
-            self._observe_login(self._name, refused_code=None)
-            self._token_store.write(token)  # before the lease ends, so that who waits finds it
-            return token
-        finally:
-            self._guard.release(refusal)
+def _perhaps_for_the_token(exc: UnavailableError) -> bool:
+    return exc.status == requests.codes.unauthorized and exc.code == ErrorCode.OTHER_ERROR
