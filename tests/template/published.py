@@ -94,7 +94,7 @@ def _written() -> tuple[tuple[str, dict[str, str]], ...]:
         metrics.flush()
         reporting = Reporting(InvocationMetrics(), service="segment_events")
         reporting.login_ended("default", refused_code="PASSWORD_EXPIRED")
-        reporting.connector_used("default", 0)
+        reporting.connector_used("default", {"EVENT"}, 0)
         reporting.doubted("default", doubts=1, allowed=1)
         reporting.request_ended(Answer("default", request, [Delivered()], exchanges=[throttled]))
         endings = [Ending(message, outcome, "default", "EVENT") for outcome in (Delivered(), Rejected("EXPIRED"))]

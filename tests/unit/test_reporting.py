@@ -54,7 +54,7 @@ def report(*endings: Ending, connectors: tuple[str, ...] = ("loyalty",)) -> Func
     """Give what is written about a batch."""
     reporting = Reporting(InvocationMetrics(), service="segment_events")
     for connector in connectors:
-        reporting.connector_used(connector, 0)
+        reporting.connector_used(connector, {"EVENT", "ENTERED", "LEFT"}, 0)
     with captured_output() as output:
         reporting.batch_ended(len(endings), endings, 0.1)
     return output
@@ -258,6 +258,22 @@ def test_messages_that_a_dead_letter_queue_did_not_take_are_counted() -> None:
     for expected, endings in batches.items():
         # When it is reported / Then the failure is counted, and a zero otherwise
         assert report(*endings).total("DeadLetterSendFailures", service="segment_events") == expected
+
+
+def test_a_login_held_back_counts_once_an_invocation_and_connector() -> None:
+    # Given two connectors, many requests of which need a login that may not be tried
+    reporting = Reporting(InvocationMetrics(), service="segment_events")
+    for _ in range(2):
+        # When an invocation is reported, and the next one
+        with captured_output() as written:
+            for connector in ("loyalty", "loyalty", "travel", "loyalty"):
+                reporting.login_held_back(connector, code="INVALID_PASSWORD", reason="refused before")
+            reporting.batch_ended(0, [], 0.1)
+        # Then each connector counts once, for itself and for the function, and has one line
+        assert written.total("LoginsHeldBack", connector="loyalty") == 1
+        assert written.total("LoginsHeldBack", connector="travel") == 1
+        assert written.total("LoginsHeldBack", service="segment_events") == 2
+        assert [line["connector"] for line in written.lines("login held back")] == ["loyalty", "travel"]
 
 
 @pytest.mark.parametrize(
