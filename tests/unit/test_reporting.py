@@ -54,7 +54,7 @@ def report(*endings: Ending, connectors: tuple[str, ...] = ("loyalty",)) -> Func
     """Give what is written about a batch."""
     reporting = Reporting(InvocationMetrics(), service="segment_events")
     for connector in connectors:
-        reporting.connector_used(connector, {"EVENT", "ENTERED", "LEFT"}, 0)
+        reporting.connector_used(connector, {"POINTS"}, 0)
     with captured_output() as output:
         reporting.batch_ended(len(endings), endings, 0.1)
     return output
@@ -241,14 +241,31 @@ def test_the_lag_is_the_age_of_the_oldest_message_that_a_request_delivered(ages:
 @pytest.mark.parametrize(("unrecorded", "alone"), [(0, False), (7, True)])
 def test_what_was_sent_without_ledger_or_shared_budget_is_counted_for_both(unrecorded: int, *, alone: bool) -> None:
     reporting = Reporting(InvocationMetrics(), service="segment_events")
-    answer = Answer("loyalty", PlannedRequest("POINTS", wave=0), [], unrecorded=unrecorded, alone=alone)
+    answer = Answer("loyalty", PlannedRequest("POINTS", wave=0), [], alone=alone)
     with captured_output() as written:
+        reporting.doubted("loyalty", unrecorded=unrecorded)
         reporting.request_ended(answer)
         reporting.batch_ended(0, [], 0.1)
 
     for dimensions in ({"connector": "loyalty"}, {"service": "segment_events"}):
         assert written.total("SentWithoutLedger", **dimensions) == unrecorded
         assert written.total("BudgetUnavailable", **dimensions) == alone
+
+
+def test_an_event_is_counted_by_its_name_only_if_it_is_configured_or_was_delivered() -> None:
+    # Given messages that name events of all kinds
+    names = [f"ORDER_{number}" for number in range(300)]
+    rejected = [ending(Rejected("CUSTOM_EVENT_NOT_FOUND"))._replace(event_name=name) for name in names]
+    delivered = [ending(Delivered())._replace(event_name=name) for name in ("WELCOME", "BEGRÜSSUNG", *names[:100])]
+    # When they are reported
+    written = report(*rejected, *delivered, ending(Throttled("X", 1.0)))
+    # Then there are some dimension sets, and the others count as one
+    by_event = {dict(under)["eventName"] for _, _, under, _ in written.metrics() if "eventName" in under}
+    assert {"POINTS", "WELCOME", "-"} <= by_event
+    assert "BEGRÜSSUNG" not in by_event
+    assert len(by_event) <= 51
+    of_all = sum(written.total("MessagesReceived", connector="loyalty", eventName=name) for name in by_event)
+    assert of_all == len(rejected) + len(delivered) + 1
 
 
 def test_messages_that_a_dead_letter_queue_did_not_take_are_counted() -> None:
