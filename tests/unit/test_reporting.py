@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -50,11 +51,13 @@ def ending(outcome: Outcome, *, dead_letter_failed: bool = False, number: int = 
     return Ending(message(number, **changes), outcome, "loyalty", "POINTS", "request-1", dead_letter_failed)
 
 
-def report(*endings: Ending, connectors: tuple[str, ...] = ("loyalty",)) -> FunctionOutput:
-    """Give what is written about a batch."""
+def report(
+    *endings: Ending, connectors: tuple[str, ...] = ("loyalty",), events: Iterable[str] = ("POINTS",)
+) -> FunctionOutput:
+    """Give what is written about a batch; the events are those that the connectors' settings name."""
     reporting = Reporting(InvocationMetrics(), service="segment_events")
     for connector in connectors:
-        reporting.connector_used(connector, {"EVENT", "ENTERED", "LEFT"}, 0)
+        reporting.connector_used(connector, events, 0)
     with captured_output() as output:
         reporting.batch_ended(len(endings), endings, 0.1)
     return output
@@ -162,6 +165,36 @@ def test_the_other_counters_are_there_as_zeros(counter: str, outcome: Outcome) -
         assert {name: written.total(name, **dimensions) for name in EACH_OUTCOME} == {
             name: name == counter for name in EACH_OUTCOME
         }
+
+
+@pytest.mark.parametrize("outcome", [each for each in EACH_OUTCOME.values() if not isinstance(each, Delivered)])
+@pytest.mark.parametrize("name", ["WELCOME", "BÜCHER"])
+def test_an_event_that_nobody_configured_and_that_was_not_delivered_has_no_counter_of_its_own(
+    name: str, outcome: Outcome
+) -> None:
+    # Given messages that name events at will / When they are reported
+    written = report(ending(outcome)._replace(event_name=name), events={"POINTS"})
+    # Then they count under no name, for the function, and by their code
+    of_events = {under["eventName"] for _, _, under, _ in written.metrics() if "eventName" in under}
+    assert of_events == {"-"}
+    assert written.total("MessagesReceived", connector="loyalty", eventName="-") == 1
+    assert written.total("MessagesReceived", service="segment_events") == 1
+
+
+def test_an_event_that_was_delivered_has_a_counter_of_its_own_up_to_a_bound() -> None:
+    # Given a producer whose every message names another event that Responsys has, and one that CloudWatch cannot
+    names = ["BÜCHER", *(f"WELCOME_{number}" for number in range(100))]
+    # When they are reported
+    written = report(*(ending(Delivered())._replace(event_name=name) for name in names))
+    # Then no more than a bounded number has one, and all count
+    delivered = {
+        under["eventName"]: value
+        for _, name, under, value in written.metrics()
+        if name == "EventsDelivered" and "eventName" in under
+    }
+    assert len(delivered) == 50
+    assert all(name.isascii() for name in delivered)
+    assert sum(delivered.values()) == 101
 
 
 def test_an_empty_batch_has_zeros_too() -> None:
