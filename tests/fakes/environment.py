@@ -9,7 +9,6 @@ from typing import Any, cast
 from responsys_activation.aws.clients import Clients
 from responsys_activation.composition import DeliveryComposition
 from responsys_activation.observability import InvocationMetrics
-from responsys_activation.responsys.http import open_http_session
 from responsys_activation.settings import Settings, read_settings
 from tests.fakes.dynamodb import InMemoryDynamoDb
 from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
@@ -54,10 +53,6 @@ class Environment(DeliveryComposition):
         jitter: Callable[[], float] = lambda: 0.0,
         **settings: str,
     ) -> None:
-        http = open_http_session()
-        for account in around.responsys.values():
-            for host in (account.login_host, account.end_point):
-                http.mount(host, account)
         super().__init__(
             read_settings(
                 Settings,
@@ -82,9 +77,11 @@ class Environment(DeliveryComposition):
                 secrets_manager=cast("Any", around.secrets),
                 dynamodb=cast("Any", around.table),
             ),
-            http=http,
             metrics=metrics,
             clock=clock,
             sleep=sleep,
             jitter=jitter,
         )
+        for account in around.responsys.values():
+            for host in (account.login_host, account.end_point):
+                self._http.mount(host, account)

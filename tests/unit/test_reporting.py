@@ -236,6 +236,21 @@ def test_what_a_person_let_go_in_doubt_is_counted_and_logged() -> None:
     assert "OutcomesUnknown" not in written.text()
 
 
+def test_what_is_sent_without_a_claim_is_told_at_once_and_once() -> None:
+    # Given messages that are sent although the ledger is out of reach
+    reporting = Reporting(InvocationMetrics(), service="segment_events")
+    with captured_output() as written:
+        # When their sender tells
+        reporting.doubted("loyalty", unrecorded=7)
+        # Then it is told, as neither doubt nor permission, and not again at the end
+        assert written.total("SentWithoutLedger", connector="loyalty") == 7
+        assert written.total("SentWithoutLedger", service="segment_events") == 7
+        assert {name for _, name, _, _ in written.metrics()} == {"SentWithoutLedger"}
+        reporting.request_ended(Answer("loyalty", PlannedRequest("POINTS", wave=0), []))
+        reporting.batch_ended(0, [], 0.1)
+    assert written.total("SentWithoutLedger", connector="loyalty") == 7
+
+
 def test_where_nothing_is_in_doubt_nothing_is_told_but_a_zero() -> None:
     # Given a request without doubts
     reporting = Reporting(InvocationMetrics(), service="segment_events")
@@ -246,8 +261,9 @@ def test_where_nothing_is_in_doubt_nothing_is_told_but_a_zero() -> None:
         # And at the end there is a zero, so that the alarm has data
         reporting.request_ended(Answer("loyalty", PlannedRequest("POINTS", wave=0), []))
         reporting.batch_ended(0, [], 0.1)
-    assert written.total("OutcomesUnknown", connector="loyalty") == 0
-    assert written.total("OutcomesUnknown", service="segment_events") == 0
+    for name in ("OutcomesUnknown", "SentWithoutLedger"):
+        assert written.total(name, connector="loyalty") == 0
+        assert written.total(name, service="segment_events") == 0
 
 
 # ---- metrics that alarms look at
@@ -271,17 +287,15 @@ def test_the_lag_is_the_age_of_the_oldest_message_that_a_request_delivered(ages:
     assert written.total("DeliveryLag", connector="loyalty") == lag
 
 
-@pytest.mark.parametrize(("unrecorded", "alone"), [(0, False), (7, True)])
-def test_what_was_sent_without_ledger_or_shared_budget_is_counted_for_both(unrecorded: int, *, alone: bool) -> None:
+@pytest.mark.parametrize("alone", [False, True])
+def test_requests_without_the_shared_budget_are_counted_for_connector_and_service(*, alone: bool) -> None:
     reporting = Reporting(InvocationMetrics(), service="segment_events")
-    answer = Answer("loyalty", PlannedRequest("POINTS", wave=0), [], unrecorded=unrecorded, alone=alone)
     with captured_output() as written:
-        reporting.request_ended(answer)
+        reporting.request_ended(Answer("loyalty", PlannedRequest("POINTS", wave=0), [], alone=alone))
         reporting.batch_ended(0, [], 0.1)
 
-    for dimensions in ({"connector": "loyalty"}, {"service": "segment_events"}):
-        assert written.total("SentWithoutLedger", **dimensions) == unrecorded
-        assert written.total("BudgetUnavailable", **dimensions) == alone
+    assert written.total("BudgetUnavailable", connector="loyalty") == alone
+    assert written.total("BudgetUnavailable", service="segment_events") == alone
 
 
 def test_messages_that_a_dead_letter_queue_did_not_take_are_counted() -> None:

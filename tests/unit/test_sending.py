@@ -511,7 +511,7 @@ def test_a_table_that_denies_keeps_everything_on_the_queue(code: str) -> None:
     answer = connected.send(planned(3))
 
     assert answer.outcomes == [Retried(ErrorCode.AWS_UNAVAILABLE)] * 3
-    assert (answer.unrecorded, connected.responsys.calls["event"]) == (0, 0)
+    assert (connected.told.told["SentWithoutLedger"], connected.responsys.calls["event"]) == (0, 0)
 
 
 def test_a_table_that_throttles_for_long_keeps_everything_on_the_queue() -> None:
@@ -522,7 +522,7 @@ def test_a_table_that_throttles_for_long_keeps_everything_on_the_queue() -> None
     answer = connected.send(planned(3))
 
     assert answer.outcomes == [Retried(ErrorCode.AWS_UNAVAILABLE)] * 3
-    assert (answer.unrecorded, connected.responsys.calls["event"]) == (0, 0)
+    assert (connected.told.told["SentWithoutLedger"], connected.responsys.calls["event"]) == (0, 0)
     assert connected.send(planned(3)).outcomes == [Delivered()] * 3
 
 
@@ -614,6 +614,17 @@ def test_a_newer_change_in_doubt_may_have_been_taken() -> None:
     connected.fail_event(Fault.TIMEOUT_AFTER)
     connected.send(request_of(change(1, "REMOVE", NOW + 10)))
 
+    assert connected.send(request_of(change(0, "ADD", NOW, attempts=2))).outcomes == [Ignored(ErrorCode.SUPERSEDED)]
+
+
+def test_a_newer_change_stays_in_doubt_when_its_next_request_takes_nothing() -> None:
+    # Given a newer change that may have been taken, and whose next request certainly was not
+    connected = Connected()
+    connected.fail_event(Fault.TIMEOUT_AFTER, Fault.CONNECTION_REFUSED)
+    for attempts in (1, 2):
+        connected.send(request_of(change(1, "REMOVE", NOW + 10, attempts=attempts)))
+
+    # When the older one comes back / Then it is not sent after it
     assert connected.send(request_of(change(0, "ADD", NOW, attempts=2))).outcomes == [Ignored(ErrorCode.SUPERSEDED)]
 
 
@@ -868,7 +879,7 @@ def test_without_the_ledger_only_what_cannot_have_been_sent_goes() -> None:
 
     # Then the first ones go, told apart in a metric, and the connector is not stopped for it
     assert answer.outcomes == [Delivered(), Retried(ErrorCode.AWS_UNAVAILABLE), Delivered()]
-    assert answer.unrecorded == 2
+    assert connected.told.told["SentWithoutLedger"] == 2
     assert answer.failure is None
 
 
@@ -903,7 +914,7 @@ def test_what_the_ledger_took_before_it_failed_is_told_apart() -> None:
 
     # Then the hundred go with a record, and the fifty stay
     assert answer.outcomes == [Delivered()] * 100 + [Retried(ErrorCode.AWS_UNAVAILABLE)] * 50
-    assert answer.unrecorded == 0
+    assert connected.told.told["SentWithoutLedger"] == 0
     connected.table.before = lambda operation: None
     assert connected.send(request_of(*items)).outcomes == [Duplicate()] * 100 + [Delivered()] * 50
 

@@ -22,7 +22,7 @@ from responsys_activation.endpoint import TrustedDomains
 from responsys_activation.login_composition import LoginComposition
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.reporting import Reporting
-from responsys_activation.responsys.http import HttpSession, open_http_session
+from responsys_activation.responsys.http import open_http_session
 from responsys_activation.responsys.session import Session
 from responsys_activation.sending import RequestSender, shortest_request
 from responsys_activation.settings import Settings
@@ -36,8 +36,6 @@ class DeliveryComposition:
 
     Parameters
     ----------
-    http : HttpSession or None
-        What speaks to Responsys; ``None``: one is opened.
     clock, sleep, jitter : callable
         The time in epoch seconds, waiting, and chance; a test has its own.
     """
@@ -47,7 +45,6 @@ class DeliveryComposition:
         settings: Settings,
         clients: Clients,
         *,
-        http: HttpSession | None = None,
         metrics: InvocationMetrics | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
@@ -57,7 +54,7 @@ class DeliveryComposition:
         self._clients = clients
         self._clock = clock
         self._sleep = sleep
-        self._http = http or open_http_session(settings.reply_seconds)
+        self._http = open_http_session(settings.reply_seconds)
         self._trusted = TrustedDomains(settings.trusted_endpoint_domains)
         self.ledger = self.open_ledger()
         self.reporting = Reporting(metrics or InvocationMetrics(), service="segment_events", clock=clock)

@@ -61,8 +61,8 @@ class Reporting:
         else:
             logger.error("login refused", extra={"connector": connector, "errorCode": refused_code})
 
-    def doubted(self, connector: str, *, doubts: int = 0, allowed: int = 0) -> None:
-        """Tell at once of messages whose outcome is unknown, and of those that a person let go in spite of it."""
+    def doubted(self, connector: str, *, doubts: int = 0, allowed: int = 0, unrecorded: int = 0) -> None:
+        """Tell at once of messages of unknown outcome, that a person let go in spite of it, or sent without a claim."""
         by_connector, by_service = {"connector": connector}, {"service": self._service}
         if doubts:
             self._metrics.tell("OutcomesUnknown", doubts, by_connector, by_service)
@@ -70,6 +70,8 @@ class Reporting:
         if allowed:
             self._metrics.tell("SentInDoubt", allowed, by_connector, by_service)
             logger.warning("sent again in doubt, as allowed", extra={"connector": connector, "messages": allowed})
+        if unrecorded:
+            self._metrics.tell("SentWithoutLedger", unrecorded, by_connector, by_service)
 
     def login_held_back(self, connector: str, *, code: str, reason: str) -> None:
         """Tell of a connector that needed a login and may not try one: once an invocation, however many requests."""
@@ -89,8 +91,8 @@ class Reporting:
         connector = answer.connector
         self._metrics.milliseconds("BudgetWait", answer.budget_wait, connector=connector)
         for dimensions in ({"connector": connector}, {"service": self._service}):
-            self._metrics.count("OutcomesUnknown", 0, **dimensions)  # what is not 0 was told when it was known
-            self._metrics.count("SentWithoutLedger", answer.unrecorded, **dimensions)
+            for name in ("OutcomesUnknown", "SentWithoutLedger"):
+                self._metrics.count(name, 0, **dimensions)  # what is not 0 was told when it was known
             self._metrics.count("BudgetUnavailable", int(answer.alone), **dimensions)
         self._metrics.count("ApiRequests", len(answer.exchanges), connector=connector)
         throttles = sum(isinstance(exchange.failure, ThrottledError) for exchange in answer.exchanges)

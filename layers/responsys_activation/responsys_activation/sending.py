@@ -100,8 +100,6 @@ class Answer:
         By position; what was sent while the ledger was out of reach has none that is known.
     doubtful : set of int
         Positions that were sent and got no trustworthy reply.
-    unrecorded : int
-        Messages sent while the ledger was out of reach.
     alone : bool
         The shared budget was out of reach.
     """
@@ -114,14 +112,13 @@ class Answer:
     budget_wait: float = 0.0
     claims: dict[int, Claim] = field(default_factory=dict)
     doubtful: set[int] = field(default_factory=set)
-    unrecorded: int = 0
     alone: bool = False
 
 
 class DoubtObserver(Protocol):
-    """Who counts doubts, and the messages that a person allowed to be sent in spite of them."""
+    """Who counts doubts, the messages that a person allowed to be sent in spite of them, and those without a claim."""
 
-    def __call__(self, connector: str, *, doubts: int = 0, allowed: int = 0) -> None:
+    def __call__(self, connector: str, *, doubts: int = 0, allowed: int = 0, unrecorded: int = 0) -> None:
         """Count them at once: the invocation may not live to do it later."""
 
 
@@ -306,7 +303,7 @@ class RequestSender:
         if not self._maximum_resends:
             return []
         new = [position for position in positions if not answer.request.items[position].message.came_back]
-        answer.unrecorded = len(new)
+        self._observe_doubt(self._name, unrecorded=len(new))
         return new
 
     def _post_and_mend(self, answer: Answer, positions: Sequence[int], slot: Slot, deadline: float) -> None:

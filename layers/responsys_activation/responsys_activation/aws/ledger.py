@@ -255,7 +255,7 @@ class Ledger:
         found: list[list[NewerChange]] = []
         for of_change in newer:
             states = [
-                NewerChange(item["callType"]["S"], self._state(claim, answers.get(claim.request_id))[0])
+                NewerChange(item["callType"]["S"], self._standing_state(claim, answers.get(claim.request_id)))
                 for item in of_change
                 for claim in [_standing(item)]
             ]
@@ -279,7 +279,7 @@ class Ledger:
         if item is None:
             return None
         claim = _standing(item)
-        return self._state(claim, self._answers({claim.request_id}).get(claim.request_id))[0]
+        return self._standing_state(claim, self._answers({claim.request_id}).get(claim.request_id))
 
     def _write(self, claiming: _Claiming) -> list[int]:
         """Try each open claim once, and give the positions that somebody's claim stands in the way of."""
@@ -410,6 +410,11 @@ class Ledger:
             return ClaimState.FREE, False
         unknown = position in answer.get("unknown", {}).get("NS", [])
         return (ClaimState.IN_DOUBT if unknown else ClaimState.DELIVERED), False
+
+    def _standing_state(self, claim: _Standing, answer: Mapping[str, Any] | None) -> ClaimState:
+        """Tell how a claim stands for others: what was in doubt once still is, when its last request took nothing."""
+        state, _ = self._state(claim, answer)
+        return ClaimState.IN_DOUBT if state is ClaimState.FREE and claim.doubts else state
 
     @staticmethod
     def _answer_key(request_id: str) -> dict[str, Any]:
