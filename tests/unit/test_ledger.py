@@ -718,6 +718,20 @@ def test_what_became_of_a_newer_change_is_told_unless_responsys_did_not_take_it(
     assert newer(watched, of_profile("asked")) == [NewerChange("UPDATE", state) for state in found]
 
 
+def test_what_was_in_doubt_once_still_is_when_its_last_request_took_nothing() -> None:
+    # Given a newer change in doubt, whose second request Responsys did not take
+    watched = ledger(InMemoryDynamoDb())
+    in_doubt = of_profile("newer", at=NOW + 1)
+    answered(watched, [in_doubt], "r1", unknown=[0])
+    answered(watched, [in_doubt], "r2", undelivered=[0])
+
+    # When an older one asks, or somebody who only wants to know / Then it may have been taken
+    assert newer(watched, of_profile("asked")) == [NewerChange("ADD", IN_DOUBT)]
+    assert watched.look_up(in_doubt) is IN_DOUBT
+    # And it is free to be sent again all the same
+    assert claims(watched, [in_doubt], "r3") == [Claim(CLAIMED, 1, written=True)]
+
+
 def test_only_the_same_profile_segment_and_connector_have_newer_changes() -> None:
     watched = ledger(InMemoryDynamoDb())
     others = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -50,11 +51,13 @@ def ending(outcome: Outcome, *, dead_letter_failed: bool = False, number: int = 
     return Ending(message(number, **changes), outcome, "loyalty", "POINTS", "request-1", dead_letter_failed)
 
 
-def report(*endings: Ending, connectors: tuple[str, ...] = ("loyalty",)) -> FunctionOutput:
-    """Give what is written about a batch."""
+def report(
+    *endings: Ending, connectors: tuple[str, ...] = ("loyalty",), events: Iterable[str] = ("POINTS",)
+) -> FunctionOutput:
+    """Give what is written about a batch; the events are those that the connectors' settings name."""
     reporting = Reporting(InvocationMetrics(), service="segment_events")
     for connector in connectors:
-        reporting.connector_used(connector, {"POINTS"}, 0)
+        reporting.connector_used(connector, events, 0)
     with captured_output() as output:
         reporting.batch_ended(len(endings), endings, 0.1)
     return output
@@ -164,6 +167,36 @@ def test_the_other_counters_are_there_as_zeros(counter: str, outcome: Outcome) -
         }
 
 
+@pytest.mark.parametrize("outcome", [each for each in EACH_OUTCOME.values() if not isinstance(each, Delivered)])
+@pytest.mark.parametrize("name", ["WELCOME", "BÜCHER"])
+def test_an_event_that_nobody_configured_and_that_was_not_delivered_has_no_counter_of_its_own(
+    name: str, outcome: Outcome
+) -> None:
+    # Given messages that name events at will / When they are reported
+    written = report(ending(outcome)._replace(event_name=name), events={"POINTS"})
+    # Then they count under no name, for the function, and by their code
+    of_events = {under["eventName"] for _, _, under, _ in written.metrics() if "eventName" in under}
+    assert of_events == {"-"}
+    assert written.total("MessagesReceived", connector="loyalty", eventName="-") == 1
+    assert written.total("MessagesReceived", service="segment_events") == 1
+
+
+def test_an_event_that_was_delivered_has_a_counter_of_its_own_up_to_a_bound() -> None:
+    # Given a producer whose every message names another event that Responsys has, and one that CloudWatch cannot
+    names = ["BÜCHER", *(f"WELCOME_{number}" for number in range(100))]
+    # When they are reported
+    written = report(*(ending(Delivered())._replace(event_name=name) for name in names))
+    # Then no more than a bounded number has one, and all count
+    delivered = {
+        under["eventName"]: value
+        for _, name, under, value in written.metrics()
+        if name == "EventsDelivered" and "eventName" in under
+    }
+    assert len(delivered) == 50
+    assert all(name.isascii() for name in delivered)
+    assert sum(delivered.values()) == 101
+
+
 def test_an_empty_batch_has_zeros_too() -> None:
     written = report()
 
@@ -203,6 +236,21 @@ def test_what_a_person_let_go_in_doubt_is_counted_and_logged() -> None:
     assert "OutcomesUnknown" not in written.text()
 
 
+def test_what_is_sent_without_a_claim_is_told_at_once_and_once() -> None:
+    # Given messages that are sent although the ledger is out of reach
+    reporting = Reporting(InvocationMetrics(), service="segment_events")
+    with captured_output() as written:
+        # When their sender tells
+        reporting.doubted("loyalty", unrecorded=7)
+        # Then it is told, as neither doubt nor permission, and not again at the end
+        assert written.total("SentWithoutLedger", connector="loyalty") == 7
+        assert written.total("SentWithoutLedger", service="segment_events") == 7
+        assert {name for _, name, _, _ in written.metrics()} == {"SentWithoutLedger"}
+        reporting.request_ended(Answer("loyalty", PlannedRequest("POINTS", wave=0), []))
+        reporting.batch_ended(0, [], 0.1)
+    assert written.total("SentWithoutLedger", connector="loyalty") == 7
+
+
 def test_where_nothing_is_in_doubt_nothing_is_told_but_a_zero() -> None:
     # Given a request without doubts
     reporting = Reporting(InvocationMetrics(), service="segment_events")
@@ -213,8 +261,9 @@ def test_where_nothing_is_in_doubt_nothing_is_told_but_a_zero() -> None:
         # And at the end there is a zero, so that the alarm has data
         reporting.request_ended(Answer("loyalty", PlannedRequest("POINTS", wave=0), []))
         reporting.batch_ended(0, [], 0.1)
-    assert written.total("OutcomesUnknown", connector="loyalty") == 0
-    assert written.total("OutcomesUnknown", service="segment_events") == 0
+    for name in ("OutcomesUnknown", "SentWithoutLedger"):
+        assert written.total(name, connector="loyalty") == 0
+        assert written.total(name, service="segment_events") == 0
 
 
 # ---- metrics that alarms look at
@@ -238,34 +287,15 @@ def test_the_lag_is_the_age_of_the_oldest_message_that_a_request_delivered(ages:
     assert written.total("DeliveryLag", connector="loyalty") == lag
 
 
-@pytest.mark.parametrize(("unrecorded", "alone"), [(0, False), (7, True)])
-def test_what_was_sent_without_ledger_or_shared_budget_is_counted_for_both(unrecorded: int, *, alone: bool) -> None:
+@pytest.mark.parametrize("alone", [False, True])
+def test_requests_without_the_shared_budget_are_counted_for_connector_and_service(*, alone: bool) -> None:
     reporting = Reporting(InvocationMetrics(), service="segment_events")
-    answer = Answer("loyalty", PlannedRequest("POINTS", wave=0), [], alone=alone)
     with captured_output() as written:
-        reporting.doubted("loyalty", unrecorded=unrecorded)
-        reporting.request_ended(answer)
+        reporting.request_ended(Answer("loyalty", PlannedRequest("POINTS", wave=0), [], alone=alone))
         reporting.batch_ended(0, [], 0.1)
 
-    for dimensions in ({"connector": "loyalty"}, {"service": "segment_events"}):
-        assert written.total("SentWithoutLedger", **dimensions) == unrecorded
-        assert written.total("BudgetUnavailable", **dimensions) == alone
-
-
-def test_an_event_is_counted_by_its_name_only_if_it_is_configured_or_was_delivered() -> None:
-    # Given messages that name events of all kinds
-    names = [f"ORDER_{number}" for number in range(300)]
-    rejected = [ending(Rejected("CUSTOM_EVENT_NOT_FOUND"))._replace(event_name=name) for name in names]
-    delivered = [ending(Delivered())._replace(event_name=name) for name in ("WELCOME", "BEGRÜSSUNG", *names[:100])]
-    # When they are reported
-    written = report(*rejected, *delivered, ending(Throttled("X", 1.0)))
-    # Then there are some dimension sets, and the others count as one
-    by_event = {dict(under)["eventName"] for _, _, under, _ in written.metrics() if "eventName" in under}
-    assert {"POINTS", "WELCOME", "-"} <= by_event
-    assert "BEGRÜSSUNG" not in by_event
-    assert len(by_event) <= 51
-    of_all = sum(written.total("MessagesReceived", connector="loyalty", eventName=name) for name in by_event)
-    assert of_all == len(rejected) + len(delivered) + 1
+    assert written.total("BudgetUnavailable", connector="loyalty") == alone
+    assert written.total("BudgetUnavailable", service="segment_events") == alone
 
 
 def test_messages_that_a_dead_letter_queue_did_not_take_are_counted() -> None:

@@ -285,28 +285,36 @@ def test_a_message_that_names_no_connector_or_event_has_no_empty_attribute() -> 
     assert attributes(entry)["connector"] == attributes(entry)["eventName"] == "-"
 
 
-def test_a_message_that_failed_once_stays_on_its_queue_for_a_while() -> None:
+def test_what_fails_once_stays_on_its_queue() -> None:
     sqs = RecordingSqs()
-    retried = ending(Retried("TIMEOUT"))
 
-    assert settle(sqs, [retried]) == [retried]
+    assert settle(sqs, [ending(Retried("TIMEOUT"))]) == [ending(Retried("TIMEOUT"))]
 
     assert sqs.sent == {}
     (entry,) = sqs.visibility[SEGMENT_EVENTS]
-    assert entry["ReceiptHandle"] == "handle-1"
-    assert entry["VisibilityTimeout"] == 30
+    assert (entry["ReceiptHandle"], entry["VisibilityTimeout"]) == ("handle-1", 30)
+
+
+@pytest.mark.parametrize(("receive_count", "seconds"), [(1, 30), (2, 60), (3, 120), (4, 240), (5, 480), (6, 900)])
+def test_what_stays_on_its_queue_comes_back_after_a_time_that_doubles(receive_count: int, seconds: int) -> None:
+    # Given that nothing can be moved
+    sqs = RecordingSqs(down={THROTTLED})
+
+    settle(sqs, [ending(Retried("TIMEOUT"), receive_count=receive_count)])
+
+    assert [entry["VisibilityTimeout"] for entry in sqs.visibility[SEGMENT_EVENTS]] == [seconds]
 
 
 def test_a_retried_message_from_throttled_dlq_is_put_off_there() -> None:
     sqs = RecordingSqs()
 
-    settle(sqs, [ending(Retried("TIMEOUT"), 1), ending(Retried("TIMEOUT"), 2, queue_name="throttled", receive_count=1)])
+    settle(sqs, [ending(Retried("TIMEOUT"), 1), ending(Retried("TIMEOUT"), 2, queue_name="throttled")])
 
     assert [entry["ReceiptHandle"] for entry in sqs.visibility[SEGMENT_EVENTS]] == ["handle-1"]
     assert [entry["ReceiptHandle"] for entry in sqs.visibility[THROTTLED]] == ["handle-2"]
 
 
-@pytest.mark.parametrize("receive_count", [2, 3, 5])
+@pytest.mark.parametrize("receive_count", [2, 3, 4, 5])
 def test_an_outage_that_outlives_the_retries_ends_where_it_replays_itself(receive_count: int) -> None:
     sqs = RecordingSqs()
 
@@ -369,9 +377,9 @@ def test_after_a_throttle_what_came_first_comes_back_first(came_after: float, se
 def test_a_back_off_has_its_jitter_and_its_time_scale() -> None:
     sqs = RecordingSqs()
 
-    settle(sqs, [ending(Retried("TIMEOUT"))], jitter=1.0, time_scale=2.0)
+    settle(sqs, [ending(Retried("TIMEOUT"))], jitter=1.0, time_scale=0.5)
 
-    assert sqs.visibility[SEGMENT_EVENTS][0]["VisibilityTimeout"] == 17
+    assert sqs.visibility[SEGMENT_EVENTS][0]["VisibilityTimeout"] == 66
 
 
 @pytest.mark.parametrize(

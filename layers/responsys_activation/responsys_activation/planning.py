@@ -104,6 +104,7 @@ def plan_requests(items: Sequence[Outgoing]) -> Plan:
         earliest = max(last_wave[event.recipient], last_wave_of_membership[membership]) + 1
         if earliest > MAXIMUM_WAVES:
             put_off.append(item)
+            last_wave_of_membership[membership] = MAXIMUM_WAVES  # so that no newer change goes before it
             continue
         candidates = open_requests[event.event_name]  # by wave
         allowed = islice(candidates, bisect_left(candidates, earliest, key=_wave), None)
