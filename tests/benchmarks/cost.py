@@ -13,8 +13,9 @@ import math
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,8 +23,10 @@ import boto3
 from botocore.awsrequest import AWSResponse
 
 from responsys_activation.aws import request_budget
-from responsys_activation.aws.ledger import Ledger, _item_key
-from responsys_activation.ledger_key import LedgerKey
+from responsys_activation.aws.faults import CLIENT_CONFIG
+from responsys_activation.aws.ledger import Ledger
+from responsys_activation.change import Change, membership_change
+from responsys_activation.membership import Membership
 from responsys_activation.planning import MAXIMUM_RECIPIENTS
 from tests.benchmarks.metered_dynamodb import MeteredDynamoDb
 from tests.benchmarks.stack_defaults import StackDefaults, read_stack_defaults
@@ -176,46 +179,57 @@ def _fixed(defaults: StackDefaults, metrics: list[list[str]]) -> dict[str, Any]:
 
 def _claims() -> dict[str, Any]:
     """Compare two ways to claim a request's messages in the ledger: CPU of boto3, calls and write units."""
-    transactions = _ClaimClient()
-    ledger = Ledger("delivery", transactions.client, resend_unknown=True)
-    keys = [LedgerKey("default", "SEGMENT_CHANGED", f"default-{number:032x}") for number in range(MAXIMUM_RECIPIENTS)]
-    statements = _ClaimClient()
+    changes = [_change(number) for number in range(MAXIMUM_RECIPIENTS)]
+    statements, transactions = _ClaimClient(), _ClaimClient()
+    ledger = Ledger("delivery", statements.client)
+    table = MeteredDynamoDb()
+    _claim(Ledger("delivery", cast("Any", table)), changes)
+    items = list(table.items.values())
 
     def transact() -> None:
-        ledger.claim(keys, "0" * 32, time.time() + 60)
-
-    def insert() -> None:
-        for start in range(0, len(keys), 25):
-            statements.client.batch_execute_statement(
-                Statements=[_insert(key, position) for position, key in enumerate(keys[start : start + 25], start)]
+        for start in range(0, len(items), 100):
+            transactions.client.transact_write_items(
+                TransactItems=[
+                    {
+                        "Put": {
+                            "TableName": "delivery",
+                            "Item": item,
+                            "ConditionExpression": "attribute_not_exists(pk)",
+                            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+                        }
+                    }
+                    for item in items[start : start + 100]
+                ]
             )
 
+    units = table.write_units / len(items)
     return {
         name: {
             "write_units_a_message": units,
             "calls_a_request": client.calls_of(claim),
-            "cpu_micros_a_message": _cpu_of(claim) / len(keys) * 1e6,
+            "cpu_micros_a_message": _cpu_of(claim) / len(items) * 1e6,
         }
         for name, units, client, claim in (
-            ("transactions of 100", 2, transactions, transact),
-            ("single statements in batches of 25 (PartiQL)", 1, statements, insert),
+            (
+                "single statements in batches of 25 (PartiQL), ours",
+                units,
+                statements,
+                partial(_claim, ledger, changes),
+            ),
+            ("transactions of 100", 2 * units, transactions, transact),
         )
     }
 
 
-def _insert(key: LedgerKey, position: int) -> Any:
-    return {
-        "Statement": "INSERT INTO \"delivery\" VALUE {'pk': ?, 'sk': ?, 'requestId': ?, 'position': ?, 'until': ?, "
-        "'expiresAt': ?}",
-        "Parameters": [
-            *_item_key(key).values(),
-            {"S": "0" * 32},
-            {"N": str(position)},
-            {"N": "1800000000.000"},
-            {"N": "1800000000"},
-        ],
-        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-    }
+def _change(number: int) -> Change:
+    membership = Membership.model_validate(
+        {"profileId": f"{number:032x}", "callType": "ADD", "segment": {"type": "AUDIENCE", "id": "aud-42"}}
+    )
+    return membership_change("default", membership, f"default-{number:032x}", time.time(), time.time())
+
+
+def _claim(ledger: Ledger, changes: Sequence[Change]) -> None:
+    ledger.claim(changes, "0" * 32, time.time() + 60, [0] * len(changes))
 
 
 class _ClaimClient:
@@ -223,7 +237,11 @@ class _ClaimClient:
 
     def __init__(self) -> None:
         self.client = boto3.client(
-            "dynamodb", region_name="us-east-1", aws_access_key_id="testing", aws_secret_access_key="testing"
+            "dynamodb",
+            region_name="us-east-1",
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+            config=CLIENT_CONFIG,
         )
         self.client.meta.events.register("before-send.dynamodb", cast("Any", self._answer))
         self._calls = 0
@@ -394,7 +412,7 @@ def _largest(result: dict[str, Any]) -> str:
     rows = [
         [
             way,
-            of_way["write_units_a_message"],
+            f"{of_way['write_units_a_message']:g}",
             _money(_dollars(result, "dynamodb_write_unit", of_way["write_units_a_message"] * _MILLION)),
             of_way["calls_a_request"],
             f"{of_way['cpu_micros_a_message']:.1f}",

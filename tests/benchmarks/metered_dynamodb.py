@@ -10,7 +10,6 @@ from tests.fakes.dynamodb import InMemoryDynamoDb, Item
 _WRITE_UNIT = 1024
 _READ_UNIT = 4096
 _INDEX_OVERHEAD = 100  # bytes of storage an item
-_TRANSACTION_UNITS = 2
 
 
 class MeteredDynamoDb(InMemoryDynamoDb):
@@ -39,10 +38,19 @@ class MeteredDynamoDb(InMemoryDynamoDb):
         self.write_units += 1  # the budget's and the guard's items are small
         return super().update_item(**request)
 
-    def transact_write_items(self, **request: Any) -> dict[str, Any]:
-        for write in request["TransactItems"]:
-            self.write_units += _TRANSACTION_UNITS * math.ceil(item_size(write["Put"]["Item"]) / _WRITE_UNIT)
-        return super().transact_write_items(**request)
+    def query(self, **request: Any) -> dict[str, Any]:
+        answer = super().query(**request)
+        units = max(1, math.ceil(sum(map(item_size, answer["Items"])) / _READ_UNIT))
+        self.read_units += units if request.get("ConsistentRead") else units / 2
+        return answer
+
+    def _execute(self, statement: Any) -> dict[str, Any]:
+        before = self.items.get(statement.key, {})
+        answer = super()._execute(statement)
+        # The larger of an item as it was and as it is, or as it would have been.
+        sizes = map(item_size, (before, self.items.get(statement.key, {}), statement.attributes))
+        self.write_units += math.ceil(max(sizes) / _WRITE_UNIT)
+        return answer
 
     def byte_days(self, now: float) -> float:
         """Give the storage of what is there until it expires."""

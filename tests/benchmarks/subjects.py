@@ -150,17 +150,16 @@ def common(task: Task) -> Handler:
 
 def ours(task: Task) -> Handler:
     """Everything but the delivery table."""
-    from responsys_activation.ledger_key import LedgerKey
-
     from responsys_activation.aws.clients import open_clients
-    from responsys_activation.aws.ledger import ClaimState
+    from responsys_activation.aws.ledger import Claim, ClaimState
     from responsys_activation.aws.request_budget import Slot
+    from responsys_activation.change import Change
     from responsys_activation.composition import DeliveryComposition
     from responsys_activation.settings import Settings, read_settings
 
     class NoLedger:
-        def claim(self, keys: Sequence[LedgerKey], *_others: Any) -> tuple[list[ClaimState], int]:
-            return [ClaimState.CLAIMED] * len(keys), 0
+        def claim(self, changes: Sequence[Change], *_others: Any) -> list[Claim]:
+            return [Claim(ClaimState.CLAIMED, written=True) for _ in changes]
 
         def record(self, _request_id: str, *, undelivered: Collection[int], unknown: Collection[int]) -> None:
             if undelivered or unknown:

@@ -37,6 +37,7 @@ def as_it_should_be(memberships: list[PublishedMembership]) -> Results:
         "EventsRejected": len(rejected),
         "EventsThrottled": 985,
         "EventsRetried": 0,
+        "EventsIgnored": 0,
     }
     return Results(
         inbox=[event(number, arrival) for number, arrival in enumerate(arrivals)],

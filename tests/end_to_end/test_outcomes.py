@@ -20,7 +20,17 @@ from tests.local_stack.queues import take_all
 from tests.local_stack.stack import LocalStack
 from tests.simulator.faults import ErrorReply
 
-CONTRACT = {"outcome", "errorCode", "connector", "eventName", "originalMessageId", "attempts", "firstReceivedAt"}
+CONTRACT = {
+    "outcome",
+    "errorCode",
+    "connector",
+    "eventName",
+    "originalMessageId",
+    "attempts",
+    "firstReceivedAt",
+    "reason",
+    "responsysActivation",
+}
 
 
 def oddly_spaced(connector: ConnectorUnderTest, **changes: object) -> str:
@@ -106,6 +116,9 @@ def test_a_throttled_message_waits_on_its_queue_and_replays_itself(
         found = attributes(message)
         first_received_at = datetime.fromisoformat(found.pop("firstReceivedAt"))
         assert before - timedelta(seconds=1) < first_received_at < datetime.now(UTC)
+        ours = json.loads(found.pop("responsysActivation"))
+        assert ours.keys() == {"firstSentAt"}
+        assert before - timedelta(seconds=1) < datetime.fromisoformat(ours["firstSentAt"]) <= first_received_at
         assert found == {
             "outcome": "throttled",
             "errorCode": code,
@@ -113,6 +126,7 @@ def test_a_throttled_message_waits_on_its_queue_and_replays_itself(
             "eventName": EVENT,
             "originalMessageId": message_id,
             "attempts": "1",
+            "reason": f"Responsys answered {code}",
         }
         assert connector.inbox() == []
 
@@ -180,7 +194,7 @@ def test_a_message_is_retried_three_times_and_then_waits_where_an_outage_cannot_
     # Given a Responsys that fails twice for one account, and is down for longer for another
     connector.simulator.add_fault(ErrorReply(account=connector.name, times=2, status=503, text="<h1>busy</h1>"))
     longer = ConnectorUnderTest(stack)
-    longer.simulator.add_fault(ErrorReply(account=longer.name, times=4, status=500))
+    longer.simulator.add_fault(ErrorReply(account=longer.name, times=4, status=503, text="<h1>busy</h1>"))
     bodies, longer_bodies = connector.bodies(3), longer.bodies(1)
 
     # When messages are published to both
@@ -217,8 +231,8 @@ def test_a_message_is_retried_three_times_and_then_waits_where_an_outage_cannot_
 def test_a_throttled_message_that_is_too_old_is_rejected_with_its_last_error_code(
     stack: LocalStack, connector: ConnectorUnderTest
 ) -> None:
-    # Given a message that was first received more than MaximumEventAgeHours ago
-    first_received_at = (datetime.now(UTC) - timedelta(hours=25)).isoformat(timespec="milliseconds")
+    # Given a message that SQS first had more than MaximumEventAgeHours ago
+    first_time = (datetime.now(UTC) - timedelta(hours=25)).isoformat(timespec="milliseconds")
     body = json.dumps(connector.message())
     written = {
         "outcome": "throttled",
@@ -227,7 +241,9 @@ def test_a_throttled_message_that_is_too_old_is_rejected_with_its_last_error_cod
         "eventName": EVENT,
         "originalMessageId": "first-life",
         "attempts": "7",
-        "firstReceivedAt": first_received_at,
+        "firstReceivedAt": first_time,
+        "reason": "Responsys answered INTERNAL_CAPACITY_LIMIT_EXCEEDED",
+        "responsysActivation": json.dumps({"firstSentAt": first_time}),
     }
 
     # When it comes back from ThrottledDLQ
@@ -241,12 +257,17 @@ def test_a_throttled_message_that_is_too_old_is_rejected_with_its_last_error_cod
     # Then it is not sent, and says why it could not be in time
     (message,) = rejected(stack, connector.name)
     assert message["Body"] == body
-    assert attributes(message) == {
-        **written,
+    found = attributes(message)
+    assert json.loads(found.pop("responsysActivation")) == {
+        "firstSentAt": first_time,
+        "lastErrorCode": "INTERNAL_CAPACITY_LIMIT_EXCEEDED",
+    }
+    assert found == {
+        **{name: value for name, value in written.items() if name in found},
         "outcome": "rejected",
         "errorCode": "EXPIRED",
-        "lastErrorCode": "INTERNAL_CAPACITY_LIMIT_EXCEEDED",
         "attempts": "8",
+        "reason": "it could not be sent within MaximumEventAgeHours",
     }
     assert connector.inbox() == []
 

@@ -161,9 +161,15 @@ def told(stack: LocalStack) -> Iterator[list[Any]]:
 
 
 def send_too_old(stack: LocalStack, connector: ConnectorUnderTest) -> None:
-    """Put a message on the queue that was first received a week ago."""
+    """Put a message on the queue that SQS first had a week ago."""
     last_week = (datetime.now(UTC) - timedelta(days=7)).isoformat()
-    life = {"outcome": "throttled", "errorCode": "API_LIMIT_EXCEEDED", "attempts": "9", "firstReceivedAt": last_week}
+    life = {
+        "outcome": "throttled",
+        "errorCode": "API_LIMIT_EXCEEDED",
+        "attempts": "9",
+        "firstReceivedAt": last_week,
+        "responsysActivation": json.dumps({"firstSentAt": last_week}),
+    }
     stack.endpoint.sqs.send_message(
         QueueUrl=stack.outputs[SEGMENT_EVENTS],
         MessageBody=body_of_hers(connector),

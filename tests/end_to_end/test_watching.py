@@ -45,6 +45,7 @@ def test_every_metric_of_the_contract_exists_under_its_dimensions(
         "EventsThrottled": 2,
         "EventsRejected": 1,
         "EventsRetried": 0,
+        "EventsIgnored": 0,
     }
     errors = {
         error_code: count

@@ -17,6 +17,7 @@ import requests
 
 from responsys_activation.account import account_id
 from responsys_activation.connector import IdentifierType, read_connector
+from responsys_activation.received import LIFE_ATTRIBUTES
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.environment import CONNECTOR_PREFIX, QUEUE_URL, Environment, Surroundings
 from tests.fakes.function_output import FunctionOutput, captured_output
@@ -43,7 +44,14 @@ _SQS_TEXT = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
 _SERVICE = {"service": "segment_events"}
 # Those after which nothing was accepted: what was, must be what was told as delivered.
 FAULTS = (Fault.CONNECTION_REFUSED, Fault.HTML_503, Fault.API_LIMIT, Fault.LOGIN_REFUSED, Fault.EXCEPTION_BEFORE)
-OUTCOMES = ("EventsDelivered", "EventsDuplicate", "EventsThrottled", "EventsRejected", "EventsRetried")
+OUTCOMES = (
+    "EventsDelivered",
+    "EventsDuplicate",
+    "EventsThrottled",
+    "EventsRejected",
+    "EventsRetried",
+    "EventsIgnored",
+)
 
 
 class WatchedResponsys(FakeResponsys):
@@ -216,10 +224,10 @@ def _look_at_dead_letters(bodies: Sequence[str], entries: Sequence[Entry]) -> se
     assert len(numbers) == len(set(numbers))
     for number, entry in zip(numbers, entries, strict=True):
         assert entry["MessageBody"] == bodies[number]
-        assert len(entry["MessageAttributes"]) == 7
+        assert entry["MessageAttributes"].keys() == LIFE_ATTRIBUTES
         for attribute in entry["MessageAttributes"].values():
             assert _SQS_TEXT.fullmatch(attribute["StringValue"]), attribute
-            assert len(attribute["StringValue"]) <= 200
+            assert len(attribute["StringValue"]) <= 300
     return set(numbers)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -108,6 +109,40 @@ def test_a_moved_message_is_the_same_byte_for_byte(sqs: SQSClient, dlq: str, des
     assert parked.move(parked.receive(60), destination) == [True] * 3
     assert on_queue(sqs, destination) == before
     assert parked.receive(0) == []
+
+
+def text(value: str) -> dict[str, Any]:
+    return {"DataType": "String", "StringValue": value}
+
+
+def test_attributes_of_ours_replace_those_of_their_name_and_leave_the_others(sqs: SQSClient, dlq: str) -> None:
+    # Given a received message / When it gets attributes, one of which it has
+    message = ParkedMessages(dlq, sqs).receive(60)[0]
+    changed = message.with_texts({"errorCode": "X", "outcome": "rejected"})
+    # Then it has them, and is the same message otherwise
+    assert changed.attributes == ATTRIBUTES | {"errorCode": text("X"), "outcome": text("rejected")}
+    assert (changed.body, changed.receipt_handle) == (message.body, message.receipt_handle)
+
+
+def test_where_sqs_takes_no_more_attributes_the_producers_give_way(sqs: SQSClient, dlq: str, destination: str) -> None:
+    # Given a message with as many attributes as SQS takes, those of an earlier life last
+    own = {f"own-{n}": text("x") for n in range(7)}
+    earlier = {"errorCode": text("X"), "attempts": text("2"), "originalMessageId": text("1")}
+    parked = ParkedMessages(dlq, sqs)
+    message = replace(parked.receive(60)[0], attributes=own | earlier)
+    # When it gets three, one of which it has, and is moved
+    changed = message.with_texts({"originalMessageId": "2", "outcome": "rejected", "responsysActivation": "{}"})
+    assert parked.move([changed], destination) == [True]
+    # Then ours are all there, and of the others as many as there is room for
+    ((_, moved),) = on_queue(sqs, destination)
+    assert len(moved) == 10
+    assert {name: value["StringValue"] for name, value in moved.items() if name not in own} == {
+        "errorCode": "X",
+        "attempts": "2",
+        "originalMessageId": "2",
+        "outcome": "rejected",
+        "responsysActivation": "{}",
+    }
 
 
 def received(sqs: SQSClient, dlq: str) -> tuple[ParkedMessages, list[ParkedMessage]]:

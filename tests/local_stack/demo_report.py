@@ -87,6 +87,7 @@ def _outcomes(memberships: list[PublishedMembership], results: Results) -> Group
         f"received {found['MessagesReceived']:,} = delivered {found['EventsDelivered']:,}"
         f" + duplicate {found['EventsDuplicate']:,} + throttled {found['EventsThrottled']:,}"
         f" + rejected {found['EventsRejected']:,} + retried {found['EventsRetried']:,}"
+        f" + ignored {found['EventsIgnored']:,}"
         "\n(a throttled message is received again when it comes back)",
     )
 

@@ -9,7 +9,14 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.literals import StatisticType
 
 NAMESPACE = "ResponsysActivation"
-OUTCOMES = ("EventsDelivered", "EventsDuplicate", "EventsThrottled", "EventsRejected", "EventsRetried")
+OUTCOMES = (
+    "EventsDelivered",
+    "EventsDuplicate",
+    "EventsThrottled",
+    "EventsRejected",
+    "EventsRetried",
+    "EventsIgnored",
+)
 
 # The stack lives shorter than this, and starts with no metrics.
 _PERIOD = timedelta(days=1)

@@ -221,14 +221,15 @@ FAULTS: dict[str, FaultScenario] = {
         lambda: AwsFault("ChangeMessageVisibility", seconds=_AWS_MINUTE), spoiled=True
     ),
     "DynamoDB fails once": _aws(lambda: AwsFault("", times=1)),
-    "claims fail once": _aws(lambda: AwsFault("TransactWriteItems", times=1)),
-    "claims written, answer lost": _aws(lambda: AwsFault("TransactWriteItems", times=2, after_effect=True)),
+    "claims fail once": _aws(lambda: AwsFault("BatchExecuteStatement", times=1)),
+    "claims written, answer lost": _aws(lambda: AwsFault("BatchExecuteStatement", times=2, after_effect=True)),
     "DynamoDB fails for a while": _aws(
-        lambda: AwsFault("TransactWriteItems", seconds=_AWS_MINUTE),
+        lambda: AwsFault("BatchExecuteStatement", seconds=_AWS_MINUTE),
         lambda: AwsFault("UpdateItem", seconds=_AWS_MINUTE),
         lambda: AwsFault("PutItem", seconds=_AWS_MINUTE),
         lambda: AwsFault("GetItem", seconds=_AWS_MINUTE),
         lambda: AwsFault("BatchGetItem", seconds=_AWS_MINUTE),
+        lambda: AwsFault("Query", seconds=_AWS_MINUTE),
     ),
     "function killed at random points": killed,
     "message crashes the function each time": poison,

@@ -21,7 +21,14 @@ EVENT = "SEGMENT_CHANGED"
 _POLL_SECONDS = 0.5
 _QUIET_POLLS = 4
 _BY_SQS = "received five times"
-_OUTCOMES = ("EventsDelivered", "EventsDuplicate", "EventsThrottled", "EventsRejected", "EventsRetried")
+_OUTCOMES = (
+    "EventsDelivered",
+    "EventsDuplicate",
+    "EventsThrottled",
+    "EventsRejected",
+    "EventsRetried",
+    "EventsIgnored",
+)
 
 
 @dataclass(frozen=True)

@@ -48,18 +48,32 @@ def test_an_items_size_is_that_of_its_names_and_values() -> None:
     assert item_size(item) == (2 + 2) + (1 + 4) + (2 + 2 + 2) + (1 + 1)
 
 
-def test_a_transaction_costs_twice_and_a_consistent_read_once() -> None:
+def test_a_statement_costs_what_its_item_is_large_even_in_vain_and_a_consistent_read_twice_another() -> None:
+    # Given a table, and items of one and of two units
     table = MeteredDynamoDb()
     items = [{"pk": {"S": f"{number}"}, "sk": {"S": "x" * size}} for number, size in enumerate((10, 1500))]
+    insert = """INSERT INTO "delivery" VALUE {'pk': ?, 'sk': ?}"""
+    update = 'UPDATE "delivery" SET "requestId"=? WHERE "pk"=? AND "sk"=? AND "requestId"=?'
 
-    table.transact_write_items(TransactItems=[{"Put": {"TableName": "delivery", "Item": item}} for item in items])
+    # When they are inserted, inserted again in vain, and one is changed in vain
+    for _ in range(2):
+        statements = [{"Statement": insert, "Parameters": [*item.values()]} for item in items]
+        table.batch_execute_statement(Statements=statements)
+    in_vain = {"Statement": update, "Parameters": [{"S": "r2"}, *items[1].values(), {"S": "r1"}]}
+    table.batch_execute_statement(Statements=[in_vain])
+    assert table.write_units == 2 * (1 + 2) + 2
+
+    # And they are written and read in other ways
     table.put_item(TableName="delivery", Item=items[0] | {"expiresAt": {"N": f"{NOW + 2 * 86_400:.0f}"}})
     table.get_item(TableName="delivery", Key=items[0])
     table.get_item(TableName="delivery", Key=items[0], ConsistentRead=True)
     table.batch_get_item(RequestItems={"delivery": {"Keys": items, "ConsistentRead": True}})
+    partition = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": {":pk": {"S": "none"}}}
+    table.query(TableName="delivery", ConsistentRead=True, **partition)
 
-    assert table.write_units == 2 * (1 + 2) + 1
-    assert table.read_units == 0.5 + 1 + 2
+    # Then each has its price
+    assert table.write_units == 2 * (1 + 2) + 2 + 1
+    assert table.read_units == 0.5 + 1 + 2 + 1
     assert table.byte_days(NOW) == 2 * (item_size(table.items["0", "x" * 10]) + 100)
 
 

@@ -216,6 +216,28 @@ def test_a_secret_written_wrongly_while_its_old_version_is_being_refused() -> No
     assert user.try_("a") == "held back"
 
 
+def test_several_secrets_written_during_one_refusal_are_not_all_tried() -> None:
+    # Given three secrets that were refused one after the other, as each was written, and the last of them once more
+    user = User(a=WRONG)
+    assert user.try_("a") == "wrong"
+    for name in "bc":
+        user.write(name, WRONG)
+        assert user.try_(name) == "wrong"
+    user.clock.now += HOUR
+
+    def write_all() -> None:
+        for name in "abc":
+            user.write(name, "wrong too")
+
+    user.meanwhile = write_all
+    assert user.try_("c") == "wrong"
+    # When all were written during that last login / Then none of them is tried: they could be three more in a row
+    assert [user.try_(name) for name in "abc"] == ["held back"] * 3
+    # And what a person writes from now on is
+    user.write("a", RIGHT)
+    assert user.try_("a") == "in"
+
+
 def test_a_wrong_version_is_not_held_against_the_one_before() -> None:
     # Given a secret that was good, was written wrongly, and was put back
     user = User(a=RIGHT)

@@ -15,8 +15,9 @@ from responsys_activation.custom_event import CustomEvent, request_body
 from responsys_activation.planning import (
     MAXIMUM_RECIPIENTS,
     MAXIMUM_REQUEST_BYTES,
+    MAXIMUM_WAVES,
     Outgoing,
-    PlannedRequest,
+    Plan,
     plan_requests,
 )
 from responsys_activation.received import Mark, ReceivedMessage
@@ -52,10 +53,19 @@ def outgoing(
     return Outgoing(message, CustomEvent(event_name, recipient, "x" * size, 0), change)
 
 
-def check(items: Sequence[Outgoing], planned: Sequence[PlannedRequest]) -> None:
+def check(items: Sequence[Outgoing], plan: Plan) -> None:
     """Whatever the plan, these hold."""
+    planned = plan.requests
     of_requests = [item for request in planned for item in request.items]
-    assert sorted(map(id, of_requests)) == sorted(map(id, items)), "every item in exactly one request"
+    assert sorted(map(id, [*of_requests, *plan.put_off])) == sorted(map(id, items)), "every item in exactly one place"
+    for late in plan.put_off:
+        earlier = [
+            item
+            for item in of_requests
+            if item.event.recipient == late.event.recipient or item.change.membership == late.change.membership
+        ]
+        assert len(earlier) >= MAXIMUM_WAVES, "put off without need"
+        assert all(item.change.order <= late.change.order for item in earlier), "put off before an older one"
     assert [request.wave for request in planned] == sorted(request.wave for request in planned)
     assert len({request.request_id for request in planned}) == len(planned)
     waves: defaultdict[int, list[str]] = defaultdict(list)
@@ -105,19 +115,35 @@ def test_any_batch_is_planned_whole_in_order_and_within_the_limits(items: list[O
     check(items, plan_requests(items))
 
 
-@given(st.permutations(range(30)))
+@given(st.permutations(range(MAXIMUM_WAVES)))
 def test_the_time_of_the_change_decides_the_order_not_the_arrival(moments: list[int]) -> None:
     items = [outgoing(arrival, "r", happened_at=NOW + moment) for arrival, moment in enumerate(moments)]
 
-    planned = plan_requests(items)
+    planned = plan_requests(items).requests
 
-    assert [request.items[0].change.happened_at for request in planned] == [NOW + moment for moment in range(30)]
+    assert [request.items[0].change.happened_at for request in planned] == [
+        NOW + moment for moment in range(MAXIMUM_WAVES)
+    ]
+
+
+def test_a_recipient_in_thousands_of_messages_takes_a_few_requests_and_the_rest_is_put_off() -> None:
+    # Given a placeholder in half of a batch
+    items = [outgoing(number, "0" if number % 2 else f"r{number}") for number in range(2000)]
+
+    # When it is planned
+    plan = plan_requests(items)
+
+    # Then the others share its requests, and its own later messages wait, the oldest having gone first
+    check(items, plan)
+    assert len(plan.requests) == MAXIMUM_WAVES
+    assert [item.message.message_id for item in plan.put_off[:2]] == ["sqs-25", "sqs-27"]
+    assert len(plan.put_off) == 1000 - MAXIMUM_WAVES
 
 
 def test_arrival_decides_between_changes_of_the_same_time() -> None:
     items = [outgoing(arrival, "r") for arrival in range(5)]
 
-    planned = plan_requests(items)
+    planned = plan_requests(items).requests
 
     assert [request.items[0].message.message_id for request in planned] == [f"sqs-{n}" for n in range(5)]
 
@@ -126,11 +152,11 @@ def test_arrival_decides_between_changes_of_the_same_time() -> None:
 def test_unique_recipients_take_the_least_possible_number_of_requests_in_one_wave(count: int) -> None:
     items = [outgoing(arrival, f"r{arrival}") for arrival in range(count)]
 
-    planned = plan_requests(items)
+    planned = plan_requests(items).requests
 
     assert len(planned) == math.ceil(count / MAXIMUM_RECIPIENTS)
     assert {request.wave for request in planned} == {1}
-    check(items, planned)
+    check(items, Plan(planned, []))
 
 
 @given(st.lists(st.integers(0, 700), min_size=1, max_size=4))
@@ -141,7 +167,7 @@ def test_unique_recipients_take_the_least_possible_number_of_requests_for_each_e
         for number in range(count)
     ]
 
-    planned = plan_requests(items)
+    planned = plan_requests(items).requests
 
     assert len(planned) == sum(math.ceil(count / MAXIMUM_RECIPIENTS) for count in counts)
 
@@ -149,7 +175,7 @@ def test_unique_recipients_take_the_least_possible_number_of_requests_for_each_e
 def test_a_recipient_of_two_events_is_never_in_two_requests_of_one_wave() -> None:
     items = [outgoing(0, "r", event_name="A"), outgoing(1, "r", event_name="B")]
 
-    planned = plan_requests(items)
+    planned = plan_requests(items).requests
 
     assert [(request.wave, request.event_name) for request in planned] == [(1, "A"), (2, "B")]
 
@@ -158,20 +184,20 @@ def test_later_waves_fill_up_with_recipients_who_come_once() -> None:
     twice = [outgoing(n, "hot") for n in range(2)]
     once = [outgoing(2 + n, f"r{n}") for n in range(398)]
 
-    planned = plan_requests([*twice, *once])
+    planned = plan_requests([*twice, *once]).requests
 
     assert [len(request.items) for request in planned] == [200, 200]
-    check([*twice, *once], planned)
+    check([*twice, *once], Plan(planned, []))
 
 
 def test_a_request_is_closed_before_it_reaches_ten_megabytes() -> None:
     size = MAXIMUM_REQUEST_BYTES // 3
     items = [outgoing(n, f"r{n}", size=size) for n in range(5)]
 
-    planned = plan_requests(items)
+    planned = plan_requests(items).requests
 
     assert [len(request.items) for request in planned] == [2, 2, 1]
-    check(items, planned)
+    check(items, Plan(planned, []))
 
 
 def test_changes_of_a_membership_go_one_after_another_even_for_another_recipient_and_event() -> None:
@@ -180,7 +206,7 @@ def test_changes_of_a_membership_go_one_after_another_even_for_another_recipient
     items = [outgoing(n, f"r{n}", event_name=f"E{n}", membership="same", happened_at=at) for n, at in enumerate(times)]
 
     # When they are planned / Then each is in a later wave than the one before it
-    planned = plan_requests(items)
+    planned = plan_requests(items).requests
     assert [(request.wave, request.items[0].change.happened_at) for request in planned] == [
         (1, NOW),
         (2, NOW + 1),
@@ -191,20 +217,20 @@ def test_changes_of_a_membership_go_one_after_another_even_for_another_recipient
 def test_the_same_message_twice_goes_in_two_waves_even_for_two_recipients() -> None:
     items = [outgoing(0, "r1", membership="same", key="m"), outgoing(1, "r2", membership="same", key="m")]
 
-    assert [request.wave for request in plan_requests(items)] == [1, 2]
+    assert [request.wave for request in plan_requests(items).requests] == [1, 2]
 
 
 def test_at_the_same_moment_the_place_in_the_message_decides() -> None:
     items = [outgoing(0, f"r{n}", membership="same", key=f"part-{n}") for n in range(5)]
 
-    planned = plan_requests(items)
+    planned = plan_requests(items).requests
 
     assert [request.items[0].change.key for request in planned] == [f"part-{n}" for n in range(5)]
 
 
 def test_what_is_taken_out_of_a_request_leaves_the_others_in_their_order() -> None:
     # Given a request of five / When two are taken out
-    (request,) = plan_requests([outgoing(n, f"r{n}") for n in range(5)])
+    (request,) = plan_requests([outgoing(n, f"r{n}") for n in range(5)]).requests
     out = request.take_out([3, 1])
 
     # Then they are a request of their own, which nobody takes for the first
@@ -215,4 +241,4 @@ def test_what_is_taken_out_of_a_request_leaves_the_others_in_their_order() -> No
 
 
 def test_nothing_to_send_is_no_request() -> None:
-    assert plan_requests([]) == []
+    assert plan_requests([]).requests == []

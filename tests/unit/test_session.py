@@ -16,6 +16,7 @@ from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.login_guard import LEASE_SECONDS, TableLoginGuard
 from responsys_activation.endpoint import TrustedDomains
 from responsys_activation.outcome import ErrorCode
+from responsys_activation.responsys import session
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
     OutcomeUnknownError,
@@ -26,7 +27,7 @@ from responsys_activation.responsys.errors import (
 )
 from responsys_activation.responsys.events import trigger_custom_event
 from responsys_activation.responsys.http import CONNECT_SECONDS
-from responsys_activation.responsys.login import Credentials, SecretVersion, Token
+from responsys_activation.responsys.login import Credentials, SecretVersion, Token, log_in
 from responsys_activation.responsys.login_memory import LoginHeldBackError, LoginMemory
 from responsys_activation.responsys.session import LONGEST_LOGIN, TOKEN_LIFETIME, Account, LoginGuard, Session
 from tests.fakes.clock import NOW, Clock
@@ -552,13 +553,19 @@ def test_a_login_that_got_no_answer_is_no_refusal_and_leaves_no_event_in_doubt()
 # --- the lease -------------------------------------------------------------------------------------------------
 
 
-def test_a_lease_is_longer_than_any_login() -> None:
-    # Given the longest that a login may take, whatever the time that is left
+def test_a_lease_is_longer_than_any_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given much more time than a login needs
     environment = Environment(ResponsysTransport(CountingLogins()))
+    given: list[float] = []
+
+    def watched(*arguments: Any, seconds_left: float, **options: Any) -> Token:
+        given.append(seconds_left)
+        return log_in(*arguments, seconds_left=seconds_left, **options)
+
+    monkeypatch.setattr(session, "log_in", watched)
+    # When it is made / Then it gets no more than a lease covers, with room for the calls of AWS around it
     environment.session.call(lambda token: token, deadline=NOW + 900)
-    # When its limits are read / Then a lease is longer than both, with room for the calls of AWS around it
-    ((connect, reply),) = environment.transport.timeouts
-    assert (connect, reply <= LONGEST_LOGIN) == (CONNECT_SECONDS, True)
+    assert given == [LONGEST_LOGIN]
     assert CONNECT_SECONDS + LONGEST_LOGIN + 20 < LEASE_SECONDS
 
 

@@ -40,7 +40,7 @@ def compose_connector_check(
     clock, sleep : callable
         The time in epoch seconds, and waiting; a test has its own.
     """
-    http = http or open_http_session()
+    http = http or open_http_session(settings.reply_seconds)
     trusted = TrustedDomains(settings.trusted_endpoint_domains)
     logins = LoginComposition(
         settings, clients, http=http, trusted=trusted, observer=observer, clock=clock, sleep=sleep

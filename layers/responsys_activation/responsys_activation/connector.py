@@ -57,6 +57,13 @@ class Connector(BaseModel):
     event_names: Annotated[dict[str, EventName], Field(alias="eventNames")] = {}
     requests_per_minute: Annotated[int | None, Field(alias="requestsPerMinute", ge=1)] = None
 
+    @property
+    def configured_events(self) -> frozenset[str]:
+        """The custom events that the settings name."""
+        return frozenset(
+            {*self.event_names.values()} | ({self.default_event_name} if self.default_event_name else set())
+        )
+
     def event_name_for(self, segment_id: str) -> str | None:
         """Name the custom event of an audience or journey; ``None`` when there is none."""
         return self.event_names.get(segment_id, self.default_event_name)

@@ -19,8 +19,8 @@ from responsys_activation.custom_event import CustomEvent, UnmappableError, cust
 from responsys_activation.dispatch import Lane, dispatch
 from responsys_activation.endpoint import TrustedDomains, UntrustedEndpointError
 from responsys_activation.membership import InvalidMessageError, Membership, read_membership
-from responsys_activation.outcome import ErrorCode, Outcome, Rejected, Retried
-from responsys_activation.planning import Outgoing, PlannedRequest, plan_requests
+from responsys_activation.outcome import ErrorCode, Outcome, Rejected, Retried, Throttled
+from responsys_activation.planning import Outgoing, plan_requests
 from responsys_activation.received import ReceivedMessage, read_record
 from responsys_activation.reporting import Reporting
 from responsys_activation.sending import RequestSender
@@ -32,6 +32,12 @@ __all__ = ["Delivery"]
 _SETTLING_SECONDS = SLOWEST_SETTLING_CALL + 2.0
 _SETTLED_A_SECOND = 1000
 
+
+_LATER = Throttled(
+    ErrorCode.BUDGET_EXHAUSTED,
+    60.0,
+    reason="too many messages of one recipient at once: they go one by one, and the rest comes back by itself",
+)
 
 _Addressed = tuple[ReceivedMessage, Membership]
 
@@ -98,7 +104,7 @@ class Delivery:
         deadline = now + seconds_left - _SETTLING_SECONDS - len(records) / _SETTLED_A_SECOND
         endings: list[Ending] = []
         lanes = [
-            self._lane(name, connector, plan_requests(outgoing))
+            self._lane(name, connector, outgoing, endings)
             for name, connector, outgoing in self._map(self._read(records, now, endings), now, endings)
         ]
         for answer in dispatch(
@@ -155,7 +161,9 @@ class Delivery:
                 else:
                     event_name = membership.event_name or connector.event_name_for(membership.segment.id)
                     endings.append(Ending(message, event, name, event_name or NOT_KNOWN))
-            self._reporting.connector_used(name, sum(item.event.variables_overridden for item in outgoing))
+            self._reporting.connector_used(
+                name, connector.configured_events, sum(item.event.variables_overridden for item in outgoing)
+            )
             yield name, connector, outgoing
 
     def _event(
@@ -184,10 +192,12 @@ class Delivery:
             return Retried(ErrorCode.AWS_UNAVAILABLE)
         return connector
 
-    def _lane(self, name: str, connector: Connector, planned: Sequence[PlannedRequest]) -> Lane:
+    def _lane(self, name: str, connector: Connector, outgoing: Sequence[Outgoing], endings: list[Ending]) -> Lane:
+        plan = plan_requests(outgoing)
+        endings.extend(Ending(item.message, _LATER, name, item.event.event_name) for item in plan.put_off)
         known = self._senders.get(name)
         if known is None or known[0] != connector:
             known = self._senders[name] = (connector, self._open_sender(name, connector))
         sender = known[1]
         sender.begin_batch()
-        return Lane(name, sender.send, deque(planned))
+        return Lane(name, sender.send, deque(plan.requests), knows_event=sender.knows_event)

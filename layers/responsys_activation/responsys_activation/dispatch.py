@@ -29,6 +29,14 @@ from responsys_activation.sending import Answer, outcome_of_error
 
 __all__ = ["Lane", "dispatch"]
 
+# So many event names of a batch that Responsys does not know, and those that nobody configured wait: each would cost a
+# request, and a producer may write an id there.
+_UNKNOWN_EVENTS = 5
+_PERHAPS_UNKNOWN_TOO = Throttled(
+    "CUSTOM_EVENT_NOT_FOUND",
+    300.0,
+    reason="the settings do not name this event, and too many others of its batch do not exist in Responsys",
+)
 _FAILURES_IN_A_ROW = 3  # then Responsys is down: the rest of the connector's requests would only make it worse
 
 
@@ -41,6 +49,8 @@ class Lane:
     send : callable
         Sends one request, given the epoch seconds by which its reply must be there, and what tells, while it waits, the
         outcome that another answer decided for it.
+    knows_event : callable
+        Tells of an event's name whether the settings name it, or Responsys took it before.
     held_back : dict of str to Outcome
         By membership, how a change ended that comes back: a newer one must not go before it.
     """
@@ -55,14 +65,19 @@ class Lane:
     stopped_events: dict[str, Outcome] = field(default_factory=dict)
     exhausted: Outcome | None = None
     held_back: dict[str, Outcome] = field(default_factory=dict)
+    knows_event: Callable[[str], bool] = lambda _event_name: True
 
     def next_may_start(self) -> bool:
         """Tell whether the next request shares a wave with those in flight, or none is in flight."""
         return bool(self.waiting) and (self.in_flight == 0 or self.waiting[0].wave == self.wave)
 
     def stop_for(self, request: PlannedRequest) -> Outcome | None:
-        """Give the outcome that an earlier answer already decided for this request."""
-        return self.stopped or self.stopped_events.get(request.event_name)
+        """Give the outcome that earlier answers already decided for this request."""
+        if outcome := self.stopped or self.stopped_events.get(request.event_name):
+            return outcome
+        if len(self.stopped_events) >= _UNKNOWN_EVENTS and not self.knows_event(request.event_name):
+            return _PERHAPS_UNKNOWN_TOO
+        return None
 
     def hold_back(self, request: PlannedRequest) -> Answer | None:
         """Take out of a request what would overtake an older change of its membership; it shares its outcome."""

@@ -5,7 +5,9 @@ Nothing here ever gets a message body, an identifier, a credential or a token.
 
 from __future__ import annotations
 
+import json
 import logging
+import sys
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -23,6 +25,7 @@ logger = Logger(use_rfc3339=True, utc=True)
 logging.getLogger().setLevel(logging.WARNING)
 
 _NAMESPACE = "ResponsysActivation"
+_MOST_SAMPLES = 90  # the provider prints at 100 values of a metric
 
 Dimensions = tuple[tuple[str, str], ...]
 
@@ -73,16 +76,20 @@ class InvocationMetrics:
             self._write(dimensions, counts[dimensions], samples[dimensions])
 
     def _write(self, dimensions: Dimensions, counts: Mapping[str, int], samples: Sequence[tuple[str, float]]) -> None:
-        # A provider of its own for each set: the shared one of Powertools would mix dimensions, and "" keeps it from
-        # adding the service where it is not a dimension.
-        provider = AmazonCloudWatchEMFProvider(namespace=_NAMESPACE, service="", metric_set={}, dimension_set={})
-        for name, value in dimensions:
-            provider.add_dimension(name, value)
-        for name, count in counts.items():
-            provider.add_metric(name, MetricUnit.Count, count)
-        for name, sample in samples:
-            provider.add_metric(name, _UNITS.get(name, MetricUnit.Milliseconds), sample)
-        provider.flush_metrics()
+        # In parts that the provider does not print by itself, and each as one write: the two of print() would let
+        # another thread's line in between, and CloudWatch could read neither.
+        for start in range(0, max(1, len(samples)), _MOST_SAMPLES):
+            # A provider of its own for each set: the shared one of Powertools would mix dimensions, and "" keeps it
+            # from adding the service where it is not a dimension.
+            provider = AmazonCloudWatchEMFProvider(namespace=_NAMESPACE, service="", metric_set={}, dimension_set={})
+            for name, value in dimensions:
+                provider.add_dimension(name, value)
+            if not start:
+                for name, count in counts.items():
+                    provider.add_metric(name, MetricUnit.Count, count)
+            for name, sample in samples[start : start + _MOST_SAMPLES]:
+                provider.add_metric(name, _UNITS.get(name, MetricUnit.Milliseconds), sample)
+            sys.stdout.write(f"{json.dumps(provider.serialize_metric_set(), separators=(',', ':'))}\n")
 
     def _sample(self, name: str, value: float, dimensions: dict[str, str]) -> None:
         with self._lock:

@@ -17,9 +17,20 @@ from responsys_activation.change import Change
 from responsys_activation.custom_event import CustomEvent
 from responsys_activation.received import ReceivedMessage
 
-__all__ = ["MAXIMUM_RECIPIENTS", "MAXIMUM_REQUEST_BYTES", "Outgoing", "PlannedRequest", "plan_requests"]
+__all__ = [
+    "MAXIMUM_RECIPIENTS",
+    "MAXIMUM_REQUEST_BYTES",
+    "MAXIMUM_WAVES",
+    "Outgoing",
+    "Plan",
+    "PlannedRequest",
+    "plan_requests",
+]
 
 MAXIMUM_RECIPIENTS = 200  # RECIPIENT_LIMIT_EXCEEDED beyond it
+# One recipient's messages go one by one, in requests that nobody else may share: a placeholder in thousands of messages
+# must not use up the account's minute.
+MAXIMUM_WAVES = 12
 MAXIMUM_REQUEST_BYTES = 9_900_000  # Responsys cuts the connection beyond 10 MB; the rest is for the body's frame
 
 
@@ -60,26 +71,40 @@ class PlannedRequest:
         return len(self.items) < MAXIMUM_RECIPIENTS and self.size + size <= MAXIMUM_REQUEST_BYTES
 
 
-def plan_requests(items: Sequence[Outgoing]) -> list[PlannedRequest]:
+class Plan(NamedTuple):
+    """What a batch becomes.
+
+    Attributes
+    ----------
+    requests : list of PlannedRequest
+        By wave.
+    put_off : list of Outgoing
+        Later messages of recipients that have more than ``MAXIMUM_WAVES`` of them.
+    """
+
+    requests: list[PlannedRequest]
+    put_off: list[Outgoing]
+
+
+def plan_requests(items: Sequence[Outgoing]) -> Plan:
     """Group one connector's messages into as few requests as their order allows.
 
     The changes of a membership, and the messages of a recipient, go in their order, each in a later wave than the one
     before it. A message takes the first open request of its event that its recipient's order allows, so that later
     waves fill up with recipients who could have gone earlier instead of leaving a part-filled request behind.
-
-    Returns
-    -------
-    list of PlannedRequest
-        By wave.
     """
     last_wave: defaultdict[str, int] = defaultdict(int)
     last_wave_of_membership: defaultdict[str, int] = defaultdict(int)
     open_requests: defaultdict[str, list[PlannedRequest]] = defaultdict(list)
     planned: list[PlannedRequest] = []
+    put_off: list[Outgoing] = []
     for item in sorted(items, key=lambda item: item.change.order):
         event, size = item.event, len(item.event.recipient_json) + 1
         membership = item.change.membership  # its recipient may be another by now
         earliest = max(last_wave[event.recipient], last_wave_of_membership[membership]) + 1
+        if earliest > MAXIMUM_WAVES:
+            put_off.append(item)
+            continue
         candidates = open_requests[event.event_name]  # by wave
         allowed = islice(candidates, bisect_left(candidates, earliest, key=_wave), None)
         request = next((candidate for candidate in allowed if candidate.has_room_for(size)), None)
@@ -92,7 +117,7 @@ def plan_requests(items: Sequence[Outgoing]) -> list[PlannedRequest]:
         last_wave[event.recipient] = last_wave_of_membership[membership] = request.wave
         if len(request.items) == MAXIMUM_RECIPIENTS:
             candidates.remove(request)
-    return sorted(planned, key=_wave)
+    return Plan(sorted(planned, key=_wave), put_off)
 
 
 def _wave(request: PlannedRequest) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.observability import InvocationMetrics, logger
@@ -29,6 +29,7 @@ _COUNTERS = {
     Ignored: "EventsIgnored",
 }
 _LOGGED_REASONS = 5
+_MOST_EVENTS = 50  # of a connector, that are counted by name
 _LOGGED_MESSAGES = 1_000
 # SQS's ids look like this; a producer who sets the attribute of an earlier life could put anything there.
 _SQS_MESSAGE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -48,6 +49,7 @@ class Reporting:
         self._service = service
         self._clock = clock
         self._connectors: set[str] = set()
+        self._events: defaultdict[str, set[str]] = defaultdict(set)
 
     def login_ended(self, connector: str, *, refused_code: str | None) -> None:
         """Tell of one login, taken or refused."""
@@ -78,9 +80,10 @@ class Reporting:
             fields = {"connector": connector, "errorCode": code, "errorTitle": reason}
             logger.error("login held back", extra=fields)
 
-    def connector_used(self, connector: str, variables_overridden: int) -> None:
-        """Tell of a connector that exists, and how many variables gave way to another property of their name."""
+    def connector_used(self, connector: str, configured_events: Iterable[str], variables_overridden: int) -> None:
+        """Tell of a connector that exists, its events, and how many variables gave way to another of their name."""
         self._connectors.add(connector)
+        self._events[connector].update(name for name in configured_events if name.isascii())
         self._metrics.count("VariablesOverridden", variables_overridden, connector=connector)
 
     def request_ended(self, answer: Answer) -> None:
@@ -186,13 +189,23 @@ class Reporting:
         for ending in endings:
             connector = ending.connector if ending.connector in self._connectors else NOT_KNOWN
             if NOT_KNOWN not in {connector, ending.event_name}:
-                by_event[connector, ending.event_name][type(ending.outcome)] += 1
+                by_event[connector, self._event_dimension(ending)][type(ending.outcome)] += 1
             if code := _error_code(ending):
                 self._metrics.count("Errors", connector=connector, errorCode=code)
         for (connector, event_name), outcomes in by_event.items():
             dimensions = {"connector": connector, "eventName": event_name}
             self._metrics.count("MessagesReceived", outcomes.total(), **dimensions)
             self._count_outcomes(outcomes, dimensions)
+
+    def _event_dimension(self, ending: Ending) -> str:
+        """Give the event's name if it may become a dimension: each is six metrics, and a producer can name any event.
+
+        CloudWatch takes ASCII alone.
+        """
+        events, name = self._events[ending.connector], ending.event_name
+        if isinstance(ending.outcome, Delivered) and name.isascii() and len(events) < _MOST_EVENTS:
+            events.add(name)
+        return name if name in events else NOT_KNOWN
 
     def _count_outcomes(self, outcomes: Counter[type[Outcome]], dimensions: dict[str, str]) -> None:
         for kind, counter in _COUNTERS.items():

@@ -46,6 +46,8 @@ _CLAIM_SECONDS = 5.0  # kept back for what comes between a slot and its request
 _MOST_EXTRA_REQUESTS = 64  # to mend one request; a producer that spoils every recipient must not eat the budget
 # Refused one after the other without one that passes, under a code that nobody documented: it is not the recipients.
 _MOST_ALIKE = 16
+_UNKNOWN_EVENT_SECONDS = 60.0
+_UNKNOWN_EVENTS_KEPT = 1_000
 _DOUBTS_IN_A_ROW = 3  # then the account is paused: what Responsys does not answer, it may still take
 _DOUBT_CLOCK = 600.0
 _MINUTE_CLOCK = 60.0
@@ -54,6 +56,7 @@ _NEWER_CLOCK = 60.0  # seconds after which a newer change that is being sent has
 
 _DELIVERED = Delivered()
 _DUPLICATE = Duplicate()
+_NO_SUCH_EVENT = Rejected("CUSTOM_EVENT_NOT_FOUND")
 _SUPERSEDED = Ignored(ErrorCode.SUPERSEDED)
 # Under these, what stands between us and Responsys may have spoken.
 _NOT_RESPONSYS = {ErrorCode.OTHER_ERROR, ErrorCode.TIMEOUT, ErrorCode.OUT_OF_TIME}
@@ -168,6 +171,12 @@ class RequestSender:
         self._lock = threading.Lock()
         self._doubts_in_a_row = 0
         self._throttled: ThrottledError | None = None
+        self._known_events = set(connector.configured_events)
+        self._unknown_events: dict[str, float] = {}
+
+    def knows_event(self, event_name: str) -> bool:
+        """Tell whether the settings name an event, or Responsys took it from this environment before."""
+        return event_name in self._known_events
 
     def begin_batch(self) -> None:
         """Forget the throttle of the batch before."""
@@ -186,6 +195,9 @@ class RequestSender:
             Gives the outcome that another answer decided for this request, while it waited for its slot.
         """
         answer = Answer(self._name, request, [Retried(ErrorCode.OUT_OF_TIME)] * len(request.items))
+        if self._clock() < self._unknown_events.get(request.event_name, 0.0):
+            _end(answer, range(len(request.items)), _NO_SUCH_EVENT)
+            return answer
         try:
             slot = self._reserve(answer, deadline)
         except (ResponsysError, AwsUnavailableError) as exc:
@@ -310,6 +322,8 @@ class RequestSender:
                 codes = self._post(answer, group, first, deadline)
             except RequestRefusedError as exc:
                 alike = 0 if exc.documented else alike + 1
+                if exc.scope is RefusalScope.EVENT:
+                    self._forget_event(answer.request.event_name)
                 if exc.scope in {RefusalScope.EVENT, RefusalScope.CONNECTOR}:
                     self._give_up(answer, group, [*chain(*groups)], exc)
                     return
@@ -327,9 +341,17 @@ class RequestSender:
                 return
             else:
                 alike = 0
+                self._known_events.add(answer.request.event_name)
                 for position, code in zip(group, codes, strict=True):
                     answer.outcomes[position] = self._outcome_of_result(answer, position, code)
             first = None
+
+    def _forget_event(self, event_name: str) -> None:
+        """Remember for a while that Responsys lacks an event: each message that names it would cost a request."""
+        self._known_events.discard(event_name)
+        if len(self._unknown_events) >= _UNKNOWN_EVENTS_KEPT:
+            self._unknown_events.clear()
+        self._unknown_events[event_name] = self._clock() + _UNKNOWN_EVENT_SECONDS
 
     def _outcome_of_result(self, answer: Answer, position: int, code: str | None) -> Outcome:
         """Give a recipient's outcome: by the same table as a whole request's."""
