@@ -77,7 +77,7 @@ class SlowReplies:
             "changes in a row": self.in_a_row,
             "reply after": "never" if self.seconds is None else f"{self.seconds:.0f} s",
             "messages": f"{self.messages:,}",
-            "lost": journeys.lost - len(stack.rejected.messages),
+            "lost": max(0, journeys.lost - len(stack.rejected.messages)),
             "accepted twice": f"{journeys.twice:,}",
             "told in `OutcomesUnknown`": f"{told['OutcomesUnknown']:,}",
             "uncounted": max(0, journeys.twice - told["OutcomesUnknown"]),
