@@ -88,6 +88,23 @@ class Seen:
     request_id: str
 
 
+class Login(NamedTuple):
+    """One login that was tried.
+
+    Attributes
+    ----------
+    right : bool
+        Whether user name and password were.
+    told : bool
+        Whether who tried it learns that.
+    """
+
+    at: float
+    user: str
+    right: bool
+    told: bool
+
+
 class _Request(NamedTuple):
     """One request on its way; the attributes as in :class:`Accepted` and :class:`FakeResponsys`."""
 
@@ -159,9 +176,9 @@ class FakeResponsys(BaseAdapter):
     errand : callable
         Asked at each event request what it is sent for.
     passwords : dict of str to str or None
-        By user name; ``None``: every login is right.
-    most_wrong_in_a_row : int
-        Most wrong passwords of one user that came one after the other; the fifth locks him out.
+        By user name; ``None``: every login is right. The fifth wrong one in a row locks the user out.
+    logins : list of Login
+        Those that were checked.
     record_named_from : int or None
         Where a refusal of the whole request counts records from; ``None``: it names none.
     maximum_recipients : int
@@ -180,7 +197,7 @@ class FakeResponsys(BaseAdapter):
         self.latency: Callable[[], float] = lambda: 0.1
         self.errand: Callable[[], Any] = lambda: None
         self.passwords: dict[str, str] | None = None
-        self.most_wrong_in_a_row = 0
+        self.logins: list[Login] = []
         self.record_named_from: int | None = None
         self.maximum_recipients = 200
         self.requests_per_minute: int | None = 200
@@ -244,7 +261,7 @@ class FakeResponsys(BaseAdapter):
         if fault in _INSTEAD:
             return _INSTEAD[fault]
         if request.kind == "login":
-            reply = self._log_in(str(request.content.body))
+            reply = self._log_in(str(request.content.body), told=fault is None)
         elif self._tokens.get(str(request.content.headers.get("Authorization")), 0.0) <= self._clock():
             if fault is Fault.TOKEN_NOT_VALID:
                 return refusal(500, "UNEXPECTED_EXCEPTION", "Not a valid authentication token")
@@ -257,15 +274,16 @@ class FakeResponsys(BaseAdapter):
             return reply
         return _AFTERWARDS.get(fault) or Reply(200, _spoiled(reply.content, fault))
 
-    def _log_in(self, body: str) -> Reply:
+    def _log_in(self, body: str, *, told: bool) -> Reply:
         if self.passwords is not None:
             form = parse_qs(body)
             user, password = form["user_name"][0], form["password"][0]
             if self._wrong_in_a_row[user] >= _WRONG_PASSWORDS_BEFORE_LOCKOUT:
                 return refusal(401, "PASSWORD_LOCKOUT")
-            if self.passwords.get(user) != password:
+            right = self.passwords.get(user) == password
+            self.logins.append(Login(self._clock(), user, right, told))
+            if not right:
                 self._wrong_in_a_row[user] += 1
-                self.most_wrong_in_a_row = max(self.most_wrong_in_a_row, self._wrong_in_a_row[user])
                 return refusal(400, "INVALID_USER_NAME_PASSWORD")
             del self._wrong_in_a_row[user]
         token = f"E{self.calls['login']:028d}"

@@ -41,21 +41,26 @@ class SlowReplies:
         Requests per minute of the account.
     in_a_row : int
         Changes that each profile has at once, so that they go in as many waves.
-    seconds : float
-        From a request to its reply.
+    seconds : float or None
+        From a request to its reply; ``None``: it is taken, and no reply ever comes.
     """
 
     limit: int
     in_a_row: int
-    seconds: float
+    seconds: float | None
     messages: int
 
     def run(self) -> dict[str, Any]:
         """Send a minute's burst, and count."""
         told: Counter[str] = Counter()
         stack = VirtualStack(
-            read_stack_defaults(), {"default": self.limit}, latency=self.seconds, new_metrics=lambda: ToldMetrics(told)
+            read_stack_defaults(),
+            {"default": self.limit},
+            latency=self.seconds or 0.3,
+            new_metrics=lambda: ToldMetrics(told),
         )
+        if self.seconds is None:
+            stack.accounts["default"].fault = lambda kind: Fault.TIMEOUT_AFTER if kind == "event" else None
         send = stack.source.send
 
         def send_in_a_row(body: str, *arguments: Any) -> str:
@@ -70,7 +75,7 @@ class SlowReplies:
         return {
             "limit": self.limit,
             "changes in a row": self.in_a_row,
-            "reply after": f"{self.seconds:.0f} s",
+            "reply after": "never" if self.seconds is None else f"{self.seconds:.0f} s",
             "messages": f"{self.messages:,}",
             "lost": journeys.lost - len(stack.rejected.messages),
             "accepted twice": f"{journeys.twice:,}",
@@ -168,7 +173,7 @@ SLOW = (
     SlowReplies(200, 6, 20, 30_000),
     SlowReplies(200, 10, 10, 30_000),
     SlowReplies(200, 3, 40, 30_000),
-    SlowReplies(200, 1, 70, 5_000),
+    SlowReplies(200, 1, None, 5_000),
 )
 OUTAGES = (
     Outage(None, 0, 30),
