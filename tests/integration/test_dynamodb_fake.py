@@ -9,12 +9,12 @@ from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
-from responsys_activation.ledger_key import LedgerKey
 
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.aws.request_budget import RequestBudget
+from responsys_activation.change import Change
 from responsys_activation.responsys.errors import ThrottledError
 from responsys_activation.responsys.login import SecretVersion
 from responsys_activation.responsys.login_memory import LoginMemory
@@ -309,14 +309,16 @@ def reading_a_partition(client: Recorder) -> None:
 
 def the_ledger(client: Recorder) -> None:
     clock = Clock()
-    ledger = Ledger(TABLE, cast("Any", client), resend_unknown=True, clock=clock)
-    keys = [LedgerKey("default", "E", str(number)) for number in range(5)]
-    ledger.claim(keys[:4], "r1", NOW + 10)
+    ledger = Ledger(TABLE, cast("Any", client), clock=clock)
+    changes = [Change("membership", str(number), "ADD", NOW + number, NOW) for number in range(5)]
+    ledger.claim(changes[:4], "r1", NOW + 10, [1] * 4)
     ledger.record("r1", undelivered=[1], unknown=[2])
-    ledger.claim(keys, "r2", NOW + 10)
-    ledger.claim(keys, "r3", NOW + 10)
+    ledger.claim(changes, "r2", NOW + 10, [1] * 5)
+    ledger.claim(changes, "r3", NOW + 10, [1] * 5)
+    ledger.newer(changes)
+    ledger.look_up(changes[2])
     clock.sleep(1_000)
-    ledger.claim(keys, "r4", NOW + 2_000)
+    ledger.claim(changes, "r4", NOW + 2_000, [0] * 5)
 
 
 def the_request_budget(client: Recorder) -> None:

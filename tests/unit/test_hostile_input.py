@@ -45,8 +45,10 @@ def valid(**changes: object) -> str:
 def test_no_name_leads_to_another_parameter_path_or_host() -> None:
     # Given messages that are right but for a connector's or an event's name
     connectors = [valid(connector=name) for name in (*CONNECTOR_NAMES, *HOSTILE_TEXTS)]
-    events = [valid(eventName=name, messageId=f"m-{number}") for number, name in enumerate(HOSTILE_TEXTS)]
-    events += [valid(eventName=name) for name in CUSTOM_EVENT_NAMES]
+    events = [
+        valid(eventName=name, profileId=f"p-{number}", identifiers={"27": str(number)})
+        for number, name in enumerate([*HOSTILE_TEXTS, *CUSTOM_EVENT_NAMES])
+    ]
 
     # When they are delivered / Then none asks SSM or Responsys for anything else, or the fakes would not stand it
     assert attack(connectors)["delivered"] == 0

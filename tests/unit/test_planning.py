@@ -166,7 +166,7 @@ def test_unique_recipients_take_the_least_possible_number_of_requests_for_each_e
         for number in range(count)
     ]
 
-    planned = requests_of(items)
+    planned = plan_requests(items).requests
 
     assert len(planned) == sum(math.ceil(count / MAXIMUM_RECIPIENTS) for count in counts)
 
