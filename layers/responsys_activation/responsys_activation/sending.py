@@ -241,6 +241,8 @@ class RequestSender:
         """
         items = answer.request.items
         returned = [position for position in positions if items[position].message.came_back]
+        if not returned:
+            return list(positions)
         ended: dict[int, Outcome] = {}
         try:
             newer = self._ledger.newer([items[position].change for position in returned])
