@@ -41,10 +41,13 @@ _TABLE_CALLS = {
     "PutItem",
     "UpdateItem",
 }
+# After these it is certain what became of each recipient.
 _CERTAIN = {
+    None,
     Fault.CONNECTION_REFUSED,
     Fault.CONNECT_TIMEOUT,
     Fault.REDIRECT,
+    Fault.UNREADABLE_REDIRECT,
     Fault.HTML_503,
     Fault.TOKEN_EXPIRED,
     Fault.TOKEN_NOT_VALID,
@@ -53,6 +56,8 @@ _CERTAIN = {
     Fault.LOGIN_REFUSED,
     Fault.THROTTLED_RECIPIENT,
 }
+_THROTTLES = {Fault.API_LIMIT: 60.0, Fault.CAPACITY: 600.0}
+_PAUSING_SECONDS = 1.0  # until all of an environment have learnt of a throttle
 
 
 class Deliveries:
@@ -83,6 +88,8 @@ def check(world: World) -> None:
     assert_nothing_is_sent_twice(world, deliveries)
     assert_resends_are_bounded(world, deliveries)
     assert_doubt_has_a_cause(world)
+    assert_doubts_are_told_once(world)
+    assert_pauses_are_kept(world)
     assert_order_is_kept(world, deliveries)
     assert_no_account_is_locked(world)
     for told in world.told:
@@ -215,6 +222,38 @@ def assert_doubt_has_a_cause(world: World) -> None:
         assert unknown == 0, f"{unknown} outcomes in doubt without a reason"
 
 
+def assert_doubts_are_told_once(world: World) -> None:
+    """As many doubts are told as there were messages in doubt, where nothing but Responsys and kills make them."""
+    if world.table_failed_at or world.scenario.statement_faults or set(world.scenario.skews) != {0}:
+        return
+    for connector, account in world.accounts.items():
+        if world.scenario.one_user:
+            return  # whose request it was, the account does not know
+        uncertain = sum(each.recipients for each in account.exchanged if each.late or each.fault not in _CERTAIN)
+        abandoned = sum(invocation.records for invocation in world.killed)
+        told = world.total("OutcomesUnknown", connector=connector)
+        assert told <= uncertain + abandoned, (
+            f"{told} doubts told, {uncertain} replies lost, {abandoned} perhaps killed"
+        )
+
+
+def assert_pauses_are_kept(world: World) -> None:
+    """While an account is known to be throttled, the only environment sends it nothing."""
+    scenario = world.scenario
+    if scenario.pollers > 1 or scenario.kills or scenario.one_user or set(scenario.skews) != {0}:
+        return
+    if world.table_failed_at:
+        return
+    for account in world.accounts.values():
+        for refused in account.exchanged:
+            seconds = _THROTTLES.get(refused.fault) if not refused.late else None
+            for each in account.exchanged if seconds else ():
+                known = refused.ended_at + _PAUSING_SECONDS
+                assert not known < each.began_at < refused.ended_at + seconds - 1, (
+                    f"sent at {each.began_at:.3f}, throttled from {refused.ended_at:.3f} for {seconds} s"
+                )
+
+
 def assert_order_is_kept(world: World, deliveries: Deliveries) -> None:
     """Nothing is accepted after a newer change of its profile and segment, but for what is not promised."""
     groups: defaultdict[tuple[str, ...], list[tuple[Sent, str, Accepted]]] = defaultdict(list)
@@ -234,6 +273,8 @@ def _not_promised(world: World, late: tuple[str, Accepted], early: tuple[str, Ac
     """Tell whether an older change may have been accepted after a newer one."""
     (body, older), (newer_body, newer) = late, early
     sender, before = older.errand, newer.errand
+    if older.at - older.began_at > world.scenario.reply_seconds:
+        return True  # Responsys took it when nobody waited for it any more
     if sender is before:
         return False  # one batch goes in order
     if body in sender.fresh:
