@@ -23,6 +23,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": lambda left, right: left == right,
     "<": lambda left, right: left < right,
     "<=": lambda left, right: left <= right,
+    ">": lambda left, right: left > right,
 }
 
 

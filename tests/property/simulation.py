@@ -20,7 +20,7 @@ from unittest.mock import patch
 import greenlet
 
 from responsys_activation import dispatch
-from responsys_activation.aws import account_limit, queues, request_budget
+from responsys_activation.aws import account_limit, alone_pace, queues, request_budget
 from responsys_activation.responsys import session
 from tests.fakes.clock import NOW
 
@@ -273,6 +273,7 @@ def threads_of(simulation: Simulation) -> Iterator[None]:
             (session, "random", simulation.random),
             (request_budget, "threading", threading),
             (account_limit, "threading", threading),
+            (alone_pace, "threading", threading),
         ):
             if hasattr(module, name):
                 stack.enter_context(patch.object(module, name, replacement))

@@ -12,7 +12,9 @@ from collections.abc import Callable
 import requests
 from aws_lambda_powertools.utilities.parameters import SSMProvider
 
+from responsys_activation.account import account_id
 from responsys_activation.aws.account_limit import AccountLimit
+from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.clients import Clients
 from responsys_activation.aws.connector_settings import ConnectorSettings
 from responsys_activation.aws.credentials import SecretCredentials
@@ -20,6 +22,7 @@ from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue
 from responsys_activation.aws.request_budget import RequestBudget
+from responsys_activation.aws.request_pace import RequestPace
 from responsys_activation.aws.token_store import ParameterTokenStore
 from responsys_activation.connector import Connector
 from responsys_activation.delivery import Delivery
@@ -33,6 +36,8 @@ from responsys_activation.settings import Settings
 from responsys_activation.settling import Settling
 
 __all__ = ["DeliveryComposition"]
+
+_PROBE_SECONDS = 90.0  # longer than any request takes: it waits up to a minute for its reply
 
 
 class DeliveryComposition:
@@ -64,6 +69,7 @@ class DeliveryComposition:
         self._http = http or open_http_session()
         self._trusted = TrustedDomains(settings.trusted_endpoint_domains)
         self._resend_unknown = settings.unknown_outcome == "Resend"
+        self._alone: dict[str, AlonePace] = {}  # by account
         self.ledger = self.open_ledger()
         self.reporting = Reporting(metrics or InvocationMetrics(), service="segment_events", clock=clock)
         self.delivery = Delivery(
@@ -99,15 +105,38 @@ class DeliveryComposition:
             clock=self._clock,
         )
 
-    def open_budget(self, name: str) -> RequestBudget:
-        """Open a connector's request budget."""
+    def open_pace(self, name: str, connector: Connector) -> RequestPace:
+        """Open a connector's pace within its account's."""
         settings = self._settings
-        return RequestBudget(
-            settings.delivery_table_name,
-            name,
-            self._clients.dynamodb,
-            environments=settings.maximum_concurrency + settings.replay_maximum_concurrency,
-            time_scale=settings.time_scale,
+        table, dynamodb = settings.delivery_table_name, self._clients.dynamodb
+        account = f"account#{account_id(connector)}"
+        if account not in self._alone:
+            self._alone[account] = AlonePace(
+                environments=settings.maximum_concurrency + settings.replay_maximum_concurrency,
+                time_scale=settings.time_scale,
+                clock=self._clock,
+                sleep=self._sleep,
+            )
+        alone = self._alone[account]
+
+        def open_budget(owner: str) -> RequestBudget:
+            return RequestBudget(
+                table,
+                owner,
+                dynamodb,
+                alone=alone,
+                probe_seconds=_PROBE_SECONDS,
+                time_scale=settings.time_scale,
+                clock=self._clock,
+                sleep=self._sleep,
+            )
+
+        return RequestPace(
+            connector.requests_per_minute,
+            limit=AccountLimit(table, account, dynamodb, clock=self._clock),
+            account=open_budget(account),
+            own=open_budget(f"pace#{name}"),
+            alone=alone,
             clock=self._clock,
             sleep=self._sleep,
         )
@@ -140,10 +169,7 @@ class DeliveryComposition:
             connector,
             http=self._http,
             session=self.open_session(name, connector),
-            budget=self.open_budget(name),
-            account_limit=AccountLimit(
-                self._settings.delivery_table_name, name, self._clients.dynamodb, clock=self._clock
-            ),
+            pace=self.open_pace(name, connector),
             ledger=self.ledger,
             resend_unknown=self._resend_unknown,
             clock=self._clock,

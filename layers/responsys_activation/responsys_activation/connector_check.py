@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import requests
 from pydantic import TypeAdapter, ValidationError
 
+from responsys_activation.account import account_id
 from responsys_activation.account_comparison import (
     compare_shares,
     judge_event_names,
@@ -146,7 +147,7 @@ class ConnectorCheck:
             return None
         if credentials is None:
             return None
-        checked.user = (host, credentials.username)
+        checked.user, checked.account = (host, credentials.username), account_id(connector)
         try:
             return logins.token(checked.name, connector, host, credentials, deadline)
         except LoginRefusedError as exc:

@@ -14,10 +14,9 @@ from itertools import chain
 
 import requests
 
-from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.ledger import ClaimState, Ledger
-from responsys_activation.aws.request_budget import RequestBudget, Slot
+from responsys_activation.aws.request_pace import RequestPace, Slot
 from responsys_activation.connector import Connector
 from responsys_activation.observability import logger
 from responsys_activation.outcome import Delivered, Duplicate, ErrorCode, Outcome, Rejected, Retried, Throttled
@@ -117,8 +116,7 @@ class RequestSender:
         *,
         http: requests.Session,
         session: Session,
-        budget: RequestBudget,
-        account_limit: AccountLimit,
+        pace: RequestPace,
         ledger: Ledger,
         resend_unknown: bool,
         clock: Callable[[], float] = time.time,
@@ -128,8 +126,7 @@ class RequestSender:
         self._connector = connector
         self._http = http
         self._session = session
-        self._budget = budget
-        self._account_limit = account_limit
+        self._pace = pace
         self._ledger = ledger
         self._resend_unknown = resend_unknown
         self._clock = clock
@@ -168,19 +165,16 @@ class RequestSender:
         if positions or answer.failure:
             self._record(answer)
         if slot.probe and not answer.exchanges:
-            self._budget.hand_back(slot.probe)
+            self._pace.hand_back(slot.probe)
         return answer
 
     def _reserve(self, answer: Answer, deadline: float) -> Slot:
         """Wait for the next slot."""
         before = self._clock()
-        rate = self._connector.requests_per_minute or self._account_limit.requests_per_minute(
-            lambda: self._session.call(lambda token: self._read_limit(token, deadline), deadline=deadline)
+        slot = self._pace.reserve(
+            lambda: self._session.call(lambda token: self._read_limit(token, deadline), deadline=deadline),
+            deadline - SHORTEST_REQUEST,
         )
-        latest = deadline - SHORTEST_REQUEST
-        if self._clock() > latest:
-            raise UnavailableError(ErrorCode.OUT_OF_TIME, title="too late for a request")
-        slot = self._budget.reserve(rate, latest)
         answer.alone = answer.alone or not slot.shared
         self._sleep(max(0.0, slot.at - self._clock()))
         answer.budget_wait += self._clock() - before
@@ -307,13 +301,13 @@ class RequestSender:
             answer.exchanges.append(Exchange(request_id, len(recipients), self._clock() - started, failure=exc))
             if isinstance(exc, ThrottledError):
                 self._throttled = exc
-                exc.since, exc.age_share = self._budget.pause(exc.code, exc.clock)
+                exc.since, exc.age_share = self._pace.pause(exc.code, exc.clock)
             elif slot.probe:
-                self._budget.lift(slot.probe)
+                self._pace.lift(slot.probe)
             raise
         answer.exchanges.append(Exchange(request_id, len(recipients), self._clock() - started, reply=reply))
         if slot.probe:
-            self._budget.lift(slot.probe)
+            self._pace.lift(slot.probe)
         return reply
 
     def _record(self, answer: Answer) -> None:
