@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from responsys_activation import dispatch, sending
 from responsys_activation.aws.ledger import ClaimState, Ledger
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue
-from responsys_activation.aws.request_budget import RequestBudget, Slot
+from responsys_activation.aws.request_pace import RequestPace, Slot
 from responsys_activation.observability import logger
 from responsys_activation.outcome import Delivered, Duplicate, Throttled
 from responsys_activation.reporting import Reporting
@@ -164,11 +164,11 @@ def throttled_messages_are_not_moved() -> Iterator[None]:
 
 @mutation
 def the_shared_slot_does_not_move_on() -> Iterator[None]:
-    def at_once(self: RequestBudget, _rate: float, _latest: float) -> Slot:
+    def at_once(self: RequestPace, _read_limit: Any, _latest: float) -> Slot:
         now = self._clock()
         return Slot(now, until=now + 60.0)
 
-    with patch.object(RequestBudget, "reserve", at_once):
+    with patch.object(RequestPace, "reserve", at_once):
         yield
 
 

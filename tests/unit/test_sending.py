@@ -709,17 +709,21 @@ def test_a_token_refused_twice_is_no_endless_loop() -> None:
     answer = connected.send(planned(2))
 
     assert [outcome for outcome in answer.outcomes if is_told(outcome, Retried, "TOKEN_EXPIRED")] == answer.outcomes
-    assert connected.responsys.calls == {"login": 2, "event": 2}
+    assert connected.responsys.calls == {"login": 2, "ratelimit": 1, "event": 2}
 
 
 def test_a_request_that_had_to_wait_for_a_login_takes_another_slot() -> None:
     # Given a login that takes ten seconds, in which others use the slots that come
     connected = Connected(requests_per_minute=20)
-    connected.responsys.latency = lambda: 10.0 if connected.responsys.calls["event"] == 0 else 0.1
+    connected.responsys.requests_per_minute = 20
+    connected.send(planned(1))
+    connected.surroundings.ssm.values.clear()  # the token
+    connected.clock.sleep(60)
+    connected.responsys.latency = lambda: 10.0 if connected.responsys.calls["event"] == 1 else 0.1
 
     # When a request waits for it
     began = connected.clock()
-    connected.send(planned(1))
+    connected.send(request_of(outgoing(2)))
 
     # Then it does not go on top of theirs
     assert [item["nextSlot"]["N"] for item in connected.table.items.values() if "nextSlot" in item] == [
@@ -944,9 +948,11 @@ def test_an_answer_that_cannot_be_recorded_does_not_undo_the_delivery() -> None:
 
 def test_without_the_budgets_table_requests_go_at_an_own_pace_and_say_so() -> None:
     connected = Connected(requests_per_minute=600)
-    connected.table.fail("UpdateItem", times=1)
+    sender = connected.sender()
+    assert not connected.send(planned(2), sender=sender).alone
+    connected.table.fail("UpdateItem", times=math.inf)
 
-    answer = connected.send(planned(2))
+    answer = connected.send(request_of(outgoing(2), outgoing(3)), sender=sender)
 
     assert answer.outcomes == [Delivered()] * 2
     assert answer.alone
