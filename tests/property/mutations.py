@@ -300,7 +300,7 @@ def requests_start_without_time_for_their_reply() -> Iterator[None]:
     with (
         patch("responsys_activation.composition.shortest_request", lambda _reply_seconds: 2.0),
         patch.object(sending, "shortest_request", lambda _reply_seconds: 2.0),
-        patch.object(sending, "CONNECT_SECONDS", -1_000.0),
+        patch.object(RequestSender, "_reply_seconds", property(lambda _self: 0.0, lambda *_: None), create=True),
     ):
         yield
 
@@ -348,7 +348,7 @@ def changes_of_a_membership_share_a_wave() -> Iterator[None]:
 
     def hasty(items: Sequence[Any]) -> Any:
         planned = plan(items)
-        for request in planned:
+        for request in planned.requests:
             request.wave = 1
         return planned
 
