@@ -91,6 +91,7 @@ def check(world: World) -> None:
     assert_doubts_are_told_once(world)
     assert_pauses_are_kept(world)
     assert_order_is_kept(world, deliveries)
+    assert_a_batch_holds_back(world, deliveries)
     assert_no_account_is_locked(world)
     for told in world.told:
         assert_outcomes_add_up(told)
@@ -271,6 +272,21 @@ def assert_order_is_kept(world: World, deliveries: Deliveries) -> None:
                     )
 
 
+def assert_a_batch_holds_back(world: World, deliveries: Deliveries) -> None:
+    """Where a change of a batch comes back, no newer one of its profile and segment was sent in that batch.
+
+    One that RejectedDLQ did not take comes back, too, but nothing newer had to wait for it.
+    """
+    scenario = world.scenario
+    if scenario.refused_entries or any(fault.call == "sqs_send" for fault in scenario.aws_faults):
+        return
+    for body, events in deliveries.by_body.items():
+        for event in events:
+            for held in event.errand.put_off:
+                newer, older = world.sent[body], world.sent[held]
+                assert not _newer(newer, older), f"{newer} was sent at {event.at:.3f} although {older} was put off"
+
+
 def _not_promised(world: World, late: tuple[str, Accepted], early: tuple[str, Accepted]) -> bool:
     """Tell whether an older change may have been accepted after a newer one."""
     (body, older), (newer_body, newer) = late, early
@@ -329,10 +345,10 @@ def assert_rate_is_kept(world: World) -> None:
     if scenario.one_user:
         limit *= len(CONNECTORS)  # a budget for each secret
     for account in world.accounts.values():
-        times = [seen.at for seen in account.seen]
+        times = sorted(each.began_at for each in account.exchanged)  # how long they are under way is not ours
         for position, at in enumerate(times):
             in_a_minute = position + 1 - bisect_left(times, at - 60.0 + 1e-6)
-            assert in_a_minute <= limit, f"{in_a_minute} requests in the minute before {at}"
+            assert in_a_minute <= limit, f"{in_a_minute} requests in the minute before {at:.3f}"
 
 
 def _number(body: str) -> str:
