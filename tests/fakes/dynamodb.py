@@ -24,13 +24,14 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": lambda left, right: left == right,
     "<": lambda left, right: left < right,
     "<=": lambda left, right: left <= right,
+    ">": lambda left, right: left > right,
 }
 
 _STATEMENT = re.compile(
     r"""\s*INSERT\s+INTO\s+"(?P<into>[^"]+)"\s+VALUE\s+\{(?P<item>[^{}]*)\}\s*"""
     r"""|\s*UPDATE\s+"(?P<table>[^"]+)"\s+(?P<sets>SET\s.*?)\s+WHERE\s+(?P<where>.*?)\s*"""
 )
-_MEMBER = re.compile(r"'([^']+)'\s*:\s*\?")
+_MEMBER = re.compile(r"'([^']+)'\s*:\s*(?:(\?)|'((?:[^']|'')*)'|(-?\d+(?:\.\d+)?))")
 _EQUATION = re.compile(r"""("[A-Za-z_][A-Za-z0-9_]*"|[A-Za-z_][A-Za-z0-9_]*)\s*=\s*\?""")
 # Of the words that DynamoDB reserves, those that an item of the package might have; quoted, they are plain names.
 _RESERVED = {"position", "until", "state", "time", "timestamp", "type", "user", "name", "count", "data"}
@@ -378,15 +379,18 @@ class _Statement:
     @classmethod
     def read(cls, request: dict[str, Any]) -> _Statement:
         operation = "BatchExecuteStatement"
-        _expect(request, operation, {"Statement", "Parameters"}, {"ReturnValuesOnConditionCheckFailure"})
+        _expect(request, operation, {"Statement"}, {"Parameters", "ReturnValuesOnConditionCheckFailure"})
         found = _STATEMENT.fullmatch(request["Statement"])
         if not found:
             raise NotImplementedError(request["Statement"])
-        parameters = list(request["Parameters"])
+        parameters = list(request.get("Parameters", []))
         wants_item = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
         if found["item"]:
-            names = [_whole(_MEMBER, member)[1] for member in found["item"].split(",")]
-            item = dict(zip(names, parameters, strict=True))
+            members = [_whole(_MEMBER, member) for member in found["item"].split(",")]
+            given = iter(parameters)
+            item = {member[1]: _literal(member) or next(given) for member in members}
+            if [*given]:
+                raise client_error("ValidationException", operation, "Number of parameters in request and statement")
             _check_item(item, operation)
             return cls(found["into"], _key(item, operation, exact=False), item, None, wants_item)
         sets = [each for each in re.split(r"\bSET\b|,", found["sets"]) if each.strip()]
@@ -515,6 +519,15 @@ class _Expression:
 
     def _invalid(self) -> ClientError:
         return client_error("ValidationException", self._operation, "Invalid expression")
+
+
+def _literal(member: re.Match[str]) -> dict[str, Any] | None:
+    """Give a value that stands in the statement's text; ``None`` where a parameter has it."""
+    if member[2]:
+        return None
+    if member[4]:
+        return {"N": member[4]}
+    return {"S": member[3].replace("''", "'")}
 
 
 def _whole(pattern: re.Pattern[str], text: str) -> re.Match[str]:

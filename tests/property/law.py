@@ -41,10 +41,13 @@ _TABLE_CALLS = {
     "PutItem",
     "UpdateItem",
 }
+# After these it is certain what became of each recipient.
 _CERTAIN = {
+    None,
     Fault.CONNECTION_REFUSED,
     Fault.CONNECT_TIMEOUT,
     Fault.REDIRECT,
+    Fault.UNREADABLE_REDIRECT,
     Fault.HTML_503,
     Fault.TOKEN_EXPIRED,
     Fault.TOKEN_NOT_VALID,
@@ -53,6 +56,8 @@ _CERTAIN = {
     Fault.LOGIN_REFUSED,
     Fault.THROTTLED_RECIPIENT,
 }
+_THROTTLES = {Fault.API_LIMIT: 60.0, Fault.CAPACITY: 600.0}
+_PAUSING_SECONDS = 1.0  # until all of an environment have learnt of a throttle
 
 
 class Deliveries:
@@ -83,7 +88,10 @@ def check(world: World) -> None:
     assert_nothing_is_sent_twice(world, deliveries)
     assert_resends_are_bounded(world, deliveries)
     assert_doubt_has_a_cause(world)
+    assert_doubts_are_told_once(world)
+    assert_pauses_are_kept(world)
     assert_order_is_kept(world, deliveries)
+    assert_a_batch_holds_back(world, deliveries)
     assert_no_account_is_locked(world)
     for told in world.told:
         assert_outcomes_add_up(told)
@@ -215,6 +223,40 @@ def assert_doubt_has_a_cause(world: World) -> None:
         assert unknown == 0, f"{unknown} outcomes in doubt without a reason"
 
 
+def assert_doubts_are_told_once(world: World) -> None:
+    """As many doubts are told as there were messages in doubt, where nothing but Responsys and kills make them."""
+    if world.table_failed_at or world.scenario.statement_faults or set(world.scenario.skews) != {0}:
+        return
+    for connector, account in world.accounts.items():
+        if world.scenario.one_user:
+            return  # whose request it was, the account does not know
+        uncertain = sum(each.recipients for each in account.exchanged if each.late or each.fault not in _CERTAIN)
+        abandoned = sum(invocation.records for invocation in world.killed)
+        told = world.total("OutcomesUnknown", connector=connector)
+        assert told <= uncertain + abandoned, (
+            f"{told} doubts told, {uncertain} replies lost, {abandoned} perhaps killed"
+        )
+
+
+def assert_pauses_are_kept(world: World) -> None:
+    """While an account is known to be throttled, the only environment sends it nothing."""
+    scenario = world.scenario
+    if scenario.pollers > 1 or scenario.kills or scenario.one_user or set(scenario.skews) != {0}:
+        return
+    if world.table_failed_at:
+        return
+    for account in world.accounts.values():
+        for refused in account.exchanged:
+            if refused.late or refused.fault not in _THROTTLES:
+                continue
+            seconds = _THROTTLES[refused.fault]
+            for each in account.exchanged:
+                known = refused.ended_at + _PAUSING_SECONDS
+                assert not known < each.began_at < refused.ended_at + seconds - 1, (
+                    f"sent at {each.began_at:.3f}, throttled from {refused.ended_at:.3f} for {seconds} s"
+                )
+
+
 def assert_order_is_kept(world: World, deliveries: Deliveries) -> None:
     """Nothing is accepted after a newer change of its profile and segment, but for what is not promised."""
     groups: defaultdict[tuple[str, ...], list[tuple[Sent, str, Accepted]]] = defaultdict(list)
@@ -230,10 +272,27 @@ def assert_order_is_kept(world: World, deliveries: Deliveries) -> None:
                     )
 
 
+def assert_a_batch_holds_back(world: World, deliveries: Deliveries) -> None:
+    """Where a change of a batch comes back, no newer one of its profile and segment was sent in that batch.
+
+    One that RejectedDLQ did not take comes back, too, but nothing newer had to wait for it.
+    """
+    scenario = world.scenario
+    if scenario.refused_entries or any(fault.call == "sqs_send" for fault in scenario.aws_faults):
+        return
+    for body, events in deliveries.by_body.items():
+        for event in events:
+            for held in event.errand.put_off:
+                newer, older = world.sent[body], world.sent[held]
+                assert not _newer(newer, older), f"{newer} was sent at {event.at:.3f} although {older} was put off"
+
+
 def _not_promised(world: World, late: tuple[str, Accepted], early: tuple[str, Accepted]) -> bool:
     """Tell whether an older change may have been accepted after a newer one."""
     (body, older), (newer_body, newer) = late, early
     sender, before = older.errand, newer.errand
+    if older.at - older.began_at > world.scenario.reply_seconds:
+        return True  # Responsys took it when nobody waited for it any more
     if sender is before:
         return False  # one batch goes in order
     if body in sender.fresh:
@@ -274,22 +333,22 @@ def assert_outcomes_add_up(told: Told) -> None:
 
 
 def assert_rate_is_kept(world: World) -> None:
-    """No minute has more requests than allowed, where environments agree on the time and reach the table."""
+    """No minute has more requests than allowed, with the table and without, where environments agree on the time."""
     scenario = world.scenario
-    limit = scenario.requests_per_minute or scenario.account_limit
-    if limit is None or set(scenario.skews) != {0} or any(fault.call in _TABLE_CALLS for fault in scenario.aws_faults):
+    limit = min((each for each in (scenario.requests_per_minute, scenario.account_limit) if each), default=None)
+    if limit is None or set(scenario.skews) != {0}:
         return
-    if scenario.requests_per_minute is None and (
+    if limit != scenario.requests_per_minute and (
         world.killed or any(fault.kind in {"login", "ratelimit"} for fault in scenario.responsys_faults)
     ):
         return  # the account was not asked
     if scenario.one_user:
         limit *= len(CONNECTORS)  # a budget for each secret
     for account in world.accounts.values():
-        times = [seen.at for seen in account.seen]
+        times = sorted(each.began_at for each in account.exchanged)  # how long they are under way is not ours
         for position, at in enumerate(times):
             in_a_minute = position + 1 - bisect_left(times, at - 60.0 + 1e-6)
-            assert in_a_minute <= limit, f"{in_a_minute} requests in the minute before {at}"
+            assert in_a_minute <= limit, f"{in_a_minute} requests in the minute before {at:.3f}"
 
 
 def _number(body: str) -> str:

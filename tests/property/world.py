@@ -14,6 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 import greenlet
+import requests
 from botocore.exceptions import ConnectTimeoutError
 
 from responsys_activation import planning
@@ -86,11 +87,14 @@ class Invocation:
     ----------
     fresh : set of str
         Bodies that nobody was given before.
+    put_off : set of str
+        Bodies that come back: left on their queue, or put on ThrottledDLQ.
     """
 
     began_at: float
     records: int
     fresh: set[str]
+    put_off: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -100,6 +104,26 @@ class Told:
     received: int
     retried: int
     counts: dict[Dimensions, dict[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """One event request, from setting out to its reply or the end of patience.
+
+    Attributes
+    ----------
+    fault : Fault or None
+        What went wrong on purpose.
+    late : bool
+        Whether the reply took longer than the limit.
+    """
+
+    began_at: float
+    ended_at: float
+    recipients: int
+    fault: Fault | None
+    late: bool
+    place: Place
 
 
 class RecordedMetrics(InvocationMetrics):
@@ -127,13 +151,33 @@ class RecordedMetrics(InvocationMetrics):
         self._samples.clear()
 
 
-class _Account(FakeResponsys):
+class Account(FakeResponsys):
     """What has been sent arrives, whatever becomes of its sender meanwhile."""
 
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world._time, world.simulation.sleep, name)
         self._world = world
         self.errand = lambda: world._task().errand
+        self.fault = self._next_fault
+        self.exchanged: list[Exchanged] = []
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
+        began, task = self._world.simulation.now, self._world._task()
+        task.late = False
+        try:
+            return super().send(request, **options)
+        finally:
+            if (request.url or "").rpartition("/")[0].endswith("/events"):
+                recipients = (request.body or b"").count(b'"listName"')  # type: ignore[arg-type]
+                ended = self._world.simulation.now
+                self.exchanged.append(Exchanged(began, ended, recipients, task.spoiled, task.late, task.place))
+
+    def _next_fault(self, kind: str) -> Fault | None:
+        number = self.calls[kind] - 1
+        faults = self._world.scenario.responsys_faults
+        found = (each.fault for each in faults if each.kind == kind and each.first <= number < each.first + each.times)
+        fault = self._world._task().spoiled = next(found, None)
+        return fault
 
     def _seconds(self, kind: str) -> float:
         return self.latency() if kind == "event" else _LOGIN_SECONDS
@@ -149,6 +193,7 @@ class _Account(FakeResponsys):
         arrival = simulation.spawn(arrive, self._world.outside)
         simulation.sleep(min(seconds, limit))
         self._world._step()
+        self._world._task().late = seconds > limit
         return arrival.outcome() if seconds <= limit else None
 
 
@@ -159,14 +204,15 @@ class World:
     ----------
     sent : dict of str to Sent
         By body.
-    accounts : dict of str to FakeResponsys
+    accounts : dict of str to Account
         By connector; both may have the same.
     told : list of Told
         By invocation that ended.
     told_at_once : Counter
         By name and dimensions.
-    killed, timed_out : int
-        Invocations that were killed; those that took too long.
+    killed : list of Invocation
+    timed_out : int
+        Invocations that took too long.
     table_failed_at : list of float
         When a call to the table failed as a whole.
     """
@@ -178,6 +224,7 @@ class World:
         self.rejected = self._queue("rejected")
         self.source = self._queue("segment-events")
         self.throttled = self._queue("throttled")
+        self.throttled.sent = lambda body: self._task().errand.put_off.add(body)  # noqa: PLW0108 - of the task then
         accounts = [self._account(name) for name in CONNECTORS[: 1 if scenario.one_user else None]]
         self.accounts = dict(zip(CONNECTORS, itertools.cycle(accounts), strict=False))
         self.surroundings = Surroundings(
@@ -194,7 +241,7 @@ class World:
         self.sent: dict[str, Sent] = {}
         self.told: list[Told] = []
         self.told_at_once: Counter[tuple[str, Dimensions]] = Counter()
-        self.killed = 0
+        self.killed: list[Invocation] = []
         self.timed_out = 0
         self.table_failed_at: list[float] = []
         self.receives: Counter[str] = Counter()
@@ -325,22 +372,13 @@ class World:
             for name in CONNECTORS
         }
 
-    def _account(self, name: str) -> FakeResponsys:
-        account = _Account(self, name)
+    def _account(self, name: str) -> Account:
+        account = Account(self, name)
         account.latency = lambda: self.simulation.random.choice(self.scenario.latencies)
         account.requests_per_minute = self.scenario.account_limit
         account.record_named_from = self.scenario.record_named_from
         account.known_events = None if self.scenario.known_events is None else set(self.scenario.known_events)
         account.passwords = {_USER: _password(0)}
-
-        def fault(kind: str) -> Fault | None:
-            number = account.calls[kind] - 1
-            for each in self.scenario.responsys_faults:
-                if each.kind == kind and each.first <= number < each.first + each.times:
-                    return each.fault
-            return None
-
-        account.fault = fault
         return account
 
     def _time(self) -> float:
@@ -435,11 +473,12 @@ class World:
             self.simulation.kill(place)
             self.timed_out += 1
         if not place.alive or isinstance(task.failure, Killed):
-            self.killed += 1
+            self.killed.append(task.errand)
             return None
         response = task.outcome()
         place.frozen = True
         failures = {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
+        task.errand.put_off |= {message.body for message in received if message.message_id in failures}
         self.told.append(Told(len(records), len(failures), metrics.last))
         if not self._not_deleted():
             queue.delete(message.message_id for message in received if message.message_id not in failures)

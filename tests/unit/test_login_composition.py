@@ -197,7 +197,7 @@ def test_the_check_and_the_function_heed_the_same_refusal() -> None:
 def test_an_address_that_is_no_login_has_a_code_of_its_own(status: int) -> None:
     # Given an authEndpoint where something else answers
     stack = Stack()
-    stack.responsys._log_in = lambda *_login, **_told: Reply(status, b"<html>")  # type: ignore[method-assign, assignment]
+    stack.responsys._log_in = lambda *_login, **_told: Reply(status, b"<html>")  # type: ignore[method-assign]
     # When messages come / Then they wait under that code, and nobody is sent to look at the password
     stack.deliver()
     assert stack.codes() == {"NO_LOGIN_AT_ENDPOINT"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from hashlib import blake2b
 from typing import NamedTuple
 
 from responsys_activation.membership import Membership
@@ -47,17 +47,13 @@ def membership_change(
     message_id : str
         The producer's id of the message, else that of its envelope, else SQS's.
     """
-    segment, call_type = membership.segment, membership.call_type.value
-    return Change(
-        _digest(connector, membership.profile_id, segment.type, segment.id),
-        _digest(call_type, membership.event_name or "", message_id),
-        call_type,
-        happened_at,
-        arrived_at,
-    )
+    profile_id, segment = membership.profile_id, membership.segment
+    call_type, event_name = membership.call_type.value, membership.event_name or ""
+    # Lengths before the parts: none can be written so that it reads as two.
+    whose = f"{len(connector)},{len(profile_id)},{segment.type},{connector}{profile_id}{segment.id}"
+    which = f"{call_type},{len(event_name)},{event_name}{message_id}"
+    return Change(_digest(whose), _digest(which), call_type, happened_at, arrived_at)
 
 
-def _digest(*parts: str) -> str:
-    # With their lengths: no part can be written so that it reads as two.
-    text = "".join([f"{len(part)}:{part}" for part in parts])
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+def _digest(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -44,7 +44,7 @@ class Connector(BaseModel):
     Attributes
     ----------
     requests_per_minute : int or None
-        Most API requests a minute; ``None``: as many as the account's own limit leaves us.
+        Most API requests a minute, within the account's limit; ``None``: as many as that leaves us.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

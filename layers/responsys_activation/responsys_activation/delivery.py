@@ -154,7 +154,9 @@ class Delivery:
             for message, membership in items:
                 event = self._event(message, membership, connector, now)
                 if isinstance(event, CustomEvent):
-                    happened_at = membership.occurred_at.timestamp() if membership.occurred_at else message.arrived_at
+                    happened_at = (
+                        max(0.0, membership.occurred_at.timestamp()) if membership.occurred_at else message.arrived_at
+                    )
                     message_id = membership.message_id or message.original_message_id
                     change = membership_change(name, membership, message_id, happened_at, message.arrived_at)
                     outgoing.append(Outgoing(message, event, change))

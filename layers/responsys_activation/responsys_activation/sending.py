@@ -16,10 +16,9 @@ from typing import Protocol
 
 import requests
 
-from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.ledger import Claim, ClaimState, Ledger, NewerChange
-from responsys_activation.aws.request_budget import RequestBudget, Slot
+from responsys_activation.aws.request_pace import RequestPace, Slot
 from responsys_activation.connector import Connector
 from responsys_activation.membership import CallType
 from responsys_activation.observability import logger
@@ -149,8 +148,7 @@ class RequestSender:
         *,
         http: requests.Session,
         session: Session,
-        budget: RequestBudget,
-        account_limit: AccountLimit,
+        pace: RequestPace,
         ledger: Ledger,
         maximum_resends: int,
         reply_seconds: float,
@@ -163,8 +161,7 @@ class RequestSender:
         self._connector = connector
         self._http = http
         self._session = session
-        self._budget = budget
-        self._account_limit = account_limit
+        self._pace = pace
         self._ledger = ledger
         self._maximum_resends = maximum_resends
         self._reply_seconds = reply_seconds
@@ -215,19 +212,16 @@ class RequestSender:
         else:
             _end(answer, range(len(request.items)), outcome)
         if slot.probe and not answer.exchanges:
-            self._budget.hand_back(slot.probe)
+            self._pace.hand_back(slot.probe)
         return answer
 
     def _reserve(self, answer: Answer, deadline: float) -> Slot:
         """Wait for the next slot."""
         before = self._clock()
-        rate = self._connector.requests_per_minute or self._account_limit.requests_per_minute(
-            lambda: self._session.call(lambda token: self._read_limit(token, deadline), deadline=deadline)
+        slot = self._pace.reserve(
+            lambda: self._session.call(lambda token: self._read_limit(token, deadline), deadline=deadline),
+            deadline - shortest_request(self._reply_seconds),
         )
-        latest = deadline - shortest_request(self._reply_seconds)
-        if self._clock() > latest:
-            raise UnavailableError(ErrorCode.OUT_OF_TIME, title="too late for a request")
-        slot = self._budget.reserve(rate, latest)
         answer.alone = answer.alone or not slot.shared
         self._sleep(max(0.0, slot.at - self._clock()))
         answer.budget_wait += self._clock() - before
@@ -245,6 +239,8 @@ class RequestSender:
         """
         items = answer.request.items
         returned = [position for position in positions if items[position].message.came_back]
+        if not returned:
+            return list(positions)
         ended: dict[int, Outcome] = {}
         try:
             newer = self._ledger.newer([items[position].change for position in returned])
@@ -378,7 +374,7 @@ class RequestSender:
 
     def _paused(self, throttle: ThrottledError, *, in_doubt: bool = False) -> ThrottledError:
         """Hold up the account, and this environment's requests that wait; give the throttle with the pause's times."""
-        since, age_share = self._budget.pause(throttle.code, throttle.clock, in_doubt=in_doubt)
+        since, age_share = self._pace.pause(throttle.code, throttle.clock, in_doubt=in_doubt)
         self._throttled = ThrottledError(
             throttle.code,
             clock=throttle.clock,
@@ -463,11 +459,11 @@ class RequestSender:
                     self._paused(ThrottledError(failure.code, clock=_DOUBT_CLOCK), in_doubt=True)
             case UnavailableError() if failure.code in _NOT_RESPONSYS:
                 if slot.probe:
-                    self._budget.hand_back(slot.probe)
+                    self._pace.hand_back(slot.probe)
             case _:
                 self._doubts_in_a_row = 0
                 if slot.probe:
-                    self._budget.lift(slot.probe)
+                    self._pace.lift(slot.probe)
 
     def _record(self, answer: Answer) -> None:
         """Write the answer into the ledger. Where that fails, the claims stand as those of a killed sender.

@@ -162,10 +162,15 @@ class Ledger:
         self._patience = _CLOCK_SKEW / time_scale
         self._clock = clock
         self._sleep = sleep
-        inserted = ", ".join(f"'{name}': ?" for name in ("pk", "sk", *_ATTRIBUTES, "callType"))
+        # Its values stand in the text: as parameters, botocore's work on each would cost more than all the rest of the
+        # call. They are hashes, numbers and words of ours.
+        self._insert = (
+            f"INSERT INTO \"{table}\" VALUE {{{{'pk': '{{}}', 'sk': '{{}}', 'callType': '{{}}', 'requestId': '{{}}',"
+            " 'position': {}, 'until': {:.3f}, 'doubts': 0, 'happenedAt': {:.6f}, 'arrivedAt': {:.6f},"
+            " 'expiresAt': {}}}"
+        ).format
         # In quotes, because DynamoDB reserves some of these words.
         changed = " ".join(f'SET "{name}"=?' for name in _ATTRIBUTES)
-        self._insert = f'INSERT INTO "{table}" VALUE {{{inserted}}}'
         self._take_over = f'UPDATE "{table}" {changed} WHERE "pk"=? AND "sk"=? AND "requestId"=?'
 
     def claim(
@@ -310,19 +315,34 @@ class Ledger:
 
     def _statement(self, claiming: _Claiming, position: int) -> BatchStatementRequestTypeDef:
         change, over = claiming.changes[position], claiming.open_over[position]
-        key: list[Any] = [{"S": change.membership}, {"S": change.key}]
-        attributes: list[Any] = [
+        until = claiming.deadline + self._patience
+        expires_at = int(self._clock()) + KEPT_SECONDS
+        if over is None:
+            statement = self._insert(
+                change.membership,
+                change.key,
+                change.call_type,
+                claiming.request_id,
+                position,
+                until,
+                change.happened_at,
+                change.arrived_at,
+                expires_at,
+            )
+            return {"Statement": statement}
+        parameters: list[Any] = [
             {"S": claiming.request_id},
             {"N": str(position)},
-            {"N": f"{claiming.deadline + self._patience:.3f}"},
-            {"N": str(over.doubts if over else 0)},
+            {"N": f"{until:.3f}"},
+            {"N": str(over.doubts)},
             {"N": f"{change.happened_at:.6f}"},
             {"N": f"{change.arrived_at:.6f}"},
-            {"N": str(int(self._clock()) + KEPT_SECONDS)},
+            {"N": str(expires_at)},
+            {"S": change.membership},
+            {"S": change.key},
+            {"S": over.request_id},
         ]
-        if over is None:
-            return {"Statement": self._insert, "Parameters": [*key, *attributes, {"S": change.call_type}]}
-        return {"Statement": self._take_over, "Parameters": [*attributes, *key, {"S": over.request_id}]}
+        return {"Statement": self._take_over, "Parameters": parameters}
 
     def _look_at(self, claiming: _Claiming, standing: Sequence[int]) -> None:
         """Find out how the claims stand that are in the way; those to take over stay open for the next round."""
