@@ -388,9 +388,11 @@ def test_a_connector_that_cannot_be_read_is_unavailable_and_not_unknown(ssm: SSM
     put_connector(ssm)
     failing(ssm, "GetParametersByPath", fault)
 
-    with pytest.raises(AwsUnavailableError) as raised:
+    with captured_output() as output, pytest.raises(AwsUnavailableError) as raised:
         settings_of(ssm).read("default")
-    assert "secret-token" not in str(raised.value)
+    (line,) = output.lines("connectors not listed")
+    assert line["fault"] == str(raised.value)
+    assert "secret-token" not in output.text()
 
 
 @pytest.mark.parametrize("time_scale", [1.0, 10.0])

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from responsys_activation.aws.connector_parameters import ConnectorParameter, ConnectorParameters
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.connector import Connector, InvalidConnectorError, read_connector
+from responsys_activation.observability import logger
 
 __all__ = ["ConnectorSettings", "UnknownConnectorError"]
 
@@ -73,6 +74,7 @@ class ConnectorSettings:
         try:
             parameters = self._parameters.read_all()
         except AwsUnavailableError as exc:
+            logger.warning("connectors not listed", extra={"fault": str(exc)})
             self._fault, self._fault_until = exc, now + _FAULT_MEMORY / self._time_scale
             raise
         self._listed = {name: _connector(parameter) for name, parameter in parameters.items()}
