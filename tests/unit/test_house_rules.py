@@ -15,7 +15,7 @@ MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for p
 # A new module gets its row here.
 ROWS = [
     {"observability"},
-    {"settings", "outcome", "membership", "endpoint", "received", "ledger_key"},
+    {"settings", "outcome", "membership", "endpoint", "received", "ledger_key", "moment"},
     {"connector", "replay_request"},
     {"custom_event"},
     {"planning"},
