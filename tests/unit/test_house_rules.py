@@ -15,8 +15,11 @@ MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for p
 # A new module gets its row here.
 ROWS = [
     {"observability"},
-    {"settings", "outcome", "membership", "endpoint", "received", "ledger_key", "moment"},
+    {"settings", "outcome", "endpoint", "received", "ledger_key", "json_text", "moment"},
+    {"envelope"},
+    {"membership"},
     {"connector", "replay_request"},
+    {"recipient"},
     {"custom_event"},
     {"planning"},
     {"responsys"},
