@@ -232,6 +232,74 @@ def test_of_a_variable_that_comes_twice_the_first_present_is_sent_and_the_others
     assert custom_event(read_membership(body), connector()).variables_overridden == overridden
 
 
+@pytest.mark.parametrize(
+    ("variables", "system_columns"),
+    [
+        ({}, 0),
+        ({"cartValue": "1", "_x": "2", "EMAIL_ADDRESS": "3"}, 0),
+        ({"EMAIL_ADDRESS_": "ann@example.com"}, 1),
+        ({"email_address_": "ann@example.com", "Riid_": 5, "x": 1}, 2),
+        ({"RIID_": 5, "riid_": 6}, 1),
+        ({"RIID_": None}, 0),
+        ({"x": 'RIID_","value":"'}, 0),
+    ],
+)
+def test_variables_named_like_system_columns_are_sent_as_they_are_and_counted(
+    variables: dict[str, Any], system_columns: int
+) -> None:
+    mapped = custom_event(membership(variables=variables), connector())
+
+    assert mapped.system_columns == system_columns
+    sent = {pair["name"] for pair in json.loads(mapped.recipient_json)["optionalData"]}
+    assert sent - {"profileId", "callType"} <= variables.keys()
+
+
+# --- the time as a property ------------------------------------------------------------------------------------
+
+SENDING_TIME = connector(sendOccurredAt=True)
+
+
+def sent_time(happened_at: float | None, **changes: Any) -> list[str]:
+    mapped = custom_event(membership(**changes), SENDING_TIME, happened_at)
+    names = [pair["name"] for pair in json.loads(mapped.recipient_json)["optionalData"]]
+    assert names[-2:] == ["profileId", "callType"]
+    assert len({name.lower() for name in names}) == len(names)
+    return [pair["value"] for pair in json.loads(mapped.recipient_json)["optionalData"] if pair["name"] == "occurredAt"]
+
+
+@pytest.mark.parametrize(
+    ("happened_at", "occurred_at", "sent"),
+    [
+        (None, "2026-03-01 11:00:00.1239+01", ["2026-03-01T10:00:00.123Z"]),
+        (1772359200.5, ABSENT, ["2026-03-01T10:00:00.500Z"]),
+        (1772359200.0, "2026-03-01T09:00:00Z", ["2026-03-01T10:00:00.000Z"]),
+        (None, ABSENT, []),
+    ],
+)
+def test_the_time_is_sent_in_utc_where_there_is_one(
+    happened_at: float | None, occurred_at: Any, sent: list[str]
+) -> None:
+    assert sent_time(happened_at, occurredAt=occurred_at) == sent
+
+
+def test_the_time_wins_over_a_variable_of_its_name() -> None:
+    variables = {"occurredAt": "forged", "OCCURREDAT": "forged", "x": 1}
+
+    assert sent_time(1772359200.0, variables=variables) == ["2026-03-01T10:00:00.000Z"]
+    assert custom_event(membership(variables=variables), SENDING_TIME, 1772359200.0).variables_overridden == 2
+    # And it does not where there is no time
+    assert sent_time(None, variables=variables) == ["forged"]
+
+
+def test_without_the_setting_no_time_is_sent_and_a_variable_of_that_name_is() -> None:
+    mapped = custom_event(
+        membership(occurredAt="2026-03-01T10:00:00Z", variables={"occurredAt": "mine"}), connector(), 1772359200.0
+    )
+
+    sent = {pair["name"]: pair["value"] for pair in json.loads(mapped.recipient_json)["optionalData"]}
+    assert sent == {"occurredAt": "mine", "profileId": "profile-1", "callType": "ADD"}
+
+
 @pytest.mark.parametrize("name", ["", " ", "\t\n"])
 def test_a_blank_variable_name_makes_the_message_invalid(name: str) -> None:
     with pytest.raises(UnmappableError) as refused:

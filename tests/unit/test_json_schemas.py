@@ -92,6 +92,8 @@ def test_the_schema_refuses_what_the_reader_refuses(changes: dict[str, Any]) -> 
         ({"profileList": {}}, False),
         ({"requestsPerMinute": 0}, False),
         ({"requestPerMinute": 5}, False),
+        ({"sendOccurredAt": True}, True),
+        ({"sendOccurredAt": "true"}, False),
         ({"auth_endpoint": "x"}, False),
     ],
 )

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from responsys_activation.connector import Connector
 from responsys_activation.json_text import Repeated, compact_json
 from responsys_activation.membership import Membership
+from responsys_activation.moment import as_iso_8601
 from responsys_activation.outcome import ErrorCode
 from responsys_activation.recipient import NoIdentifierError, find_recipient
 
@@ -51,17 +52,28 @@ class CustomEvent(NamedTuple):
     recipient_json : str
         The element of ``recipientData``, ASCII.
     variables_overridden : int
-        Variables left out because ``profileId``, ``callType`` or an earlier variable has the same name.
+        Variables left out because ``profileId``, ``callType``, the ``occurredAt`` of a connector that sends it, or an
+        earlier variable has the same name.
+    system_columns : int
+        Variables sent that are named like a system column of Responsys, such as ``EMAIL_ADDRESS_``: Oracle warns that
+        a request with one may process wrong data.
     """
 
     event_name: str
     recipient: str
     recipient_json: str
     variables_overridden: int
+    system_columns: int = 0
 
 
-def custom_event(membership: Membership, connector: Connector) -> CustomEvent:
+def custom_event(membership: Membership, connector: Connector, happened_at: float | None = None) -> CustomEvent:
     """Map a membership to the custom event of its connector.
+
+    Parameters
+    ----------
+    happened_at : float or None
+        Epoch seconds of the change, for a connector that sends them as ``occurredAt``; ``None``: the membership's own
+        time, and no such property where it has none.
 
     Raises
     ------
@@ -79,7 +91,8 @@ def custom_event(membership: Membership, connector: Connector) -> CustomEvent:
         identifier, recipient = find_recipient(membership.identifiers, connector.identifier_type)
     except NoIdentifierError as exc:
         raise UnmappableError(ErrorCode.NO_IDENTIFIER, f"identifiers: connector {membership.connector} {exc}") from None
-    properties, overridden = _properties(membership)
+    occurred_at = _occurred_at(membership, happened_at) if connector.send_occurred_at else None
+    properties, overridden, system_columns = _properties(membership, occurred_at)
     profile_list = connector.profile_list
     recipient_json = (
         f'{{"recipient":{{{identifier},'
@@ -89,7 +102,7 @@ def custom_event(membership: Membership, connector: Connector) -> CustomEvent:
         raise UnmappableError(
             ErrorCode.INVALID_MESSAGE, "variables: a text has half of a surrogate pair; send whole characters"
         )
-    return CustomEvent(event_name, recipient, recipient_json, overridden)
+    return CustomEvent(event_name, recipient, recipient_json, overridden, system_columns)
 
 
 def request_body(recipients_json: Iterable[str]) -> bytes:
@@ -106,11 +119,17 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _properties(membership: Membership) -> tuple[str, int]:
-    """Write the properties in the order sent, and tell how many variables gave way to another of the same name."""
+def _occurred_at(membership: Membership, happened_at: float | None) -> str | None:
+    if happened_at is None and membership.occurred_at:
+        happened_at = membership.occurred_at.timestamp()
+    return None if happened_at is None else as_iso_8601(happened_at)
+
+
+def _properties(membership: Membership, occurred_at: str | None) -> tuple[str, int, int]:
+    """Write the properties in the order sent; tell how many variables gave way, and how many are system columns."""
     properties: list[str] = []
-    taken = {"profileid", "calltype"}
-    overridden = 0
+    taken = {"profileid", "calltype"} if occurred_at is None else {"profileid", "calltype", "occurredat"}
+    overridden = system_columns = 0
     for name, value in membership.variables.items():
         if not name.strip():
             raise UnmappableError(ErrorCode.INVALID_MESSAGE, "variables: a name is blank; give it one or leave it out")
@@ -127,10 +146,14 @@ def _properties(membership: Membership) -> tuple[str, int]:
             overridden += 1
             continue
         taken.add(folded)
+        if name[-1] == "_":
+            system_columns += 1
         properties.append(f'{{"name":{_ascii(name)},"value":{_ascii(text)}}}')
+    if occurred_at is not None:
+        properties.append(f'{{"name":"occurredAt","value":"{occurred_at}"}}')
     properties.append(f'{{"name":"profileId","value":{_ascii(membership.profile_id)}}}')
     properties.append(f'{{"name":"callType","value":"{membership.call_type}"}}')
-    return ",".join(properties), overridden
+    return ",".join(properties), overridden, system_columns
 
 
 @lru_cache(maxsize=64)
