@@ -76,7 +76,9 @@ class DeliveryComposition:
         throttled = SourceQueue(settings.throttled_dead_letter_queue_url, clients.sqs, clock=clock)
         self.delivery = Delivery(
             connector_settings=ConnectorSettings(
-                ConnectorParameters(settings.connector_parameter_prefix, clients.ssm), clock=clock
+                ConnectorParameters(settings.connector_parameter_prefix, clients.ssm),
+                time_scale=settings.time_scale,
+                clock=clock,
             ),
             open_sender=self.open_sender,
             trusted=self._trusted,
@@ -158,6 +160,7 @@ class DeliveryComposition:
             maximum_resends=self._settings.allowed_resends,
             reply_seconds=self._settings.reply_seconds,
             observe_doubt=self.reporting.doubted,
+            time_scale=self._settings.time_scale,
             clock=self._clock,
             sleep=self._sleep,
         )

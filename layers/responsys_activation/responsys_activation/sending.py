@@ -137,6 +137,8 @@ class RequestSender:
         How long a reply may take.
     observe_doubt : callable
         Counts doubts.
+    time_scale : float
+        Divides how long an event that Responsys lacks is remembered; 1 but on the local stack.
     """
 
     def __init__(
@@ -151,6 +153,7 @@ class RequestSender:
         maximum_resends: int,
         reply_seconds: float,
         observe_doubt: DoubtObserver,
+        time_scale: float = 1.0,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -163,6 +166,7 @@ class RequestSender:
         self._maximum_resends = maximum_resends
         self._reply_seconds = reply_seconds
         self._observe_doubt = observe_doubt
+        self._time_scale = time_scale
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
@@ -347,7 +351,7 @@ class RequestSender:
         self._known_events.discard(event_name)
         if len(self._unknown_events) >= _UNKNOWN_EVENTS_KEPT:
             self._unknown_events.clear()
-        self._unknown_events[event_name] = self._clock() + _UNKNOWN_EVENT_SECONDS
+        self._unknown_events[event_name] = self._clock() + _UNKNOWN_EVENT_SECONDS / self._time_scale
 
     def _outcome_of_result(self, answer: Answer, position: int, code: str | None) -> Outcome:
         """Give a recipient's outcome: by the same table as a whole request's."""
