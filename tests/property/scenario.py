@@ -195,8 +195,8 @@ class Scenario(_Brief):
         Seconds that messages wait for others.
     any_order : bool
         Whether SQS hands out what is due in any order.
-    sqs_seconds : tuple of (float, float)
-        Least and most that a call to SQS takes.
+    sqs_seconds, table_seconds : tuple of (float, float)
+        Least and most that a call to SQS, and to DynamoDB, takes.
     kills : frozenset of int
         Steps at which the environment that takes them is killed; each AWS call, request and reply is a step.
     received_twice, not_deleted, refused_entries : frozenset of int
@@ -224,6 +224,7 @@ class Scenario(_Brief):
     batching_window: int = 1
     any_order: bool = False
     sqs_seconds: tuple[float, float] = (0.005, 0.05)
+    table_seconds: tuple[float, float] = (0.005, 0.05)
     in_flight: int = 2
     aws_faults: tuple[AwsFault, ...] = ()
     statement_faults: tuple[StatementFault, ...] = ()
@@ -249,7 +250,7 @@ def _product(**choices: Sequence[Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 # Few memberships, so that their changes meet.
 _WHO = _product(
-    profile=[1, 1, 1, 2, 3, 4, 5, 6, UNKNOWN_RECIPIENT],
+    profile=[1, 1, 1, 2, 3, 4, 5, 6, UNKNOWN_RECIPIENT, UNKNOWN_RECIPIENT],
     segment=["aud-1", "aud-1", "aud-1", "aud-2", "journey-1"],
     connector=["default"] * 4 + ["second"],
 )
@@ -272,7 +273,11 @@ def _messages(who: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[tuple
 
 
 _OF_MANY: dict[str, st.SearchStrategy[Any]] = {"messages": _messages(_WHO)}
-_OF_ONE_MEMBERSHIP = {"messages": _messages(st.just({}))}
+# Slow calls to the table let two environments meet at one claim.
+_OF_ONE_MEMBERSHIP = {
+    "messages": _messages(st.just({})),
+    "table_seconds": st.sampled_from([(0.005, 0.05), (0.2, 1.0), (0.5, 3.0)]),
+}
 
 _TIMES = st.sampled_from([1, 1, 1, 1, 2, 3, 8, 20])
 _AWS_FAULTS = st.builds(
@@ -307,7 +312,7 @@ _RESPONSYS_FAULTS = st.builds(
     kind=st.sampled_from(["event", "event", "event", "event", "login", "ratelimit"]),
     first=st.integers(0, 3) | st.integers(0, 12),
     times=_TIMES,
-    fault=st.sampled_from(Fault),
+    fault=st.sampled_from([*Fault, Fault.REVERSED, Fault.REVERSED]),
 )
 _SOME = st.frozensets(st.integers(0, 30), max_size=4)
 
@@ -371,6 +376,7 @@ _TROUBLES: tuple[dict[str, st.SearchStrategy[Any]], ...] = (
     _RESPONSYS_TROUBLE | _MAPPING | _REPLAYS,
     _SLOW,
     _SLOW | _RESPONSYS_TROUBLE | _REDELIVERY,
+    _OF_ONE_MEMBERSHIP | _REDELIVERY,
     _OF_ONE_MEMBERSHIP | _SLOW | _REDELIVERY,
     _OF_ONE_MEMBERSHIP | _SLOW | _RESPONSYS_TROUBLE | _REDELIVERY,
     _OF_ONE_MEMBERSHIP | _KILLS | _RESPONSYS_TROUBLE | _REDELIVERY,

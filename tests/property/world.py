@@ -294,11 +294,15 @@ class World:
     def _begin(self, *calls: str) -> None:
         fault = self._fault(*calls)
         self._step()
-        seconds = self.scenario.sqs_seconds if calls[0].startswith("sqs") else (0.005, 0.05)
-        self.simulation.sleep(self.simulation.random.uniform(*seconds))
+        self.simulation.sleep(self.simulation.random.uniform(*self._seconds(calls[0])))
         if fault and not fault.after:
             self._fail(fault, calls[0])
         self._task().fault = fault
+
+    def _seconds(self, call: str) -> tuple[float, float]:
+        if call.startswith("sqs"):
+            return self.scenario.sqs_seconds
+        return self.scenario.table_seconds if call == "dynamodb" else (0.005, 0.05)
 
     def _finish(self, operation: str = "sqs") -> None:
         task = self._task()
