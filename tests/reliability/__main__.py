@@ -37,9 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(faults: list[str]) -> list[Result]:
     """Run faults one after the other on one stack."""
-    console = Console(width=100, highlight=False)
+    console = Console(width=120, highlight=False)
     results = []
-    # A second of a reply is one of ours, unlike all other times: as short as may be.
+    # Replies are waited for in real time, unlike everything else: as short as the template allows.
     parameters = {"BatchingWindowSeconds": "1", "ReplySeconds": "45"}
     with (
         LocalStack(
