@@ -264,7 +264,15 @@ _WHEN = _product(
     message_id=[None, None, None, None, 1, 2, 3, 4],
 )
 _HOW = _product(attributes=[Attributes.NONE] * 12 + list(Attributes), copies=[1] * 15 + [2])
-_MESSAGES = st.builds(lambda who, what, when, how: Upstream(**who, **what, **when, **how), _WHO, _WHAT, _WHEN, _HOW)
+
+
+def _messages(who: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[tuple[Upstream, ...]]:
+    message = st.builds(lambda who, what, when, how: Upstream(**who, **what, **when, **how), who, _WHAT, _WHEN, _HOW)
+    return st.sampled_from([1, 4, 12]).flatmap(lambda least: st.lists(message, min_size=least, max_size=24).map(tuple))
+
+
+_OF_MANY: dict[str, st.SearchStrategy[Any]] = {"messages": _messages(_WHO)}
+_OF_ONE_MEMBERSHIP = {"messages": _messages(st.just({}))}
 
 _TIMES = st.sampled_from([1, 1, 1, 1, 2, 3, 8, 20])
 _AWS_FAULTS = st.builds(
@@ -363,6 +371,9 @@ _TROUBLES: tuple[dict[str, st.SearchStrategy[Any]], ...] = (
     _RESPONSYS_TROUBLE | _MAPPING | _REPLAYS,
     _SLOW,
     _SLOW | _RESPONSYS_TROUBLE | _REDELIVERY,
+    _OF_ONE_MEMBERSHIP | _SLOW | _REDELIVERY,
+    _OF_ONE_MEMBERSHIP | _SLOW | _RESPONSYS_TROUBLE | _REDELIVERY,
+    _OF_ONE_MEMBERSHIP | _KILLS | _RESPONSYS_TROUBLE | _REDELIVERY,
     _SLOW_SQS | _RESPONSYS_TROUBLE,
     _PASSWORDS,
     _PASSWORDS | _RESPONSYS_TROUBLE | _AWS_TROUBLE,
@@ -392,9 +403,6 @@ _MANY = _product(
 
 def scenarios() -> st.SearchStrategy[Scenario]:
     """Draw worlds."""
-    messages = st.sampled_from([1, 4, 12]).flatmap(
-        lambda least: st.lists(_MESSAGES, min_size=least, max_size=24).map(tuple)
-    )
     numbers = st.sampled_from([_FEW] * 60 + [_MANY]).flatmap(lambda drawn: drawn)
     return st.sampled_from(_TROUBLES).flatmap(
         lambda trouble: st.builds(
@@ -402,8 +410,7 @@ def scenarios() -> st.SearchStrategy[Scenario]:
             settings=_SETTINGS,
             doubt=_DOUBT,
             numbers=numbers,
-            messages=messages,
             seed=st.integers(0, 2**32 - 1),
-            **trouble,
+            **(_OF_MANY | trouble),
         )
     )

@@ -87,6 +87,11 @@ class Queue:
         Seconds that a received message is hidden.
     any_order : Random or None
         Chooses what is handed over of what is due; ``None``: what is due longest.
+
+    Attributes
+    ----------
+    sent : callable
+        Told the body of each message that is put on the queue.
     """
 
     def __init__(
@@ -101,6 +106,7 @@ class Queue:
         self.name = name
         self.url = f"https://sqs.eu-west-1.amazonaws.com/123456789012/{name}"
         self.messages: dict[str, Message] = {}
+        self.sent: Callable[[str], None] = lambda body: None
         self._clock = clock
         self._redrive = redrive
         self._visibility_timeout = visibility_timeout
@@ -118,6 +124,7 @@ class Queue:
         message = Message(f"{self.name}-{next(self._numbers)}", body, now, now + delay, attributes or {}, group)
         self.messages[message.message_id] = message
         self.hide(message, now + delay)
+        self.sent(body)
         return message.message_id
 
     def hide(self, message: Message, until: float) -> None:

@@ -87,11 +87,14 @@ class Invocation:
     ----------
     fresh : set of str
         Bodies that nobody was given before.
+    put_off : set of str
+        Bodies that come back: left on their queue, or put on ThrottledDLQ.
     """
 
     began_at: float
     records: int
     fresh: set[str]
+    put_off: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -221,6 +224,7 @@ class World:
         self.rejected = self._queue("rejected")
         self.source = self._queue("segment-events")
         self.throttled = self._queue("throttled")
+        self.throttled.sent = lambda body: self._task().errand.put_off.add(body)  # noqa: PLW0108 - of the task then
         accounts = [self._account(name) for name in CONNECTORS[: 1 if scenario.one_user else None]]
         self.accounts = dict(zip(CONNECTORS, itertools.cycle(accounts), strict=False))
         self.surroundings = Surroundings(
@@ -474,6 +478,7 @@ class World:
         response = task.outcome()
         place.frozen = True
         failures = {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
+        task.errand.put_off |= {message.body for message in received if message.message_id in failures}
         self.told.append(Told(len(records), len(failures), metrics.last))
         if not self._not_deleted():
             queue.delete(message.message_id for message in received if message.message_id not in failures)
