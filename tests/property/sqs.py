@@ -243,9 +243,7 @@ class SqsClient:
 
         def send(entry: dict[str, Any]) -> None:
             attributes = {name: value["StringValue"] for name, value in entry["MessageAttributes"].items()}
-            queue.send(
-                entry["MessageBody"], attributes, entry.get("DelaySeconds", 0), entry.get("MessageGroupId")
-            )
+            queue.send(entry["MessageBody"], attributes, entry.get("DelaySeconds", 0), entry.get("MessageGroupId"))
 
         for entry in Entries:
             _check_size(entry)

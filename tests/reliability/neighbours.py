@@ -105,7 +105,9 @@ def main() -> int:
         rows.append(Neighbours(rate, concurrency, groups, chosen.burst).run())
         console.print(" | ".join(map(str, rows[-1].values())))
     if not chosen.only_print:
-        write_part(DOCUMENT, "neighbours", "make neighbours", markdown_table([*rows[0]], [[*row.values()] for row in rows]))
+        write_part(
+            DOCUMENT, "neighbours", "make neighbours", markdown_table([*rows[0]], [[*row.values()] for row in rows])
+        )
     return int(any(row["lost or twice"] for row in rows))
 
 

@@ -1,9 +1,8 @@
 """When may the next request go? One item of the delivery table for all environments.
 
-Requests get slots, evenly spaced; a slot is reserved by moving ``nextSlot`` on. Where other accounts' messages wait, a
-request does not wait for a slot that is far away; moving ``nextReturn`` on gives it a time to come back, and what is new
-goes behind those that are away. A pause holds up everybody until one
-request has found out that it is over.
+Requests get slots, evenly spaced; a slot is reserved by moving ``nextSlot`` on. Where other accounts' messages wait, no
+request waits for a slot that is far away: moving ``nextReturn`` on gives it a time to come back, and what is new goes
+behind those that are away. A pause holds up everybody until one request has found out that it is over.
 """
 
 from __future__ import annotations

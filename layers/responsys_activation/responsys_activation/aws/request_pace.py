@@ -52,9 +52,7 @@ class RequestPace:
         self._clock = clock
         self._sleep = sleep
 
-    def reserve(
-        self, read_limit: Callable[[], int | None], latest: float, *, returned: bool | None = None
-    ) -> Slot:
+    def reserve(self, read_limit: Callable[[], int | None], latest: float, *, returned: bool | None = None) -> Slot:
         """Reserve the next slot.
 
         The connector's own is waited for first, so that a slot of the account is only taken by who may use it. If
