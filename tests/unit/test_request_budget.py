@@ -812,7 +812,6 @@ def test_what_comes_back_finds_a_slot_near(rate: int, requests: int) -> None:
         try:
             went.append(budgets[number % 2].reserve(rate, clock() + 60, returned=bool(away[number])).at)
         except ThrottledError as exc:
-            assert exc.clock <= 900
             away[number] += 1
             heapq.heappush(due, (clock() + max(1.0, exc.clock), number))
 
@@ -820,7 +819,8 @@ def test_what_comes_back_finds_a_slot_near(rate: int, requests: int) -> None:
     shortest = requests / (rate * 0.95) * 60
     assert len(went) == requests
     assert max(went) - NOW < 1.05 * shortest + 15
-    assert max(away.values()) <= 3 + 2 * shortest / 900
+    assert max(away.values()) <= 6
+    assert sum(away.values()) / requests < 1.2 + shortest / 900
     # And the limit is kept
     assert most_in_a_minute(went) <= rate
 
@@ -867,6 +867,7 @@ def test_who_waits_leaves_those_that_are_away_alone() -> None:
     exhausted = [throttled(lambda: one.reserve(20, clock() + 30)) for _ in range(2)]
     assert [error.clock for error in exhausted] == pytest.approx([31.6, 31.6], abs=0.1)
     assert not any(error.one_request for error in exhausted)
-    assert "nextReturn" not in table.get_item(
-        TableName="delivery", Key={"pk": {"S": "account#one"}, "sk": {"S": "budget"}}
-    )["Item"]
+    assert (
+        "nextReturn"
+        not in table.get_item(TableName="delivery", Key={"pk": {"S": "account#one"}, "sk": {"S": "budget"}})["Item"]
+    )
