@@ -189,6 +189,7 @@ class Reporting:
         self._count_outcomes(Counter(type(ending.outcome) for ending in endings), by_service)
         failed = sum(ending.dead_letter_failed for ending in endings)
         self._metrics.count("DeadLetterSendFailures", failed, **by_service)
+        self._metrics.count("LoginsHeldBack", 0, **by_service)  # what is not 0 was told when it was known
         by_event = defaultdict[tuple[str, str], Counter[type[Outcome]]](Counter)
         for ending in endings:
             connector = ending.connector if ending.connector in self._connectors else NOT_KNOWN
