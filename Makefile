@@ -23,7 +23,7 @@ FIND_PYTHON = for candidate in python3.13 python3.12 python3.11 python3; do \
 	done; \
 	echo "error: no Python from 3.11 to 3.13 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup build demo local replay send check-connector test format lint types unit property integration template audit end_to_end reliability promises backlog kills soak bench bench-quick clean
+.PHONY: help setup build demo local replay send check-connector test format lint types unit property integration template audit end_to_end threads reliability promises backlog kills soak bench bench-quick clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +114,9 @@ end_to_end: setup  ## Tests of the deployed stack
 
 reliability: setup  ## Bring about every fault on the deployed stack; writes the table in docs/reliability.md
 	$(PYTHON) -m tests.reliability
+
+threads: setup  ## Unit tests under fast thread switching, RUNS (20) times
+	for run in $$(seq $(or $(RUNS),20)); do SWITCH_INTERVAL=0.00001 $(PYTHON) -m pytest -q tests/unit || exit 1; done
 
 promises: setup  ## Slow replies and outages in virtual time: doubles uncounted, last states wrong
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.reliability.promises

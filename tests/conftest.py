@@ -1,8 +1,9 @@
-"""What does every test start from? No real AWS account, no proxy, no network beyond loopback, no cached parameter."""
+"""What does every test start from? No real AWS account, no proxy, no network beyond loopback."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -41,6 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, value in _ENVIRONMENT.items():
         environment.setenv(name, value)
     config.add_cleanup(environment.undo)
+    if interval := os.environ.get("SWITCH_INTERVAL"):  # seconds; threads that alternate as often as they can find races
+        sys.setswitchinterval(float(interval))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -22,9 +22,9 @@ from typing import Any, cast
 import boto3
 from botocore.awsrequest import AWSResponse
 
-from responsys_activation.aws import request_budget
 from responsys_activation.aws.faults import CLIENT_CONFIG
 from responsys_activation.aws.ledger import Ledger
+from responsys_activation.aws.slots import USED_SHARE
 from responsys_activation.change import Change, membership_change
 from responsys_activation.membership import Membership
 from responsys_activation.planning import MAXIMUM_RECIPIENTS
@@ -281,7 +281,7 @@ def _setting(
 
     A place in flight is taken for as long as a request and its calls to the table last. A batch has a request for each.
     """
-    a_minute = limit * request_budget._USED_SHARE
+    a_minute = limit * USED_SHARE
     seconds = latency + busy["table_calls_a_request"] * AWS_SECONDS
     places = a_minute / 60 * seconds * _MARGIN
     processors = (

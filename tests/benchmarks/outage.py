@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from responsys_activation.aws import request_budget
+from responsys_activation.aws.slots import USED_SHARE
 from responsys_activation.outcome import ErrorCode
 from responsys_activation.planning import MAXIMUM_RECIPIENTS
 from tests.benchmarks.stack_defaults import read_stack_defaults
@@ -145,7 +145,7 @@ def _drain(stack: VirtualStack, outage: Outage, end: float) -> dict[str, Any]:
     sent = [journeys.sent_at[number] for number in waited]
     accepted = [journeys.accepted_at[number] for number in waited]
     drained = (max(accepted) - stack.began_at) / 60 - end
-    a_minute = outage.requests_per_minute * request_budget._USED_SHARE * MAXIMUM_RECIPIENTS
+    a_minute = outage.requests_per_minute * USED_SHARE * MAXIMUM_RECIPIENTS
     lives = sum(journeys.deferrals)
     return {
         "messages_deferred": len(waited),

@@ -152,7 +152,7 @@ def ours(task: Task) -> Handler:
     """Everything but the delivery table."""
     from responsys_activation.aws.clients import open_clients
     from responsys_activation.aws.ledger import Claim, ClaimState
-    from responsys_activation.aws.request_budget import Slot
+    from responsys_activation.aws.request_pace import Slot
     from responsys_activation.change import Change
     from responsys_activation.composition import DeliveryComposition
     from responsys_activation.settings import Settings, read_settings
@@ -165,16 +165,16 @@ def ours(task: Task) -> Handler:
             if undelivered or unknown:
                 raise AssertionError("every message of a benchmark is delivered")
 
-    class NoBudget:
-        def reserve(self, _requests_per_minute: float, latest: float) -> Slot:
+    class NoPace:
+        def reserve(self, _read_limit: Any, latest: float) -> Slot:
             return Slot(time.time(), until=latest)
 
     class WithoutTable(DeliveryComposition):
         def open_ledger(self) -> Any:
             return NoLedger()
 
-        def open_budget(self, _name: str) -> Any:
-            return NoBudget()
+        def open_pace(self, _name: str, _connector: Any) -> Any:
+            return NoPace()
 
     app = _app(task)
     app.delivery = WithoutTable(read_settings(Settings, os.environ), open_clients()).delivery

@@ -90,7 +90,7 @@ class VirtualStack:
     Parameters
     ----------
     requests_per_minute : Mapping of str to int
-        Of each connector.
+        Of each connector, and the limit of its account.
     latency : float
         Seconds that a request to Responsys takes.
     cpu_seconds : float
@@ -115,7 +115,7 @@ class VirtualStack:
         self.source = Queue("segment-events", self.now, redrive=self.rejected, visibility_timeout=seconds)
         self.throttled = _ThrottledQueue("throttled", self.now, redrive=self.rejected, visibility_timeout=seconds)
         self.throttled.on_send = self._deferred
-        self.accounts = {name: self._account(name, latency) for name in requests_per_minute}
+        self.accounts = {name: self._account(name, limit, latency) for name, limit in requests_per_minute.items()}
         self.journeys = {name: Journeys(self.now) for name in requests_per_minute}
         for name, account in self.accounts.items():
             account.accepted = cast("Any", self.journeys[name])
@@ -215,8 +215,9 @@ class VirtualStack:
         connector, _, number = body.partition('"profileId": "')[2].partition('"')[0].rpartition("-")
         self.journeys[connector].deferrals[int(number)] += 1
 
-    def _account(self, name: str, latency: float) -> FakeResponsys:
+    def _account(self, name: str, limit: int, latency: float) -> FakeResponsys:
         account = FakeResponsys(self.now, self.simulation.sleep, name)
+        account.requests_per_minute = limit
         account.latency = lambda: latency
         return account
 

@@ -1,19 +1,25 @@
 """How does a test wait for, and look at, what the deployed stack does in its own time?"""
 
 import contextlib
+import io
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rich.console import Console
+
+from tests.local_stack import replay as replay_command
 from tests.local_stack.published_metrics import OUTCOMES, PublishedMetrics
 from tests.local_stack.queues import depth, take_all
-from tests.local_stack.stack import LocalStack
+from tests.local_stack.stack import STACK_NAME, LocalStack
+from tests.local_stack.stack_in_use import StackInUse
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 Value = TypeVar("Value")
+Seen = Mapping[str, tuple[str, Any]]
 
 SERVICE = "segment_events"
 THROTTLED = "ThrottledDeadLetterQueueUrl"
@@ -54,6 +60,28 @@ def rejected(stack: LocalStack, connector: str) -> "list[MessageTypeDef]":
     """Take the messages from RejectedDLQ, and return those of a connector."""
     taken = take_all(stack.endpoint.sqs, stack.outputs[REJECTED])
     return [message for message in taken if attributes(message).get("connector") == connector]
+
+
+def rejected_messages(stack: LocalStack) -> Seen:
+    """Look at every message of RejectedDLQ, by its SQS id, and put it back."""
+    sqs, url = stack.endpoint.sqs, stack.outputs[REJECTED]
+    seen, handles = {}, []
+    while messages := sqs.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=60
+    ).get("Messages"):
+        for message in messages:
+            seen[message["MessageId"]] = (message["Body"], attributes(message))
+            handles.append(message["ReceiptHandle"])
+    for handle in handles:
+        sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
+    return seen
+
+
+def replay(stack: LocalStack, **event: Any) -> dict[str, Any]:
+    """Replay dead letters as the command line does, and return the report."""
+    in_use = StackInUse(STACK_NAME, stack.outputs, stack.endpoint.client)
+    silent = Console(file=io.StringIO(), width=200)
+    return replay_command.replay(in_use, {"source": "rejected", "messagesPerSecond": 1000, **event}, silent)
 
 
 @contextlib.contextmanager

@@ -46,7 +46,7 @@ def _credentials_of_role(stack: LocalStack, function_name: str) -> dict[str, str
     iam = stack.endpoint.client("iam")
     arn = stack.endpoint.lambda_.get_function_configuration(FunctionName=function_name)["Role"]
     role_name = arn.rpartition("/")[2]
-    _allow_batch_actions(iam, role_name)
+    _allow_what_the_emulator_asks_for(iam, role_name)
     # Only Lambda may assume the role; here the test does what Lambda does.
     anyone = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
     trust = {"Version": "2012-10-17", "Statement": [anyone]}
@@ -59,21 +59,23 @@ def _credentials_of_role(stack: LocalStack, function_name: str) -> dict[str, str
     }
 
 
-def _allow_batch_actions(iam: Any, role_name: str) -> None:
-    """Allow what the emulator asks for under the batch's own name: on AWS the actions of its entries cover it."""
+def _allow_what_the_emulator_asks_for(iam: Any, role_name: str) -> None:
+    """Allow what the emulator asks for in another form; on AWS the role's own policy covers it."""
     (policy_name,) = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
     document = iam.get_role_policy(RoleName=role_name, PolicyName=policy_name)["PolicyDocument"]
-    batches = []
+    added = []
     for statement in document["Statement"]:
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         batch_actions = [f"{action}Batch" for action in actions if action.startswith("sqs:")]
         if batch_actions:
-            batches.append({**statement, "Action": batch_actions})
+            added.append({**statement, "Action": batch_actions})
+        # It reads neither the statements, nor therefore which table they are for, nor a listing's path.
         if "dynamodb:PartiQLInsert" in actions:
-            # The emulator does not read the statements, nor therefore which table they are for.
-            batches.append({"Effect": "Allow", "Action": "dynamodb:BatchExecuteStatement", "Resource": "*"})
-    added = {"Version": "2012-10-17", "Statement": batches}
-    iam.put_role_policy(RoleName=role_name, PolicyName="BatchForms", PolicyDocument=json.dumps(added))
+            added.append({"Effect": "Allow", "Action": "dynamodb:BatchExecuteStatement", "Resource": "*"})
+        if "ssm:GetParametersByPath" in actions:
+            added.append({"Effect": "Allow", "Action": "ssm:GetParametersByPath", "Resource": "*"})
+    policy = {"Version": "2012-10-17", "Statement": added}
+    iam.put_role_policy(RoleName=role_name, PolicyName="EmulatedForms", PolicyDocument=json.dumps(policy))
 
 
 def test_two_thousand_messages_for_one_event_take_exactly_ten_requests(stack: LocalStack) -> None:

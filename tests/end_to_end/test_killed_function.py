@@ -23,8 +23,9 @@ def impatient_stack(stack: LocalStack) -> Iterator[LocalStack]:
         for url in queues:
             stack.endpoint.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(visibility)})
 
-    stack.set_function_environment({"UNKNOWN_OUTCOME": "Reject"})
-    hurry(15, 3)
+    # A request only starts where its reply can be waited for, and the batch be settled afterwards.
+    stack.set_function_environment({"UNKNOWN_OUTCOME": "Reject", "REPLY_SECONDS": "3"})
+    hurry(28, 10)  # hidden for longer than an invocation of the emulated AWS takes, as on AWS
     yield stack
     hurry(deployed, int(hidden["Attributes"]["VisibilityTimeout"]))
     stack.set_function_environment({})

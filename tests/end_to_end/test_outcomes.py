@@ -12,8 +12,10 @@ from tests.end_to_end.observing import (
     attributes,
     eventually,
     held_on_throttled_queue,
+    invoke,
     rejected,
     settle,
+    sqs_event,
     waiting,
 )
 from tests.local_stack.queues import take_all
@@ -335,3 +337,41 @@ def test_messages_of_one_recipient_reach_responsys_in_the_order_of_their_time(
     assert [event.value("callType") for event in events] == ["ADD", "UPDATE", "REMOVE"]
     assert len({event.request_id for event in events}) == 3
     assert connector.simulator.summary(connector.name).overlaps == 0
+
+
+def test_a_change_that_was_held_up_does_not_undo_a_newer_one(stack: LocalStack, connector: ConnectorUnderTest) -> None:
+    # Given a profile that enters during a short outage, so that its message waits
+    connector.simulator.add_fault(ErrorReply(account=connector.name, times=2, status=503, text="<h1>busy</h1>"))
+    enters = connector.message(occurredAt="2026-11-23T10:00:00Z")
+    leaves = connector.message(
+        callType="REMOVE",
+        occurredAt="2026-11-23T10:00:01Z",
+        profileId=enters["profileId"],
+        identifiers=enters["identifiers"],
+    )
+    connector.publish([json.dumps(enters)])
+
+    # When it leaves again before that message comes back
+    with held_on_throttled_queue(stack, 1):
+        assert invoke(stack, sqs_event(stack, [json.dumps(leaves)])) == {"batchItemFailures": []}
+    settle(stack)
+
+    # Then Responsys was told last, and only, that it left, and the older change is counted as ignored
+    assert [event.value("callType") for event in connector.inbox()] == ["REMOVE"]
+    assert eventually(lambda: connector.metric("EventsIgnored", eventName=EVENT) == 1)
+    assert connector.metric("Errors", errorCode="SUPERSEDED") == 1
+
+
+def test_a_message_id_that_was_used_for_another_change_loses_nothing(
+    stack: LocalStack, connector: ConnectorUnderTest
+) -> None:
+    # Given a producer whose messageId tells profile and segment, and not the change
+    enters = connector.message()
+    leaves = {**enters, "callType": "REMOVE"}
+
+    # When the profile enters and leaves
+    connector.publish([json.dumps(enters), json.dumps(leaves)])
+    settle(stack)
+
+    # Then Responsys has both
+    assert Counter(event.value("callType") for event in connector.inbox()) == {"ADD": 1, "REMOVE": 1}

@@ -3,19 +3,16 @@
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from rich.console import Console
 
 from tests.end_to_end.connector_under_test import ConnectorUnderTest, message_ids
-from tests.end_to_end.observing import REJECTED, attributes, eventually, settle, waiting
+from tests.end_to_end.observing import REJECTED, Seen, eventually, rejected_messages, replay, settle, waiting
 from tests.local_stack import replay as replay_command
-from tests.local_stack.stack import STACK_NAME, LocalStack
-from tests.local_stack.stack_in_use import StackInUse
+from tests.local_stack.stack import LocalStack
 
 EACH = 200
 
@@ -52,45 +49,11 @@ def mistakes(stack: LocalStack) -> Mistakes:
     return Mistakes(stack)
 
 
-@pytest.fixture
-def in_use(stack: LocalStack) -> StackInUse:
-    return StackInUse(STACK_NAME, stack.outputs, stack.endpoint.client)
-
-
-def replay(in_use: StackInUse, **event: Any) -> dict[str, Any]:
-    """Replay as the command line does."""
-    return replay_command.replay(in_use, {"source": "rejected", "messagesPerSecond": 1000, **event}, quiet())
-
-
-def quiet() -> Console:
-    return Console(file=io.StringIO(), width=200)
-
-
-Seen = Mapping[str, tuple[str, Any]]
-
-
-def rejected_messages(stack: LocalStack) -> Seen:
-    """Look at every message of RejectedDLQ, by its SQS id, and put it back."""
-    sqs, url = stack.endpoint.sqs, stack.outputs[REJECTED]
-    seen, handles = {}, []
-    while messages := sqs.receive_message(
-        QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=60
-    ).get("Messages"):
-        for message in messages:
-            seen[message["MessageId"]] = (message["Body"], attributes(message))
-            handles.append(message["ReceiptHandle"])
-    for handle in handles:
-        sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
-    return seen
-
-
 def without(seen: Seen, code: str) -> Seen:
     return {message_id: each for message_id, each in seen.items() if each[1]["errorCode"] != code}
 
 
-def test_of_a_thousand_rejected_messages_exactly_those_of_one_code_move(
-    stack: LocalStack, mistakes: Mistakes, in_use: StackInUse
-) -> None:
+def test_of_a_thousand_rejected_messages_exactly_those_of_one_code_move(stack: LocalStack, mistakes: Mistakes) -> None:
     # Given 1,000 rejected messages of five codes, and one of the causes mended
     bodies = mistakes.bodies(EACH)
     mistakes.connector.publish([body for of_code in bodies.values() for body in of_code])
@@ -100,12 +63,12 @@ def test_of_a_thousand_rejected_messages_exactly_those_of_one_code_move(
     assert Counter(each["errorCode"] for _, each in before.values()) == dict.fromkeys(bodies, EACH)
     mistakes.mend()
     # When it is tried what a replay of that code would do
-    predicted = replay(in_use, errorCode="UNKNOWN_CONNECTOR")
+    predicted = replay(stack, errorCode="UNKNOWN_CONNECTOR")
     # Then all thousand are as they were
     assert (predicted["wouldMove"], predicted["examined"], predicted["complete"]) == (EACH, 5 * EACH, True)
     assert rejected_messages(stack) == before
     # And when it is done
-    report = replay(in_use, errorCode="UNKNOWN_CONNECTOR", dryRun=False)
+    report = replay(stack, errorCode="UNKNOWN_CONNECTOR", dryRun=False)
     settle(stack)
     # Then as many move as were predicted, and each of them reaches Responsys, once
     assert (report["moved"], report["byErrorCode"]) == (predicted["wouldMove"], predicted["byErrorCode"])
@@ -116,7 +79,7 @@ def test_of_a_thousand_rejected_messages_exactly_those_of_one_code_move(
 
 
 def test_two_replays_at_once_move_each_message_once_and_what_fails_again_does_not_go_round(
-    stack: LocalStack, mistakes: Mistakes, in_use: StackInUse
+    stack: LocalStack, mistakes: Mistakes
 ) -> None:
     # Given rejected messages whose cause is not mended
     mistakes.connector.publish(mistakes.bodies(EACH)["CUSTOM_EVENT_NOT_FOUND"])
@@ -125,7 +88,7 @@ def test_two_replays_at_once_move_each_message_once_and_what_fails_again_does_no
     # When two persons replay them at the same time
     now = datetime.now(UTC).isoformat()
     with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(replay, in_use, dryRun=False, messagesPerSecond=100, arrivedBefore=now) for _ in range(2)]
+        runs = [pool.submit(replay, stack, dryRun=False, messagesPerSecond=100, arrivedBefore=now) for _ in range(2)]
     settle(stack)
     # Then each message moved once
     assert sum(run.result()["moved"] for run in runs) == EACH
@@ -138,7 +101,7 @@ def test_two_replays_at_once_move_each_message_once_and_what_fails_again_does_no
     assert {each["attempts"] for _, each in after.values()} == {"1"}
 
 
-def test_a_person_is_told_what_a_replay_came_to(stack: LocalStack, mistakes: Mistakes, in_use: StackInUse) -> None:
+def test_a_person_is_told_what_a_replay_came_to(stack: LocalStack, mistakes: Mistakes) -> None:
     # Given three rejected messages of two codes
     bodies = mistakes.bodies(2)
     mistakes.connector.publish([*bodies["NO_IDENTIFIER"], bodies["INVALID_MESSAGE"][0]])
@@ -146,8 +109,8 @@ def test_a_person_is_told_what_a_replay_came_to(stack: LocalStack, mistakes: Mis
     # When a replay of one is tried, with the variables of the command line
     event = replay_command.replay_event({"ERROR_CODE": "NO_IDENTIFIER,OTHER", "LIMIT": "10"})
     assert event == {"source": "rejected", "dryRun": True, "errorCode": ["NO_IDENTIFIER", "OTHER"], "limit": 10}
-    console = quiet()
-    replay_command.show(replay(in_use, **event), console)
+    console = Console(file=io.StringIO(), width=200)
+    replay_command.show(replay(stack, **event), console)
     # Then both codes are told, and how to move them
     assert isinstance(console.file, io.StringIO)
     printed = console.file.getvalue()
@@ -156,5 +119,5 @@ def test_a_person_is_told_what_a_replay_came_to(stack: LocalStack, mistakes: Mis
     assert rows == {"INVALID_MESSAGE": ("0", "1"), "NO_IDENTIFIER": ("2", "0"), "all": ("2", "1")}
     assert "APPLY=1" in printed
     # And no body, id or identifier is in the function's answer
-    told = json.dumps(replay(in_use))
+    told = json.dumps(replay(stack))
     assert all(text not in told for text in ("profile-", "message-", mistakes.connector.name))

@@ -47,15 +47,17 @@ def variables(connector: ConnectorUnderTest, **changes: str) -> dict[str, str]:
 
 
 def test_a_delivered_membership_is_followed_to_responsys(connector: ConnectorUnderTest, sender: Sender) -> None:
-    # Given variables as on the command line / When they are sent
-    status = sender.send(variables(connector, CALL_TYPE="REMOVE", VARIABLES='{"X": 1.50}', MESSAGE_ID="m-1"))
+    # Given variables as on the command line
+    given = variables(connector, CALL_TYPE="REMOVE", VARIABLES='{"X": 1.50}', MESSAGE_ID="m-1")
+    # When they are sent
+    status = sender.send(given)
     # Then it says delivered, with success, and Responsys has just that
     assert (status, "delivered" in sender.printed) == (0, True)
     (event,) = connector.inbox()
     assert (event.value("profileId"), event.value("callType"), event.value("X")) == ("p-1", "REMOVE", "1.5")
-    # And the same messageId is not sent again
+    # And the same change is not sent again under its messageId
     with pytest.raises(LocalStackError, match="MESSAGE_ID"):
-        sender.send(variables(connector, MESSAGE_ID="m-1"))
+        sender.send(given)
     assert len(connector.inbox()) == 1
 
 

@@ -24,6 +24,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": lambda left, right: left == right,
     "<": lambda left, right: left < right,
     "<=": lambda left, right: left <= right,
+    ">": lambda left, right: left > right,
 }
 
 _STATEMENT = re.compile(

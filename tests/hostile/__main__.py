@@ -1,4 +1,4 @@
-"""Looks for bodies that break the law of outcomes: ``python -m tests.hostile --bodies 100000``."""
+"""Looks for bodies that break the law of outcomes, or that are misread: ``python -m tests.hostile --bodies 100000``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.fakes.responsys import Fault
 from tests.hostile.attack import FAULTS, OUTCOMES, attack
 from tests.hostile.bodies import bodies
+from tests.hostile.spellings import Spelling, look_at_reading, spellings
 
 _BATCHES_A_ROUND = 250
 _MOST_IN_A_BATCH = 40
@@ -36,11 +37,15 @@ def soak(least: int) -> Counter[str]:
             suppress_health_check=list(HealthCheck),
         )
         @given(
-            st.lists(bodies(), min_size=_MOST_IN_A_BATCH // 2, max_size=_MOST_IN_A_BATCH),
+            st.lists(bodies(), min_size=_MOST_IN_A_BATCH // 4, max_size=_MOST_IN_A_BATCH // 2),
+            st.lists(spellings(), min_size=_MOST_IN_A_BATCH // 4, max_size=_MOST_IN_A_BATCH // 2),
             st.sampled_from([None, None, None, *FAULTS]),
         )
-        def deliver(batch: list[str], fault: Fault | None) -> None:
+        def deliver(hostile: list[str], spelled: list[Spelling], fault: Fault | None) -> None:
             nonlocal delivered
+            for spelling in spelled:
+                look_at_reading(spelling)
+            batch = [*hostile, *(spelling.body for spelling in spelled)]
             came_to.update(attack(batch, fault))
             delivered += len(batch)
 
@@ -57,7 +62,8 @@ def main() -> int:
     came_to = soak(parser.parse_args().bodies)
     outcomes = {name.removeprefix("Events").lower() for name in OUTCOMES}
     total = sum(came_to[outcome] for outcome in outcomes)
-    print(f"\nThe law held for all {total:,} bodies: each ended in one outcome, no exception, no request astray.")
+    print(f"\nThe law held for all {total:,} bodies: each ended in one outcome, no exception, no request astray,")
+    print("and what can be written in many ways was read right, or refused by its name.")
     for name, count in sorted(came_to.items(), key=lambda each: (each[0] not in outcomes, -each[1])):
         print(f"  {name:<20} {count:>9,}  {count / total:6.1%}")
     return 0

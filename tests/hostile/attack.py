@@ -63,9 +63,12 @@ class WatchedResponsys(FakeResponsys):
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
         address = urlsplit(request.url or "")
-        assert request.method == "POST"
         assert not address.query
         assert not address.fragment
+        if request.method == "GET":
+            assert request.url == f"{self.end_point}/rest/api/ratelimit"
+            return super().send(request, **options)
+        assert request.method == "POST"
         if address.path.endswith("/auth/token"):
             assert request.url == f"{self.login_host}/rest/api/v1.3/auth/token"
             assert "Authorization" not in request.headers

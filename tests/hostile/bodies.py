@@ -94,6 +94,7 @@ NO_JSON = [
 ]
 NAMES = ["profileId", "callType", "segment", "connector", "eventName", "identifiers", "variables", "messageId"]
 NAMES += ["occurredAt", "detail", "data", "data_base64", "Message", "__proto__", "constructor", "__class__", "", "27"]
+NAMES += ["specversion", "detail-type", "MessageId", "eventSource", "kinesis", "body", "id", "source", "time", "type"]
 
 texts = st.sampled_from(HOSTILE_TEXTS) | st.text(st.characters(exclude_categories=[]), max_size=12)
 raws = st.sampled_from(HOSTILE_JSON).map(Raw)
@@ -153,22 +154,52 @@ def messages(draw: st.DrawFn) -> dict[str, Any]:
     return message
 
 
-def _enveloped(body: str, envelope: str) -> str:
+ENVELOPES = [
+    "SNS",
+    "EventBridge",
+    "CloudEvent",
+    "CloudEvent in base64",
+    "SQS",
+    "Kinesis",
+    "detail",
+    "data",
+    "data_base64",
+]
+_ids: st.SearchStrategy[Any] = st.sampled_from(["e-1", "e-2", "", " ", None, [], "\ud800", Raw("7")])
+_times: st.SearchStrategy[Any] = st.sampled_from(
+    ["2026-11-23T10:00:00Z", "20261123T110000+0100", "soon", "", None, Raw("1763892000"), Raw("1e400")]
+)
+
+
+def _enveloped(body: str, envelope: str, own_id: Any, time: Any) -> str:
+    in_base64 = base64.b64encode(body.encode("utf-8", "surrogatepass")).decode()
     match envelope:
-        case "Message":
-            return written({"Type": "Notification", "Message": body})
+        case "SNS":
+            return written({"Type": "Notification", "MessageId": own_id, "Timestamp": time, "Message": body})
+        case "EventBridge":
+            return written({"id": own_id, "detail-type": "x", "time": time, "detail": Raw(body)})
+        case "CloudEvent":
+            return written({"specversion": "1.0", "id": own_id, "source": "/x", "time": time, "data": Raw(body)})
+        case "CloudEvent in base64":
+            return written({"specversion": "1.0", "id": own_id, "source": "/x", "time": time, "data_base64": in_base64})
+        case "SQS":
+            attributes = {"SentTimestamp": time}
+            return written({"eventSource": "aws:sqs", "messageId": own_id, "attributes": attributes, "body": body})
+        case "Kinesis":
+            record = {"eventSource": "aws:kinesis", "eventID": own_id, "data": in_base64}
+            return written(record | {"approximateArrivalTimestamp": time})
         case "detail" | "data":
             return written({"source": "cdp", envelope: Raw(body)})
         case _:
-            return written({"data_base64": base64.b64encode(body.encode("utf-8", "surrogatepass")).decode()})
+            return written({"data_base64": in_base64})
 
 
 @st.composite
 def structured(draw: st.DrawFn) -> str:
     """Draw a message with hostile fields, perhaps in envelopes, of which one may be cut."""
     body = written(draw(messages()))
-    for envelope in draw(st.lists(st.sampled_from(["Message", "detail", "data", "data_base64"]), max_size=2)):
-        body = _enveloped(body, envelope)
+    for envelope in draw(st.lists(st.sampled_from(ENVELOPES), max_size=2)):
+        body = _enveloped(body, envelope, draw(_ids), draw(_times))
     return body
 
 

@@ -11,11 +11,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from responsys_activation.aws.account_limit import AccountLimit
+from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.change import Change
-from responsys_activation.responsys.errors import ThrottledError
+from responsys_activation.responsys.errors import ThrottledError, UnavailableError
 from responsys_activation.responsys.login import SecretVersion
 from responsys_activation.responsys.login_memory import LoginMemory
 from tests.fakes.clock import NOW, Clock
@@ -158,12 +159,13 @@ def a_slot_that_is_not_there(client: Recorder) -> None:
 
 def starting_anew(client: Recorder) -> None:
     # Values differ: the emulated table leaves those that stay the same out of UPDATED_OLD, the real one does not.
-    for now in ("100", "99", "102"):
+    for now in ("100", "99", "102", "80"):
         update(
             client,
             "SET nextSlot = :next",
-            "attribute_not_exists(pausedUntil) AND (attribute_not_exists(nextSlot) OR nextSlot < :now)",
-            {":next": {"N": f"{now}.5"}, ":now": {"N": now}},
+            "attribute_not_exists(pausedUntil)"
+            " AND (attribute_not_exists(nextSlot) OR nextSlot < :now OR nextSlot > :furthest)",
+            {":next": {"N": f"{now}.5"}, ":now": {"N": now}, ":furthest": {"N": f"{now}.5"}},
         )
 
 
@@ -322,34 +324,52 @@ def the_ledger(client: Recorder) -> None:
 
 
 def the_request_budget(client: Recorder) -> None:
-    clock = Clock()
+    clock, hours_ahead = Clock(), Clock(NOW + 20_000)
     budgets = [
-        RequestBudget(TABLE, "default", cast("Any", client), environments=2, clock=clock, sleep=clock.sleep)
-        for _ in range(2)
+        RequestBudget(
+            TABLE,
+            "account#one",
+            cast("Any", client),
+            alone=AlonePace(environments=2, clock=its_clock, sleep=clock.sleep),
+            probe_seconds=60.0,
+            clock=its_clock,
+            sleep=clock.sleep,
+        )
+        for its_clock in (clock, clock, hours_ahead)
     ]
-    for budget in budgets * 2:
+    right = budgets[:2]
+    for budget in right * 2:
         budget.reserve(60, clock() + 30)
     with pytest.raises(ThrottledError):
         budgets[0].reserve(60, clock() + 1)
     budgets[0].pause("API_LIMIT_EXCEEDED", 60)
     with pytest.raises(ThrottledError):
         budgets[1].reserve(60, clock() + 30)
+    budgets[1].pause("TIMEOUT", 50, in_doubt=True)
     clock.sleep(61)
-    probe = budgets[1].reserve(60, clock() + 30).probe
-    assert probe
-    budgets[1].hand_back(probe)
+    probe = budgets[1].reserve(60, clock() + 30)
+    assert probe.one_recipient
+    budgets[1].hand_back(cast("float", probe.probe))
     clock.sleep(1)
-    probe = budgets[0].reserve(60, clock() + 30).probe
-    assert probe
-    budgets[0].lift(probe)
+    budgets[0].lift(cast("float", budgets[0].reserve(60, clock() + 30).probe))
     clock.sleep(100)
-    budgets[0].reserve(60, clock() + 30)
+    assert not budgets[0].reserve(60, clock() + 30).one_recipient
+    budgets[2].reserve(60, hours_ahead() + 30)
+    budgets[1].reserve(60, clock() + 30)
 
 
 def the_account_limit(client: Recorder) -> None:
     clock = Clock()
-    for _ in range(2):
-        AccountLimit(TABLE, "default", cast("Any", client), clock=clock).requests_per_minute(lambda: 40)
+    limits = iter([0, 40, 50])
+
+    def read() -> int:
+        limit = next(limits)
+        if not limit:
+            raise UnavailableError("TIMEOUT")
+        return limit
+
+    for _ in range(4):
+        AccountLimit(TABLE, "account#one", cast("Any", client), clock=clock).requests_per_minute(read)
         clock.sleep(1_900)
 
 

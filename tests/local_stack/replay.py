@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
+from responsys_activation.outcome import ErrorCode
 from responsys_activation.replay_request import InvalidReplayRequestError, read_replay_request
 from tests.local_stack.processes import LocalStackError
 from tests.local_stack.queues import depth
@@ -76,6 +77,8 @@ def replay_event(environment: Mapping[str, str]) -> dict[str, Any]:
         "source": environment.get("SOURCE") or "rejected",
         "dryRun": environment.get("APPLY") != "1",
     }
+    if environment.get("IN_DOUBT") == "1":
+        event["inDoubt"] = True
     for variable, field in _LISTS.items():
         if text := environment.get(variable):
             event[field] = [value.strip() for value in text.split(",")]
@@ -121,6 +124,8 @@ def show(report: Mapping[str, Any], console: Console) -> None:
         )
     if report["refused"]:
         console.print(f"{report['refused']:,} messages were refused by SegmentEventsQueue; the log says why.")
+    if left.get(ErrorCode.OUTCOME_UNKNOWN):
+        console.print("OUTCOME_UNKNOWN: Responsys may have these. They only go, once more, with IN_DOUBT=1.")
     console.print(f"{'Complete' if report['complete'] else 'Not complete'}: {_ENDS[report['end']]}.")
     if report["dryRun"]:
         console.print("Nothing was moved. To move them: the same with APPLY=1.")

@@ -20,10 +20,12 @@ from responsys_activation.aws import ledger
 from responsys_activation.aws.ledger import Claim, ClaimState, Ledger
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue
-from responsys_activation.aws.request_budget import RequestBudget, Slot
+from responsys_activation.aws.request_pace import RequestPace, Slot
+from responsys_activation.custom_event import custom_event
 from responsys_activation.membership import Membership
 from responsys_activation.observability import InvocationMetrics, logger
 from responsys_activation.outcome import Delivered, Duplicate, Throttled
+from responsys_activation.planning import plan_requests
 from responsys_activation.received import Mark, ReceivedMessage
 from responsys_activation.reporting import Reporting
 from responsys_activation.responsys import events
@@ -216,7 +218,7 @@ def the_profile_is_no_part_of_the_key() -> Iterator[None]:
 
 @mutation
 def the_mapped_event_is_part_of_the_key() -> Iterator[None]:
-    mapped = delivery.custom_event
+    mapped = custom_event
     name = change.membership_change
     events_of: dict[int, str] = {}
 
@@ -344,7 +346,7 @@ def a_change_is_not_held_back_behind_one_that_failed() -> Iterator[None]:
 
 @mutation
 def changes_of_a_membership_share_a_wave() -> Iterator[None]:
-    plan = delivery.plan_requests
+    plan = plan_requests
 
     def hasty(items: Sequence[Any]) -> Any:
         planned = plan(items)
@@ -431,25 +433,15 @@ def what_was_deferred_counts_as_new() -> Iterator[None]:
 
 
 @mutation
-def the_shared_slot_does_not_move_on() -> Iterator[None]:
-    def at_once(self: RequestBudget, *_arguments: Any) -> Slot:
-        now = self._clock()
-        return Slot(now, until=now + 60.0)
-
-    with patch.object(RequestBudget, "reserve", at_once):
-        yield
-
-
-@mutation
 def a_throttle_is_not_shared() -> Iterator[None]:
-    with patch.object(RequestBudget, "pause", lambda _self, *_arguments, **_options: (0.0, 0.0)):
+    with patch.object(RequestPace, "pause", lambda _self, *_arguments, **_options: (0.0, 0.0)):
         yield
 
 
 @mutation
 def requests_that_wait_do_not_heed_a_throttle() -> Iterator[None]:
     class Heedless(RequestSender):
-        _throttled = property(lambda _self: None, lambda _self, _error: None)  # type: ignore[assignment]
+        _throttled = property(lambda _self: None, lambda _self, _error: None)
 
     with patch("responsys_activation.composition.RequestSender", Heedless):
         yield
@@ -516,6 +508,16 @@ def throttled_messages_are_not_moved() -> Iterator[None]:
             move(self, endings, kind, *rest)
 
     with patch.object(Settling, "_move", forgetful):
+        yield
+
+
+@mutation
+def the_shared_slot_does_not_move_on() -> Iterator[None]:
+    def at_once(self: RequestPace, _read_limit: Any, _latest: float) -> Slot:
+        now = self._clock()
+        return Slot(now, until=now + 60.0)
+
+    with patch.object(RequestPace, "reserve", at_once):
         yield
 
 

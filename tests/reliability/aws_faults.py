@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +19,8 @@ from aiohttp import web
 
 _LOOPBACK = "127.0.0.1"
 _SERVICES = ("SSM", "SECRETS_MANAGER", "SQS", "DYNAMODB")
+# What the function asks of its table.
+TABLE_CALLS = ("BatchExecuteStatement", "BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem")
 _HOP_HEADERS = {"host", "content-length", "transfer-encoding", "connection"}
 
 
@@ -33,15 +36,19 @@ class AwsFault:
         How many calls fail; None: all, until `seconds` have passed.
     seconds
         For how long they fail.
+    error, status
+        What AWS answers, and under which HTTP status; by default that it is out of order itself.
     after_effect
         Whether AWS carries the call out and only its answer is lost.
     partial
-        Of a batch, every second entry fails and the others are carried out.
+        Of a batch, every second entry or statement fails and the others are carried out.
     """
 
     operation: str
     times: int | None = None
     seconds: float | None = None
+    error: str = "InternalServerError"
+    status: int = 500
     after_effect: bool = False
     partial: bool = False
     met: int = 0
@@ -110,10 +117,10 @@ class AwsFaultProxy:
         if fault is None:
             return await self._pass_on(request, body)
         if fault.partial:
-            return await self._pass_half(request, body)
+            return await self._pass_half(request, body, fault.error)
         if fault.after_effect:
             await self._pass_on(request, body)
-        return web.json_response({"__type": "InternalServerError", "message": "injected"}, status=500)
+        return web.json_response({"__type": fault.error, "message": "injected"}, status=fault.status)
 
     async def _pass_on(self, request: web.Request, body: bytes) -> web.Response:
         answer, status, headers = await self._carry_out(request, body)
@@ -126,11 +133,19 @@ class AwsFaultProxy:
             kept = {name: value for name, value in reply.headers.items() if name.lower() not in _HOP_HEADERS}
             return await reply.read(), reply.status, kept
 
-    async def _pass_half(self, request: web.Request, body: bytes) -> web.Response:
+    async def _pass_half(self, request: web.Request, body: bytes, error: str) -> web.Response:
         call: dict[str, Any] = json.loads(body)
-        refused = call["Entries"][1::2]
-        call["Entries"] = call["Entries"][::2]
-        carried_out, _, _ = await self._carry_out(request, json.dumps(call).encode())
+        name = "Statements" if "Statements" in call else "Entries"
+        entries = call[name]
+        call[name] = entries[::2]
+        carried_out, status, _ = await self._carry_out(request, json.dumps(call).encode())
         answer = json.loads(carried_out)
-        answer["Failed"] = [{"Id": entry["Id"], "SenderFault": False, "Code": "InternalError"} for entry in refused]
+        if status != HTTPStatus.OK:
+            return web.json_response(answer, status=status)
+        if name == "Statements":  # answered in the order of the call
+            answered = iter(answer["Responses"])
+            refused = {"Error": {"Code": error, "Message": "injected"}}
+            answer["Responses"] = [refused if place % 2 else next(answered) for place in range(len(entries))]
+        else:
+            answer["Failed"] = [{"Id": entry["Id"], "SenderFault": False, "Code": error} for entry in entries[1::2]]
         return web.json_response(answer)

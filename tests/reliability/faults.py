@@ -7,14 +7,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.reliability.aws_faults import AwsFault, AwsFaultProxy
+from tests.reliability.aws_faults import TABLE_CALLS, AwsFault, AwsFaultProxy
 from tests.reliability.trial import Trial
 from tests.simulator.faults import ConnectionReset, ErrorReply, Fault, SlowReply, TruncatedReply, WrongLengthReply
 
 MESSAGES = 1_000
+_AWS_MINUTE = 20.0  # real seconds, which the local clock makes twenty minutes of ours
+_DENIED: dict[str, Any] = {"error": "AccessDeniedException", "status": 400}
+_THROTTLED: dict[str, Any] = {"error": "ProvisionedThroughputExceededException", "status": 400}
 _CLOCK_SKEW = Path(__file__).parent / "clock_skew"
 
 
@@ -43,6 +47,11 @@ def _responsys(*faults: Callable[[str], Fault]) -> FaultScenario:
         trial.wait_settled(240)
 
     return run
+
+
+def _table(**how: Any) -> list[Callable[[], AwsFault]]:
+    """Let every call to the delivery table fail for a while."""
+    return [partial(AwsFault, call, seconds=_AWS_MINUTE, **how) for call in TABLE_CALLS]
 
 
 def _aws(*faults: Callable[[], AwsFault], spoiled: bool = False) -> FaultScenario:
@@ -160,6 +169,27 @@ def capacity_outage(trial: Trial, setting: Setting) -> None:
     trial.wait_settled(240)
 
 
+def replies_lost(trial: Trial, setting: Setting) -> None:
+    """Responsys takes every request and answers none of them for an hour, while messages go on arriving."""
+    lost = trial.simulator.add_fault(ConnectionReset(account=trial.name, times=None, accept_first=True))
+    for _ in range(10):
+        trial.send(trial.bodies(MESSAGES // 10))
+        time.sleep(360 / setting.time_scale)
+    trial.simulator.delete_faults(lost)
+    trial.wait_settled(240)
+
+
+def profiles_leave(trial: Trial, setting: Setting) -> None:
+    """Profiles enter during ten minutes of HTML 503, and leave when these are over, before all came back."""
+    outage = trial.simulator.add_fault(ErrorReply(account=trial.name, times=None, status=503, text="<p>"))
+    entering = trial.bodies(MESSAGES // 2)
+    trial.send(entering)
+    time.sleep(600 / setting.time_scale)
+    trial.simulator.delete_faults(outage)
+    trial.send(trial.leaving(entering))
+    trial.wait_settled(240)
+
+
 def two_hours_down(trial: Trial, setting: Setting) -> None:
     """Nothing but HTML 503 for two hours, while messages go on arriving."""
     outage = trial.simulator.add_fault(ErrorReply(account=trial.name, path="any", times=None, status=503, text="<p>"))
@@ -180,8 +210,6 @@ def spoiled_recipient(trial: Trial, _: Setting) -> None:
     trial.wait_settled(120)
 
 
-_AWS_MINUTE = 20.0  # real seconds, which the local clock makes twenty minutes of ours
-
 FAULTS: dict[str, FaultScenario] = {
     "none": _responsys(),
     "reply lost before Responsys accepted": _responsys(lambda account: ConnectionReset(account=account, times=3)),
@@ -189,6 +217,8 @@ FAULTS: dict[str, FaultScenario] = {
         lambda account: ConnectionReset(account=account, times=3, accept_first=True)
     ),
     "reply slower than our limit": _responsys(lambda account: SlowReply(account=account, times=1, seconds=50)),
+    "every reply lost for an hour": replies_lost,
+    "profiles leave while Responsys is down": profiles_leave,
     "truncated JSON after accepting": _responsys(lambda account: TruncatedReply(account=account, times=2)),
     "one result too few": _responsys(lambda account: WrongLengthReply(account=account, times=2)),
     "HTML 503": _responsys(lambda account: ErrorReply(account=account, times=6, status=503, text="<h1>busy</h1>")),
@@ -223,14 +253,13 @@ FAULTS: dict[str, FaultScenario] = {
     "DynamoDB fails once": _aws(lambda: AwsFault("", times=1)),
     "claims fail once": _aws(lambda: AwsFault("BatchExecuteStatement", times=1)),
     "claims written, answer lost": _aws(lambda: AwsFault("BatchExecuteStatement", times=2, after_effect=True)),
-    "DynamoDB fails for a while": _aws(
-        lambda: AwsFault("BatchExecuteStatement", seconds=_AWS_MINUTE),
-        lambda: AwsFault("UpdateItem", seconds=_AWS_MINUTE),
-        lambda: AwsFault("PutItem", seconds=_AWS_MINUTE),
-        lambda: AwsFault("GetItem", seconds=_AWS_MINUTE),
-        lambda: AwsFault("BatchGetItem", seconds=_AWS_MINUTE),
-        lambda: AwsFault("Query", seconds=_AWS_MINUTE),
+    "claims denied for a while": _aws(lambda: AwsFault("BatchExecuteStatement", seconds=_AWS_MINUTE, **_DENIED)),
+    "every second claim throttled for a while": _aws(
+        lambda: AwsFault("BatchExecuteStatement", seconds=_AWS_MINUTE, error="ThrottlingError", partial=True)
     ),
+    "DynamoDB fails for a while": _aws(*_table()),
+    "DynamoDB denies for a while": _aws(*_table(**_DENIED)),
+    "DynamoDB throttles for a while": _aws(*_table(**_THROTTLED)),
     "function killed at random points": killed,
     "message crashes the function each time": poison,
     "same batch at once, and again": same_batch_at_once,

@@ -17,7 +17,7 @@ from tests.reliability.trial import DOCUMENT, Result, Trial
 
 _MESSAGES = 20_000
 _KILLS = 200
-# A killed function's messages come back after this; deployed it is 1,020 s.
+# A killed function's messages come back after this; deployed it is 1,380 s.
 _VISIBILITY_SECONDS = 8
 _TIME_SCALE = 60.0
 # Replies take as long as real ones, so that many kills hit a request in flight; and some invocations get through: a

@@ -39,14 +39,20 @@ class Result:
     ----------
     rejected_codes
         Messages on RejectedDLQ by error code; those that SQS moved there after five receives have none.
+    ignored
+        Counted in `EventsIgnored`: a newer change of the same profile and segment went out before.
     lost
-        Neither accepted by Responsys nor on RejectedDLQ when everything had settled.
+        Neither accepted by Responsys, nor on RejectedDLQ, nor ignored when everything had settled.
     duplicates
         Acceptances beyond the first of a message.
+    most_often, most_allowed
+        How often Responsys accepted the message that it accepted most often, and 1 + `MaximumResends`.
+    last_states_wrong
+        Profiles whose newest change Responsys accepted, and after it an older one.
     counted_unknown
         Messages counted in `OutcomesUnknown`.
     received, ended
-        What the metrics count as received, and as ended in one of the five outcomes; they must be the same.
+        What the metrics count as received, and as ended in one of the six outcomes; they must be the same.
     extra_requests
         Event requests beyond the least that could carry the messages.
     seconds
@@ -58,8 +64,12 @@ class Result:
     accepted: int
     rejected: int
     rejected_codes: dict[str, int]
+    ignored: int
     lost: int
     duplicates: int
+    most_often: int
+    most_allowed: int
+    last_states_wrong: int
     counted_unknown: int
     received: int
     ended: int
@@ -69,8 +79,10 @@ class Result:
 
     @property
     def holds(self) -> bool:
-        """Nothing lost, no duplicate that was not counted, and each received message ended in one outcome."""
-        return self.lost == 0 and self.duplicates <= self.counted_unknown and self.received == self.ended
+        """Nothing lost, twice only what was counted and not more often than allowed, last states and counts right."""
+        bounded = self.duplicates <= self.counted_unknown and self.most_often <= self.most_allowed
+        right = self.last_states_wrong == 0 and self.received == self.ended
+        return self.lost == 0 and bounded and right
 
 
 class Trial:
@@ -84,6 +96,7 @@ class Trial:
         self.name = f"r-{uuid.uuid4().hex[:8]}"
         self.password = "correct-horse"
         self._sent: list[str] = []
+        self._newest: dict[str, str] = {}  # by profile, the messageId of its newest change
         self._started = time.monotonic()
         self._began = datetime.now(UTC) - timedelta(minutes=1)
         self.simulator.put_account(
@@ -108,25 +121,32 @@ class Trial:
         )
 
     def bodies(self, count: int) -> list[str]:
-        """Make membership messages, each with an id of its own as `messageId` and as a variable."""
-        made = []
-        for _ in range(count):
-            message_id = f"{self.name}-{len(self._sent)}"
-            self._sent.append(message_id)
-            made.append(
-                json.dumps(
-                    {
-                        "messageId": message_id,
-                        "profileId": message_id,
-                        "callType": "ADD",
-                        "connector": self.name,
-                        "segment": {"type": "AUDIENCE", "id": "aud-1"},
-                        "identifiers": {"27": str(10_000_000 + len(self._sent))},
-                        "variables": {"MESSAGE_ID": message_id},
-                    }
-                )
-            )
-        return made
+        """Make membership messages of new profiles, each with an id of its own as `messageId` and as a variable."""
+        return [
+            self._body(f"{self.name}-profile-{len(self._sent)}", 10_000_000 + len(self._sent), "ADD")
+            for _ in range(count)
+        ]
+
+    def leaving(self, entering: Sequence[str]) -> list[str]:
+        """Make the messages with which the profiles of these leave again."""
+        entered = [json.loads(body) for body in entering]
+        return [self._body(each["profileId"], int(each["identifiers"]["27"]), "REMOVE") for each in entered]
+
+    def _body(self, profile: str, recipient: int, call_type: str) -> str:
+        message_id = f"{self.name}-{len(self._sent)}"
+        self._sent.append(message_id)
+        self._newest[profile] = message_id
+        return json.dumps(
+            {
+                "messageId": message_id,
+                "profileId": profile,
+                "callType": call_type,
+                "connector": self.name,
+                "segment": {"type": "AUDIENCE", "id": "aud-1"},
+                "identifiers": {"27": str(recipient)},
+                "variables": {"MESSAGE_ID": message_id},
+            }
+        )
 
     def send(self, bodies: Iterable[str]) -> None:
         """Put messages on SegmentEventsQueue."""
@@ -165,14 +185,19 @@ class Trial:
         rejected = self._take_rejected()
         summary = self.simulator.summary(self.name)
         sent = set(self._sent)
+        ignored = self._counted("EventsIgnored", connector=self.name, eventName=EVENT)
         return Result(
             fault=self.fault,
             messages=len(sent),
             accepted=len(accepted),
             rejected=len(rejected),
             rejected_codes=dict(Counter(rejected.values())),
-            lost=len(sent - accepted.keys() - rejected.keys()),
+            ignored=ignored,
+            lost=len(sent - accepted.keys() - rejected.keys()) - ignored,
             duplicates=sum(accepted.values()) - len(accepted),
+            most_often=max(accepted.values(), default=0),
+            most_allowed=1 + int(self.stack.parameters["MaximumResends"]),
+            last_states_wrong=self._last_states_wrong(accepted),
             counted_unknown=self._counted("OutcomesUnknown", connector=self.name),
             received=self._counted("MessagesReceived", connector=self.name, eventName=EVENT),
             ended=sum(self._counted(name, connector=self.name, eventName=EVENT) for name in _OUTCOMES),
@@ -180,6 +205,10 @@ class Trial:
             throttled_requests=summary.throttled_requests,
             seconds=seconds,
         )
+
+    def _last_states_wrong(self, accepted: Counter[str]) -> int:
+        last = {event.value("profileId"): event.value("MESSAGE_ID") for event in self.simulator.inbox(self.name)}
+        return sum(newest in accepted and last[profile] != newest for profile, newest in self._newest.items())
 
     def on_their_way(self) -> int:
         """Count the messages on SegmentEventsQueue and ThrottledDLQ, waiting, delayed or in flight."""

@@ -93,7 +93,7 @@ def _written() -> tuple[tuple[str, dict[str, str]], ...]:
         reporting = Reporting(InvocationMetrics(), service="segment_events")
         reporting.login_ended("default", refused_code="PASSWORD_EXPIRED")
         reporting.login_held_back("default", code="PASSWORD_EXPIRED", reason="")
-        reporting.connector_used("default", {"EVENT"}, 0)
+        reporting.connector_used("default", {"EVENT"}, [])
         reporting.doubted("default", doubts=1, allowed=1)
         reporting.request_ended(Answer("default", request, [Delivered()], exchanges=[throttled]))
         endings = [Ending(message, outcome, "default", "EVENT") for outcome in (Delivered(), Rejected("EXPIRED"))]

@@ -71,23 +71,47 @@ def test_every_function_that_writes_tokens_says_so_to_ssm() -> None:
         assert given["kms_key_id"] == "settings.token_kms_key_id"
 
 
+FORMER = KEY.replace("1234abcd", "9876abcd")
+THROUGH = {
+    "StringEquals": {
+        "kms:ViaService": [
+            f"{service}.eu-west-1.amazonaws.com" for service in ("dynamodb", "secretsmanager", "sqs", "ssm")
+        ]
+    }
+}
+
+
+def statements_about_keys(stack: Stack, role: str) -> list[dict[str, Any]]:
+    policies = stack.of_type("AWS::IAM::Role")[role]["Policies"]
+    statements = [each for policy in policies for each in policy["PolicyDocument"]["Statement"]]
+    return [each for each in statements if "kms:" in str(each["Action"])]
+
+
 def test_every_function_may_use_the_key_through_the_services_that_hold_data(own_key: Stack) -> None:
     # Given the roles of the stack
-    roles = set(own_key.of_type("AWS::IAM::Role"))
-    # When the policy about the key is read
-    (policy,) = own_key.of_type("AWS::IAM::Policy").values()
-    (statement,) = policy["PolicyDocument"]["Statement"]
-    # Then it is for all of them, for that key, and for nothing that does not come through such a service
-    assert set(policy["Roles"]) == roles
-    assert (statement["Effect"], statement["Resource"]) == ("Allow", KEY)
-    assert statement["Action"] == ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
-    assert statement["Condition"] == {
-        "StringEquals": {
-            "kms:ViaService": [
-                f"{service}.eu-west-1.amazonaws.com" for service in ("dynamodb", "secretsmanager", "sqs", "ssm")
-            ]
-        }
-    }
+    roles = own_key.of_type("AWS::IAM::Role")
+    assert len(roles) == 3
+    for role in roles:
+        # When what they say about the key is read
+        (statement,) = statements_about_keys(own_key, role)
+        # Then it is for that key, and for nothing that does not come through such a service
+        assert (statement["Effect"], statement["Resource"]) == ("Allow", KEY)
+        assert statement["Action"] == ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
+        assert statement["Condition"] == THROUGH
+    # And it stands in the roles themselves, so that no function runs before its role has it
+    assert own_key.of_type("AWS::IAM::Policy") == {}
+
+
+@pytest.mark.parametrize("now", [KEY, ""])
+def test_what_a_former_key_encrypted_stays_readable(stack_with: Callable[..., Stack], now: str) -> None:
+    # Given a stack whose key was another before, or that has none any more
+    stack = stack_with(KmsKeyArn=now, FormerKmsKeyArns=f"{FORMER},{KEY}")
+    for role in stack.of_type("AWS::IAM::Role"):
+        # When what its roles say about keys is read / Then the former one may decrypt, and no more
+        former = [each for each in statements_about_keys(stack, role) if each["Resource"] == [FORMER, KEY]]
+        assert [(each["Effect"], each["Action"], each["Condition"]) for each in former] == [
+            ("Allow", "kms:Decrypt", THROUGH)
+        ]
 
 
 def test_without_a_key_no_role_says_anything_about_keys(stack: Stack) -> None:

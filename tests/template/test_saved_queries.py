@@ -55,7 +55,7 @@ def logged() -> tuple[set[str], set[str]]:
     failed = Exchange("id", 1, 0.1, failure=ThrottledError("API_LIMIT_EXCEEDED", clock=60))
     with captured_output() as output:
         reporting = Reporting(InvocationMetrics(), service="segment_events")
-        reporting.connector_used("default", {"EVENT"}, 0)
+        reporting.connector_used("default", {"EVENT"}, [])
         reporting.request_ended(Answer("default", PlannedRequest("EVENT", wave=0), [], exchanges=[answered, failed]))
         reporting.batch_ended(
             1, [Ending(read_record(record, 0.0, "throttled"), Rejected("EXPIRED"), "default", "EVENT")], 0.1

@@ -1,4 +1,4 @@
-"""Is an account asked for its limit at most once an hour, and is what it said used by everybody?"""
+"""Is an account asked for its limit once an hour, and is what it said used by everybody?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.faults import AwsUnavailableError
-from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
     RefusalScope,
@@ -20,12 +19,12 @@ from responsys_activation.responsys.errors import (
     ThrottledError,
     UnavailableError,
 )
-from tests.fakes.clock import NOW, Clock
+from tests.fakes.clock import Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb
 
 
-def limit_of(table: InMemoryDynamoDb, clock: Clock, name: str = "default") -> AccountLimit:
-    return AccountLimit("delivery", name, cast("Any", table), clock=clock)
+def limit_of(table: InMemoryDynamoDb, clock: Clock, owner: str = "account#one") -> AccountLimit:
+    return AccountLimit("delivery", owner, cast("Any", table), clock=clock)
 
 
 class Account:
@@ -43,24 +42,23 @@ class Account:
         return self.limit
 
 
-def test_nine_tenths_of_the_accounts_limit_are_used() -> None:
-    # Given an account that names its limit, and a backlog
-    table, clock = InMemoryDynamoDb(), Clock()
-    limit = limit_of(table, clock)
-    budget = RequestBudget("delivery", "default", cast("Any", table), environments=2, clock=clock)
-
-    # When requests go for ten minutes
-    requests = 0
-    while clock() < NOW + 600:
-        clock.now = budget.reserve(limit.requests_per_minute(Account(400)), NOW + 1_000).at
-        requests += 1
-
-    # Then nine tenths of what the account allows are used
-    assert requests / (10 * 400) == pytest.approx(0.9, abs=0.005)
-
-
-def test_an_account_that_names_no_limit_gets_a_safe_number() -> None:
-    assert limit_of(InMemoryDynamoDb(), Clock()).requests_per_minute(Account(None)) == 100
+@pytest.mark.parametrize(
+    ("limit", "wanted", "used"),
+    [
+        (400, None, 380),
+        (400, 20, 380),  # of the account; the connector has a budget of its own
+        (400, 390, 390),
+        (400, 400, 400),
+        (400, 500, 400),
+        (None, None, 100),
+        (None, 20, 20),
+        (None, 500, 500),
+    ],
+)
+def test_more_than_our_share_of_the_limit_is_used_where_the_owner_says_so_and_never_more_than_the_limit(
+    limit: int | None, wanted: int | None, used: float
+) -> None:
+    assert limit_of(InMemoryDynamoDb(), Clock()).requests_per_minute(Account(limit), wanted) == used
 
 
 def test_environments_together_ask_once_an_hour() -> None:
@@ -78,11 +76,11 @@ def test_environments_together_ask_once_an_hour() -> None:
     assert account.asked == 2
 
 
-def test_two_connectors_ask_for_themselves() -> None:
+def test_two_accounts_have_two_limits() -> None:
     table, clock = InMemoryDynamoDb(), Clock()
 
     assert limit_of(table, clock).requests_per_minute(Account(400)) == 380
-    assert limit_of(table, clock, "second").requests_per_minute(Account(50)) == 47.5
+    assert limit_of(table, clock, "account#two").requests_per_minute(Account(50)) == 47.5
 
 
 def test_a_changed_limit_counts_everywhere_within_five_minutes_of_being_read() -> None:
@@ -120,14 +118,14 @@ def test_an_environment_that_comes_while_another_asks_for_the_first_time_is_care
     meanwhile: list[float] = []
 
     def ask_slowly() -> int:
-        meanwhile.append(other.requests_per_minute(Account()))
+        meanwhile.extend(other.requests_per_minute(Account(), wanted) for wanted in (None, 4, 500))
         return 20
 
     # When another one comes meanwhile
     assert limit_of(table, clock).requests_per_minute(ask_slowly) == 19
 
     # Then it does not take a default for granted, and soon has what was read
-    assert meanwhile == [10]
+    assert meanwhile == [10, 4, 10]
     clock.sleep(5)
     assert other.requests_per_minute(Account()) == 19
 
@@ -135,14 +133,14 @@ def test_an_environment_that_comes_while_another_asks_for_the_first_time_is_care
 def test_who_loses_the_race_to_ask_is_careful_too() -> None:
     table, clock, account = InMemoryDynamoDb(), Clock(), Account()
     item = {
-        "pk": {"S": "connector#default"},
+        "pk": {"S": "account#one"},
         "sk": {"S": "limit"},
-        "readAt": {"N": f"{clock():.3f}"},
+        "readAgainAt": {"N": f"{clock() + 60:.3f}"},
     }
 
     def another_takes_the_turn(operation: str) -> None:
         if operation == "UpdateItem":
-            table.items["connector#default", "limit"] = item
+            table.items["account#one", "limit"] = item
 
     table.before = another_takes_the_turn
 
@@ -150,7 +148,8 @@ def test_who_loses_the_race_to_ask_is_careful_too() -> None:
     assert account.asked == 0
 
 
-def test_a_reader_that_was_killed_leaves_the_others_the_default_after_a_minute() -> None:
+def test_after_a_reader_that_was_killed_another_reads() -> None:
+    # Given a reader that was killed
     table, clock, account = InMemoryDynamoDb(), Clock(), Account()
 
     def killed() -> int:
@@ -158,38 +157,99 @@ def test_a_reader_that_was_killed_leaves_the_others_the_default_after_a_minute()
 
     with pytest.raises(KeyboardInterrupt):
         limit_of(table, clock).requests_per_minute(killed)
+
+    # When another comes / Then it is careful for a minute, and then reads
+    assert (limit_of(table, clock).requests_per_minute(account), account.asked) == (10, 0)
     clock.sleep(61)
-
-    assert limit_of(table, clock).requests_per_minute(account) == 100
-    assert account.asked == 0
+    assert (limit_of(table, clock).requests_per_minute(account), account.asked) == (380, 1)
 
 
-NO_ANSWER: list[ResponsysError] = [
-    ThrottledError("API_LIMIT_EXCEEDED", clock=60),
-    UnavailableError("TIMEOUT"),
-    RequestRefusedError("INSUFFICIENT_ACCESS", scope=RefusalScope.CONNECTOR),
-]
+NO_ANSWER: list[ResponsysError] = [ThrottledError("API_LIMIT_EXCEEDED", clock=60), UnavailableError("TIMEOUT")]
+REFUSED = RequestRefusedError("INSUFFICIENT_ACCESS", scope=RefusalScope.CONNECTOR)
 
 
 @pytest.mark.parametrize("failure", NO_ANSWER, ids=lambda failure: type(failure).__name__)
-@pytest.mark.parametrize(("known_before", "used"), [(None, 100), (400, 380)])
-def test_an_account_that_does_not_tell_is_not_asked_again_for_an_hour(
-    failure: ResponsysError, known_before: int | None, used: float
-) -> None:
-    # Given an account whose limit was, or was not, read before
-    table, clock = InMemoryDynamoDb(), Clock()
-    if known_before:
-        limit_of(table, clock).requests_per_minute(Account(known_before))
-        clock.sleep(3_601)
-    account = Account(failure=failure)
+def test_until_a_read_that_failed_is_done_again_few_requests_go(failure: ResponsysError) -> None:
+    # Given an account that has never told its limit, and fails to answer
+    table, clock, account = InMemoryDynamoDb(), Clock(), Account(30, failure)
+    first, second = (limit_of(table, clock) for _ in range(2))
 
-    # When it fails to answer
-    for _ in range(10):
-        assert limit_of(table, clock).requests_per_minute(account) == used
+    # When environments come / Then they make few requests, but for what their owner said
+    for _ in range(5):
+        assert [each.requests_per_minute(account, wanted) for each in (first, second) for wanted in (None, 60)] == [
+            10,
+            60,
+            10,
+            60,
+        ]
+        clock.sleep(50)
+    assert account.asked == 1
+    # And after five minutes it is asked again
+    account.failure = None
+    clock.sleep(51)
+    assert first.requests_per_minute(account) == 28.5
+    clock.sleep(5)
+    assert second.requests_per_minute(account) == 28.5
+    assert account.asked == 2
+
+
+@pytest.mark.parametrize("failure", [*NO_ANSWER, REFUSED], ids=lambda failure: type(failure).__name__)
+def test_a_limit_that_was_known_stays_in_use_while_it_cannot_be_read(failure: ResponsysError) -> None:
+    # Given an account whose limit was read an hour ago
+    table, clock, account = InMemoryDynamoDb(), Clock(), Account(400)
+    first, second = (limit_of(table, clock) for _ in range(2))
+    first.requests_per_minute(account)
+    clock.sleep(3_601)
+
+    # When it does not tell it again for another hour
+    account.failure = failure
+    used = set()
+    for _ in range(12):
+        used |= {environment.requests_per_minute(account) for environment in (first, second)}
         clock.sleep(300)
 
-    # Then it was asked once, and what was known before is still used
+    # Then it is still used, and the account asked again each five minutes, if there is hope
+    assert used == {380}
+    assert account.asked == (2 if failure is REFUSED else 1 + 12)
+
+
+def test_an_account_that_may_not_be_asked_has_a_safe_number_and_is_left_alone_for_an_hour() -> None:
+    # Given an API user who may not read limits
+    table, clock, account = InMemoryDynamoDb(), Clock(), Account(failure=REFUSED)
+
+    # When environments come for an hour / Then that is as if it named none
+    for _ in range(11):
+        assert limit_of(table, clock).requests_per_minute(account) == 100
+        assert limit_of(table, clock).requests_per_minute(account, 300) == 300
+        clock.sleep(300)
     assert account.asked == 1
+
+
+def test_an_account_that_has_not_told_for_long_is_taken_for_one_that_never_does() -> None:
+    # Given something in Responsys's way that answers every question for the limit, and no other request
+    table, clock, account = InMemoryDynamoDb(), Clock(), Account(failure=UnavailableError("OTHER_ERROR"))
+    environment = limit_of(table, clock)
+
+    # When a quarter of an hour has gone by
+    used = []
+    for _ in range(8):
+        used.append(environment.requests_per_minute(account))
+        clock.sleep(300)
+
+    # Then the safe number is used, and the account still asked each five minutes
+    assert used == [10] * 3 + [100] * 5
+    assert account.asked == 8
+    account.failure = None
+    assert environment.requests_per_minute(account) == 380
+
+
+def test_a_turn_that_a_wrong_clock_took_is_over() -> None:
+    # Given an account that was read by a clock six hours ahead
+    table, clock = InMemoryDynamoDb(), Clock()
+    limit_of(table, Clock(clock() + 21_600)).requests_per_minute(Account(400))
+
+    # When the limit has changed / Then who knows the time reads it
+    assert limit_of(table, clock).requests_per_minute(Account(30)) == 28.5
 
 
 @pytest.mark.parametrize("failure", [LoginRefusedError("PASSWORD_EXPIRED", clock=600), AwsUnavailableError("SSM")])
@@ -202,11 +262,11 @@ def test_a_limit_that_could_not_be_asked_for_is_asked_for_later(failure: Excepti
         with pytest.raises(LoginRefusedError):
             ask()
     else:
-        assert ask() == 100
+        assert ask() == 10
 
     # When it can
     account.failure = None
-    clock.sleep(300)
+    clock.sleep(5)
 
     # Then the hour has not begun
     assert ask() == 380
@@ -222,3 +282,17 @@ def test_without_the_table_the_last_known_limit_goes_on(operation: str) -> None:
 
     assert environment.requests_per_minute(account) == 380
     assert account.asked == 1
+
+
+@pytest.mark.parametrize("operation", ["GetItem", "UpdateItem"])
+def test_an_environment_that_never_reached_the_table_asks_for_itself(operation: str) -> None:
+    # Given two environments that begin while the table is out of reach
+    table, clock, account = InMemoryDynamoDb(), Clock(), Account(30)
+    table.fail(operation, times=float("inf"))
+
+    # When they send something for ten minutes / Then each knows the limit, and asked once
+    for environment in (limit_of(table, clock) for _ in range(2)):
+        for _ in range(3):
+            assert environment.requests_per_minute(account) == 28.5
+            clock.sleep(200)
+    assert account.asked == 2

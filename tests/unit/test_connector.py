@@ -31,6 +31,7 @@ def test_every_documented_field_is_read() -> None:
                 "defaultEventName": "SEGMENT_CHANGED",
                 "eventNames": {"aud-42": "CART_ABANDONED"},
                 "requestsPerMinute": 200,
+                "sendOccurredAt": True,
             }
         )
     )
@@ -42,6 +43,7 @@ def test_every_documented_field_is_read() -> None:
     assert read.default_event_name == "SEGMENT_CHANGED"
     assert read.event_names == {"aud-42": "CART_ABANDONED"}
     assert read.requests_per_minute == 200
+    assert read.send_occurred_at is True
 
 
 def test_optional_fields_may_be_left_out() -> None:
@@ -51,6 +53,7 @@ def test_optional_fields_may_be_left_out() -> None:
     assert read.default_event_name is None
     assert read.event_names == {}
     assert read.requests_per_minute is None
+    assert read.send_occurred_at is False
 
 
 @pytest.mark.parametrize("identifier_type", ["RIID", "HASHED_EMAIL", "CRM_ID", "EMAIL", "EMAIL_MD5", "MOBILE_NUMBER"])
@@ -83,6 +86,9 @@ def test_every_documented_identifier_type_is_taken(identifier_type: str) -> None
         ("requestsPerMinute", {"requestsPerMinute": 0}),
         ("requestsPerMinute", {"requestsPerMinute": "many"}),
         ("requestPerMinute", {"requestPerMinute": 5}),
+        ("sendOccurredAt", {"sendOccurredAt": "true"}),
+        ("sendOccurredAt", {"sendOccurredAt": 1}),
+        ("sendOccurredAt", {"sendOccurredAt": None}),
         ("auth_endpoint", {"auth_endpoint": SECRET}),
     ],
 )

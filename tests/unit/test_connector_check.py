@@ -19,7 +19,7 @@ from responsys_activation.check_composition import compose_connector_check
 from responsys_activation.check_report import all_ok, count_failures, log_checked, report_document
 from responsys_activation.check_request import InvalidCheckRequestError, read_check_request
 from responsys_activation.checked_connector import CheckedConnector
-from responsys_activation.finding import Level
+from responsys_activation.finding import Check, Level
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.settings import ConnectionSettings, read_settings
 from tests.fakes.clock import NOW, Clock
@@ -685,13 +685,17 @@ def test_a_list_of_lists_in_another_form_is_not_taken_for_an_empty_one(stack: St
 # --- limits -----------------------------------------------------------------------------------------------------
 
 
-def test_a_pace_above_the_account_limit_is_a_warning_with_a_safe_one(stack: Stack) -> None:
+def test_a_pace_above_the_account_limit_is_a_warning(stack: Stack) -> None:
     # Given more requests a minute than the account takes / When the connector is checked
     stack.put(requestsPerMinute=300)
-    level, check, message = only(stack.findings())
-    # Then it is told, with 95 % of the limit
-    assert (level, check) == ("warning", "limits")
-    assert "300 is above the account's limit of 200 requests a minute. Set it to 190" in message
+    (checked,) = stack.check()
+    # Then it is told that the account's limit counts
+    (finding,) = checked.findings
+    assert (finding.level, finding.check) == (Level.WARNING, Check.LIMITS)
+    assert (
+        "300 is above the account's limit of 200 requests a minute, and no more than that are made" in finding.message
+    )
+    assert checked.requests_per_minute == 200
 
 
 def test_a_limit_that_is_not_named_is_a_warning_with_what_is_done_instead(stack: Stack) -> None:
@@ -715,18 +719,33 @@ def test_limits_that_the_user_may_not_read_are_a_warning(stack: Stack) -> None:
     assert checked.findings[0].level is Level.WARNING
 
 
-def test_connectors_that_are_too_fast_together_are_warned(stack: Stack) -> None:
-    # Given two connectors of one account, each within its limit / When all are checked
+def test_connectors_of_one_account_share_its_limit(stack: Stack) -> None:
+    # Given connectors with one host and secret that together want more than its limit / When all are checked
     stack.put("a")
     stack.put("b", requestsPerMinute=100)
-    messages = [message for _, _, message in stack.findings()]
-    # Then each is told of the other
-    assert len(messages) == 2
-    assert "shared with b, and together they may make 290 requests a minute where it takes 200" in messages[0]
-    assert "for instance to 95" in messages[0]
-    # And connectors that keep within it are not
-    stack.put("a", requestsPerMinute=100)
-    assert stack.findings() == []
+    stack.put("c", requestsPerMinute=200)
+    checked = stack.check()
+    # Then nothing is wrong with that, and each is told what it gets at most
+    assert [each.findings for each in checked] == [[], [], []]
+    assert [each.requests_per_minute for each in checked] == [190, 100, 200]
+
+
+def test_a_user_in_two_secrets_that_together_are_too_fast_is_a_warning(stack: Stack) -> None:
+    # Given three connectors of one user, one of them by another secret / When all are checked
+    stack.write_secret(PASSWORD, "stack/other")
+    stack.put("a", requestsPerMinute=60)
+    stack.put("b", requestsPerMinute=60)
+    stack.put("c", credentialsSecretId="stack/other", requestsPerMinute=100)
+    messages = [message for _, _, message in stack.findings() if "together" in message]
+    # Then each is told of those with the other secret
+    assert len(messages) == 3
+    assert "also that of c, with another secret" in messages[0]
+    assert "together they may make 220 requests a minute where the account takes 200" in messages[0]
+    assert "also that of a, b, with another secret" in messages[2]
+    # And what keeps within the limit is not: connectors of one secret get no more than its account
+    stack.put("c", credentialsSecretId="stack/other", requestsPerMinute=10)
+    stack.put("d", requestsPerMinute=190)
+    assert not any("together" in message for _, _, message in stack.findings())
 
 
 def test_connectors_of_different_accounts_are_not_added_up(stack: Stack) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
+from responsys_activation.connector import read_connector
 from responsys_activation.received import MARK, Mark, read_mark
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.environment import CONNECTOR_PREFIX, QUEUE_URL, Environment, Surroundings
@@ -425,9 +426,11 @@ def test_what_was_deferred_does_not_undo_what_happened_since() -> None:
     # Given a backlog that has the slots of two minutes, and an entering that is put off
     account = Account(requestsPerMinute=6)
     add, remove = entering_and_leaving()
-    budget = account.environment().open_budget("default")
+    settings = read_connector(account.ssm.values[f"{CONNECTOR_PREFIX}default"])
+    pace = account.environment().open_pace("default", settings)
     for _ in range(12):
-        budget.reserve(6, account.clock() + 1000)
+        pace.reserve(lambda: 6, account.clock() + 1000)
+    account.clock.now = NOW
     assert account.deliver([add]).outcomes == {"throttled": 1}
 
     # When the profile leaves, and both have come back, the entering last
@@ -474,7 +477,7 @@ def test_two_thousand_messages_of_one_event_are_ten_requests_and_one_login() -> 
     delivered = account.deliver([record(number) for number in range(1, 2001)])
 
     assert delivered.outcomes == {"delivered": 2000 - 1, "rejected": 1}  # one of the ids is the unknown one
-    assert account.responsys["default"].calls == {"login": 1, "event": 10}
+    assert account.responsys["default"].calls == {"login": 1, "ratelimit": 1, "event": 10}
 
 
 def test_a_recipients_changes_arrive_in_the_order_in_which_they_happened() -> None:
@@ -585,9 +588,9 @@ def test_every_metric_of_the_contract_is_written_with_its_dimensions() -> None:
     assert output.total("TokenLogins", **of_connector) == 1
     assert output.total("TokenLoginFailures", **of_connector) == 0
     assert output.total("OutcomesUnknown", **of_connector) == 0
-    assert output.total("BudgetWait", **of_connector) == 0
+    assert output.total("BudgetWait", **of_connector) == pytest.approx(200, abs=1)  # to log in and read the limit
     assert output.total("ApiLatency", **of_connector) == pytest.approx(100, abs=1)
-    assert output.total("DeliveryLag", **of_connector) == pytest.approx(5_200, abs=2)
+    assert output.total("DeliveryLag", **of_connector) == pytest.approx(5_300, abs=2)
     assert {namespace for namespace, *_ in output.metrics()} == {"ResponsysActivation"}
 
 

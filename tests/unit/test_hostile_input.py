@@ -14,6 +14,7 @@ from tests.fakes.memberships import document
 from tests.fakes.responsys import Fault
 from tests.hostile.attack import FAULTS, attack
 from tests.hostile.bodies import CONNECTOR_NAMES, CUSTOM_EVENT_NAMES, HOSTILE_TEXTS, bodies
+from tests.hostile.spellings import Spelling, look_at_reading, spellings
 
 _MOST_CPU_SECONDS = 2.0  # ours, half a second at most, and that of the fakes; what is quadratic takes minutes
 _LARGEST = 1_000_000  # characters, and bytes where they are ASCII; SQS takes 1 MiB
@@ -36,6 +37,12 @@ def test_whatever_the_bodies_say_each_ends_in_one_outcome_and_no_request_goes_as
     assert came_to.keys() >= {"delivered", "throttled", "rejected", "retried"}
     assert came_to.keys() >= {"INVALID_MESSAGE", "NO_IDENTIFIER", "UNKNOWN_CONNECTOR"}
     assert came_to["delivered"] >= 30
+
+
+@settings(max_examples=300, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(spellings())
+def test_what_can_be_written_in_many_ways_is_read_right_or_refused_by_its_name(spelling: Spelling) -> None:
+    look_at_reading(spelling)
 
 
 def valid(**changes: object) -> str:
@@ -82,6 +89,21 @@ LARGE = {
     "a connector name of a million letters": valid(connector="c" * _LARGEST),
     "a time of a million digits": valid(occurredAt="1" * _LARGEST),
     "a time with a million decimals": valid(occurredAt="2024-01-31T08:30:00." + "0" * _LARGEST),
+    "a time with a million blanks": valid(occurredAt="2024-01-31" + " " * _LARGEST + "x"),
+    "a time with a million brackets": valid(occurredAt="2024-01-31T08:30:00Z" + "[]" * (_LARGEST // 2) + "["),
+    "a RIID of a million zeros": valid(identifiers={"27": "0" * _LARGEST}),
+    "a RIID with a million decimals": valid(identifiers={"27": "5." + "0" * _LARGEST}),
+    "an address to hash of nothing but at signs": valid(connector="email_md5", identifiers={"EMAIL": "@" * _LARGEST}),
+    "an identifier that comes eighty thousand times": valid(identifiers={"@": 1}).replace(
+        '"@": 1', ",".join(['"27":"5"'] * 90_000)
+    ),
+    "an envelope's time of a million digits": json.dumps(
+        {"approximateArrivalTimestamp": "9" * _LARGEST, "data": json.loads(valid())}
+    ),
+    "an envelope's id of a million characters": json.dumps(
+        {"specversion": "1.0", "id": "\u00e9" * (_LARGEST // 6), "source": "s", "data": json.loads(valid())}
+    ),
+    "byte order marks": "\ufeff" * _LARGEST,
     "ninety thousand variables": valid(variables={f"{number:x}": 1 for number in range(90_000)}),
     "a hundred and fifty thousand variables of one name": with_variable(
         "1," + ",".join(['"a":1'] * 150_000) + ',"b":1'

@@ -15,9 +15,11 @@ MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for p
 # A new module gets its row here.
 ROWS = [
     {"observability"},
-    {"settings", "outcome", "membership", "endpoint", "received"},
+    {"settings", "outcome", "endpoint", "received", "json_text", "moment"},
+    {"envelope"},
+    {"membership"},
     {"connector", "replay_request"},
-    {"account", "change"},
+    {"account", "change", "recipient"},
     {"custom_event"},
     {"planning"},
     {"responsys"},

@@ -37,7 +37,18 @@ FULL_MESSAGE = {
 }
 
 
-@pytest.mark.parametrize("changes", [{}, FULL_MESSAGE, {"extra": 1}, {"messageId": None}, {"occurredAt": None}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        FULL_MESSAGE,
+        {"extra": 1},
+        {"messageId": None},
+        {"occurredAt": None},
+        {"occurredAt": "2026-03-01 10:00:00+00"},
+        {"identifiers": {"7001": [1]}},
+    ],
+)
 def test_a_message_that_the_schema_takes_is_read(changes: dict[str, Any]) -> None:
     message = document(**changes)
 
@@ -57,8 +68,9 @@ def test_a_message_that_the_schema_takes_is_read(changes: dict[str, Any]) -> Non
         {"connector": "a/b"},
         {"eventName": "a/b"},
         {"eventName": "a\ufffe"},
-        {"identifiers": []},
+        {"identifiers": "x"},
         {"variables": "x"},
+        {"occurredAt": 1706689800},
     ],
 )
 def test_the_schema_refuses_what_the_reader_refuses(changes: dict[str, Any]) -> None:
@@ -80,6 +92,8 @@ def test_the_schema_refuses_what_the_reader_refuses(changes: dict[str, Any]) -> 
         ({"profileList": {}}, False),
         ({"requestsPerMinute": 0}, False),
         ({"requestPerMinute": 5}, False),
+        ({"sendOccurredAt": True}, True),
+        ({"sendOccurredAt": "true"}, False),
         ({"auth_endpoint": "x"}, False),
     ],
 )

@@ -57,7 +57,7 @@ def report(
     """Give what is written about a batch; the events are those that the connectors' settings name."""
     reporting = Reporting(InvocationMetrics(), service="segment_events")
     for connector in connectors:
-        reporting.connector_used(connector, events, 0)
+        reporting.connector_used(connector, events, [])
     with captured_output() as output:
         reporting.batch_ended(len(endings), endings, 0.1)
     return output

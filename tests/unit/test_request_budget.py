@@ -1,4 +1,4 @@
-"""Is a connector's limit kept over all environments, used up under a backlog, and heeded while Responsys throttles?"""
+"""Is a limit kept over all environments, used up under a backlog, and heeded while Responsys throttles?"""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from itertools import pairwise
 from typing import Any, cast
 
 import pytest
-from botocore.exceptions import ConnectTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responsys_activation.aws.request_budget import RequestBudget, Slot
+from responsys_activation.aws.alone_pace import AlonePace
+from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.outcome import ErrorCode
 from responsys_activation.responsys.errors import ThrottledError
 from tests.fakes.clock import NOW, Clock
@@ -29,23 +30,24 @@ def budget(
     table: InMemoryDynamoDb,
     clock: Clock,
     *,
-    environments: int = 2,
     time_scale: float = 1.0,
     skew: float = 0.0,
-    name: str = "default",
+    owner: str = "account#one",
+    probe_seconds: float = 60.0,
 ) -> RequestBudget:
     return RequestBudget(
         "delivery",
-        name,
+        owner,
         cast("Any", table),
-        environments=environments,
+        alone=AlonePace(environments=2, clock=clock),
+        probe_seconds=probe_seconds,
         time_scale=time_scale,
         clock=lambda: clock() + skew,
         sleep=clock.sleep,
     )
 
 
-def throttled(call: Callable[[], Slot]) -> ThrottledError:
+def throttled(call: Callable[[], object]) -> ThrottledError:
     with pytest.raises(ThrottledError) as caught:
         call()
     return caught.value
@@ -99,27 +101,44 @@ def test_a_backlog_uses_at_least_nine_tenths_of_the_limit(rate: int) -> None:
     assert 0.9 * rate * 10 <= len(went) - 1 <= rate * 10
 
 
-def test_the_busy_connectors_slot_costs_one_call() -> None:
+@pytest.mark.parametrize("idle_seconds", [0, 100])
+def test_a_slot_costs_one_call(idle_seconds: int) -> None:
     table, clock = InMemoryDynamoDb(), Clock()
-    of_connector = budget(table, clock)
-    of_connector.reserve(60, clock() + FAR)
-    table.calls.clear()
+    of_account = budget(table, clock)
 
     for _ in range(5):
-        of_connector.reserve(60, clock() + FAR)
+        of_account.reserve(60, clock() + FAR)
+        clock.sleep(idle_seconds)
 
     assert table.calls == Counter({"UpdateItem": 5})
+
+
+def test_a_slot_costs_one_call_where_others_use_the_budget_too() -> None:
+    # Given an environment with a request every five seconds, while another has a backlog
+    table, clock = InMemoryDynamoDb(), Clock()
+    busy, slow = budget(table, clock), budget(table, clock)
+
+    # When it has had some
+    for _ in range(10):
+        while busy.reserve(60, clock() + FAR).at < clock() + 5:
+            pass
+        clock.sleep(5)
+        table.calls.clear()
+        slow.reserve(60, clock() + FAR)
+
+    # Then it knows that
+    assert table.calls == Counter({"UpdateItem": 1})
 
 
 def test_idle_time_saves_nothing_up() -> None:
     # Given an environment that has been idle for an hour
     table, clock = InMemoryDynamoDb(), Clock()
-    of_connector = budget(table, clock)
-    of_connector.reserve(60, clock() + FAR)
+    of_account = budget(table, clock)
+    of_account.reserve(60, clock() + FAR)
     clock.sleep(3600)
 
     # When it has many requests at once
-    slots = [of_connector.reserve(60, clock() + FAR).at for _ in range(3)]
+    slots = [of_account.reserve(60, clock() + FAR).at for _ in range(3)]
 
     # Then the first goes at once and the others at the pace of always
     assert slots[0] == clock()
@@ -129,12 +148,12 @@ def test_idle_time_saves_nothing_up() -> None:
 def test_the_moment_between_two_batches_costs_no_slot() -> None:
     # Given requests of 600 a minute, and nine tenths of a second in which nobody asks
     table, clock = InMemoryDynamoDb(), Clock()
-    of_connector = budget(table, clock)
-    first = of_connector.reserve(600, clock() + FAR)
+    of_account = budget(table, clock)
+    first = of_account.reserve(600, clock() + FAR)
     clock.sleep(0.9)
 
     # When the next batch asks
-    slots = [of_connector.reserve(600, clock() + FAR) for _ in range(12)]
+    slots = [of_account.reserve(600, clock() + FAR) for _ in range(12)]
 
     # Then it gets the slots that were missed as well, none twice, and they end when they would have
     assert [round(after.at - before.at, 3) for before, after in pairwise([first, *slots])] == [0.105] * 12
@@ -173,22 +192,23 @@ class Asking:
         self._latest = NOW + seconds
         with threads_of(simulation):
             for number in range(environments):
-                of_connector = RequestBudget(
+                of_account = RequestBudget(
                     "delivery",
-                    "default",
+                    "account#one",
                     cast("Any", SlowTable(simulation, self.table)),
-                    environments=environments,
+                    alone=AlonePace(environments=environments),
+                    probe_seconds=60.0,
                     clock=lambda: simulation.now,
                     sleep=simulation.sleep,
                 )
                 for _ in range(requests):
-                    simulation.spawn(partial(self._ask, of_connector, number), Place())
+                    simulation.spawn(partial(self._ask, of_account, number), Place())
             simulation.run()
         self.slots.sort()
 
-    def _ask(self, of_connector: RequestBudget, number: int) -> None:
+    def _ask(self, of_account: RequestBudget, number: int) -> None:
         try:
-            self.slots.append((of_connector.reserve(600, self._latest).at, number))
+            self.slots.append((of_account.reserve(600, self._latest).at, number))
         except ThrottledError:
             self.refused += 1
 
@@ -212,27 +232,68 @@ def test_of_requests_that_wait_together_as_many_go_as_have_the_time() -> None:
 
     # Then those ten go, and no slot is reserved in vain
     assert (len(asking.slots), asking.refused) == (10, 10)
+    assert asking.table.calls["UpdateItem"] <= 3 + 10  # the ten that go, and each that does not
     assert asking.slots[-1][0] <= NOW + 1.0
     (item,) = asking.table.items.values()
     assert float(item["nextSlot"]["N"]) - asking.slots[-1][0] == pytest.approx(0.105, abs=0.001)
 
 
-def test_two_connectors_have_two_budgets() -> None:
+def test_a_slot_that_nobody_could_use_is_gone_with_its_time() -> None:
+    # Given three requests that wait together, the third with less time than the slot that comes with the second's
+    simulation = Simulation(seed=1)
+    table = InMemoryDynamoDb()
+    refused: list[str] = []
+    with threads_of(simulation):
+        of_account = RequestBudget(
+            "delivery",
+            "account#one",
+            cast("Any", SlowTable(simulation, table)),
+            alone=AlonePace(environments=2),
+            probe_seconds=60.0,
+            clock=lambda: simulation.now,
+            sleep=simulation.sleep,
+        )
+
+        def ask(seconds: float) -> None:
+            try:
+                of_account.reserve(60, NOW + seconds)
+            except ThrottledError as exc:
+                refused.append(exc.code)
+
+        for seconds in (FAR, FAR, 1.5):
+            simulation.spawn(partial(ask, seconds), Place())
+        simulation.run()
+        assert refused == [ErrorCode.BUDGET_EXHAUSTED]
+        later: list[float] = []
+
+        def ask_later() -> None:
+            simulation.sleep(50)
+            later.append(of_account.reserve(60, NOW + FAR).at)
+
+        # When the next request comes after that time
+        simulation.spawn(ask_later, Place())
+        simulation.run()
+
+    # Then its slot is one of then
+    assert later == [pytest.approx(NOW + 50, abs=1)]
+
+
+def test_two_accounts_have_two_budgets() -> None:
     table, clock = InMemoryDynamoDb(), Clock()
     budget(table, clock).reserve(1, clock() + FAR)
 
-    assert budget(table, clock, name="second").reserve(1, clock() + FAR).at == clock()
+    assert budget(table, clock, owner="account#two").reserve(1, clock() + FAR).at == clock()
 
 
 @pytest.mark.parametrize("time_scale", [1.0, 10.0])
 def test_without_a_slot_in_time_the_request_is_deferred_until_there_is_one(time_scale: float) -> None:
     # Given a connector whose next slot is 63 s away
     table, clock = InMemoryDynamoDb(), Clock()
-    of_connector = budget(table, clock, time_scale=time_scale)
-    of_connector.reserve(1, clock() + FAR)
+    of_account = budget(table, clock, time_scale=time_scale)
+    of_account.reserve(1, clock() + FAR)
 
     # When a request has less time than that
-    error = throttled(lambda: of_connector.reserve(1, clock() + 5))
+    error = throttled(lambda: of_account.reserve(1, clock() + 5))
 
     # Then it is told the budget's clock, unscaled
     assert error.code == ErrorCode.BUDGET_EXHAUSTED
@@ -281,6 +342,68 @@ def test_environments_whose_clocks_differ_by_minutes_send_hardly_more_and_do_not
     assert max(waits, default=0.0) <= 600 + 110
 
 
+def test_a_slot_of_a_clock_hours_ahead_is_ignored() -> None:
+    # Given one reservation by a clock six hours ahead
+    table, clock = InMemoryDynamoDb(), Clock()
+    budget(table, clock, skew=21_600).reserve(200, clock() + 21_600 + 100)
+
+    # When an environment comes that knows the time
+    slots = [budget(table, clock).reserve(200, clock() + 100).at for _ in range(3)]
+
+    # Then it starts anew
+    assert slots == [pytest.approx(clock() + number * 60 / 190, abs=0.001) for number in range(3)]
+
+
+def test_a_slot_as_far_ahead_as_two_invocations_is_believed() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    budget(table, clock, skew=1_790).reserve(200, clock() + FAR)
+
+    error = throttled(lambda: budget(table, clock).reserve(200, clock() + 100))
+
+    assert error.code == ErrorCode.BUDGET_EXHAUSTED
+    assert error.clock == pytest.approx(1_790, abs=1)
+
+
+def test_two_who_start_the_same_slot_anew_do_not_both_have_it() -> None:
+    # Given a slot of a wrong clock, and an environment that starts anew while another is about to
+    table, clock = InMemoryDynamoDb(), Clock()
+    budget(table, clock, skew=21_600).reserve(60, clock() + 21_600)
+    second = budget(table, clock)
+    taken: list[float] = []
+
+    def another_comes_first(_operation: str) -> None:
+        if table.calls["UpdateItem"] == calls + 1 and not taken:
+            taken.append(0.0)
+            taken.append(second.reserve(60, clock() + FAR).at)
+
+    calls = table.calls["UpdateItem"]
+    table.before = another_comes_first
+
+    # When both have got theirs
+    own = budget(table, clock).reserve(60, clock() + FAR).at
+
+    # Then they are two
+    assert own - taken[1] == pytest.approx(60 / 57, abs=0.001)
+
+
+def test_a_wrong_clock_that_goes_on_takes_its_own_pace_and_no_more() -> None:
+    # Given an environment that is hours ahead for good, and one that is not, both with a backlog
+    table, clock = InMemoryDynamoDb(), Clock()
+    skews = (0.0, 21_600.0)
+    budgets = [budget(table, clock, skew=skew) for skew in skews]
+    went: tuple[list[float], list[float]] = ([], [])
+    asking = [(NOW, number) for number in range(2) for _ in range(4)]
+    while asking[0][0] < NOW + 180:
+        clock.now, number = heapq.heappop(asking)
+        at = budgets[number].reserve(60, clock() + skews[number] + 110).at - skews[number]
+        went[number].append(max(at, clock.now))
+        heapq.heappush(asking, (went[number][-1], number))
+
+    # Then neither stands still, nor is faster than one alone
+    for times in went:
+        assert 50 <= most_in_a_minute(times) <= 60
+
+
 # ---- throttled by Responsys -----------------------------------------------------------------------------------
 
 
@@ -301,7 +424,7 @@ def test_a_throttle_holds_up_every_environment_until_its_clock_has_run_out(time_
     assert error.clock == pytest.approx(400, abs=0.2)
     assert error.since == pytest.approx(clock() - 200 / time_scale)
     assert error.age_share == pytest.approx(0.1 * time_scale)
-    assert budget(table, clock, name="second").reserve(60, clock() + FAR).probe is None
+    assert budget(table, clock, owner="account#two").reserve(60, clock() + FAR).probe is None
 
 
 def test_after_a_throttle_one_request_probes_and_the_others_wait_for_what_it_learns() -> None:
@@ -352,28 +475,28 @@ def test_a_probe_that_is_throttled_too_starts_the_clock_anew() -> None:
 def test_an_outage_of_many_clocks_is_one_to_whose_end_all_come_back_within_a_minute(time_scale: float) -> None:
     # Given an outage that three probes found to go on
     table, clock = InMemoryDynamoDb(), Clock()
-    of_connector = budget(table, clock, time_scale=time_scale)
+    of_account = budget(table, clock, time_scale=time_scale)
     began = clock()
-    since, _ = of_connector.pause("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 600.0)
+    since, _ = of_account.pause("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 600.0)
     assert since == pytest.approx(began)
 
     # When each is told
     for _ in range(3):
         clock.sleep(600 / time_scale)
-        assert of_connector.reserve(60, clock() + FAR).probe
-        told = of_connector.pause("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 600.0)
+        assert of_account.reserve(60, clock() + FAR).probe
+        told = of_account.pause("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 600.0)
 
     # Then the outage is as old as it is, and its last message waits a minute longer than its first
-    error = throttled(lambda: of_connector.reserve(60, clock() + FAR))
+    error = throttled(lambda: of_account.reserve(60, clock() + FAR))
     assert (error.since, error.age_share) == pytest.approx(told)
     assert error.since == pytest.approx(began)
     assert error.age_share * (clock() + 600 / time_scale - began) == pytest.approx(60)
 
     # And the next outage is another
     clock.sleep(600 / time_scale)
-    of_connector.lift(cast("float", of_connector.reserve(60, clock() + FAR).probe))
+    of_account.lift(cast("float", of_account.reserve(60, clock() + FAR).probe))
     clock.sleep(5)
-    assert of_connector.pause("API_LIMIT_EXCEEDED", 60.0) == pytest.approx((clock(), 0.1 * time_scale))
+    assert of_account.pause("API_LIMIT_EXCEEDED", 60.0) == pytest.approx((clock(), 0.1 * time_scale))
 
 
 def test_a_killed_probe_holds_the_others_up_for_a_minute() -> None:
@@ -447,82 +570,179 @@ def test_a_shorter_throttle_does_not_shorten_a_longer_one() -> None:
     assert throttled(lambda: second.reserve(60, clock() + FAR)).clock >= 600
 
 
-def test_a_throttle_that_cannot_be_told_stops_nothing() -> None:
+@pytest.mark.parametrize("skew", [-300.0, 0.0, 300.0])
+def test_a_pause_of_an_hour_is_heeded_by_all_clocks(skew: float) -> None:
+    # Given a throttle that says to come back in an hour, told by a clock five minutes slow, right or fast
     table, clock = InMemoryDynamoDb(), Clock()
-    table.fail("UpdateItem", times=2)
-    of_connector = budget(table, clock)
+    first, second = budget(table, clock, skew=skew), budget(table, clock, skew=-skew)
+    first.pause("API_LIMIT_EXCEEDED", 3600.0)
 
-    of_connector.pause("API_LIMIT_EXCEEDED", 60.0)
-    of_connector.lift(1.0)
+    # When another comes at once, and when the hour is over
+    error = throttled(lambda: second.reserve(60, clock() - skew + 100))
+    clock.sleep(3600 + 2 * 300)
+
+    # Then it waits an hour, as near as the clocks agree, and then it probes
+    assert error.clock == pytest.approx(3600 + 2 * skew, abs=0.1)
+    assert second.reserve(60, clock() - skew + 100).probe
 
 
-# ---- without the table ----------------------------------------------------------------------------------------
-
-
-def test_without_the_table_an_environment_goes_on_at_its_own_share() -> None:
-    # Given a table out of reach
+def test_a_pause_by_a_clock_hours_ahead_holds_up_nobody() -> None:
+    # Given a pause by a clock six hours ahead, which would last until then
     table, clock = InMemoryDynamoDb(), Clock()
-    table.fail("UpdateItem", times=1, error=ConnectTimeoutError(endpoint_url="x"))
-    of_connector = budget(table, clock, environments=4)
+    first, second = (budget(table, clock) for _ in range(2))
+    budget(table, clock, skew=21_600).pause("API_LIMIT_EXCEEDED", 60.0)
 
-    # When requests go for half a minute
-    slots = [of_connector.reserve(200, clock() + FAR) for _ in range(10)]
+    # When environments come that know the time
+    probe = first.reserve(60, clock() + FAR)
 
-    # Then a quarter of the limit is used, without a further call, and each slot tells that it was not shared
-    assert not any(slot.shared for slot in slots)
-    assert slots[1].at - slots[0].at == pytest.approx(60 / (200 / 4 * 0.95))
+    # Then one finds out whether there is a throttle, and the others wait for that as ever
+    assert probe.probe == pytest.approx(clock() + 60)
+    assert throttled(lambda: second.reserve(60, clock() + 10)).clock == pytest.approx(50)
+
+
+@pytest.mark.parametrize(("idle_seconds", "lost", "call"), [(0, False, 1), (100, False, 1), (0, True, 2)])
+def test_no_request_goes_into_a_pause_that_began_while_it_asked(idle_seconds: int, lost: bool, call: int) -> None:
+    # Given an environment that goes on, starts anew after idleness, or finds that the item is gone
+    table, clock = InMemoryDynamoDb(), Clock()
+    first, second = (budget(table, clock) for _ in range(2))
+    first.reserve(60, clock() + FAR)
+    clock.sleep(idle_seconds)
+    if lost:
+        table.items.clear()
+    table.calls.clear()
+
+    def a_throttle_comes_between(_operation: str) -> None:
+        if table.calls["UpdateItem"] == call:
+            second.pause("API_LIMIT_EXCEEDED", 60.0)
+
+    table.before = a_throttle_comes_between
+
+    # When another is throttled just before / Then it gets no slot
+    assert throttled(lambda: first.reserve(60, clock() + FAR)).code == "API_LIMIT_EXCEEDED"
+
+
+@pytest.mark.parametrize("told_by_itself", [True, False])
+def test_a_pause_is_asked_for_once_in_ten_seconds(told_by_itself: bool) -> None:
+    # Given an environment that paused the account, or has learned that another did
+    table, clock = InMemoryDynamoDb(), Clock()
+    first, second = (budget(table, clock) for _ in range(2))
+    first.pause("API_LIMIT_EXCEEDED", 60.0)
+    asking = first if told_by_itself else second
+    if not told_by_itself:
+        throttled(lambda: second.reserve(60, clock() + FAR))
+    table.calls.clear()
+
+    # When its next requests come
+    errors = [throttled(asking.heed_pause), throttled(lambda: asking.reserve(60, clock() + FAR))]
+
+    # Then they are told without a call
+    assert [error.clock for error in errors] == pytest.approx([60, 60])
+    assert not table.calls
+    # And not much longer than the table says so
+    clock.sleep(11)
+    asking.heed_pause()
+    assert throttled(lambda: asking.reserve(60, clock() + FAR)).clock == pytest.approx(49)
     assert table.calls["UpdateItem"] == 1
 
 
-@pytest.mark.parametrize("time_scale", [1.0, 10.0])
-def test_the_table_is_tried_again_after_half_a_minute(time_scale: float) -> None:
+def test_a_probes_lease_is_as_long_as_a_request_may_take() -> None:
+    # Given a probe that may wait two minutes for its reply
     table, clock = InMemoryDynamoDb(), Clock()
-    table.fail("UpdateItem", times=1)
-    of_connector = budget(table, clock, time_scale=time_scale)
-    assert not of_connector.reserve(600, clock() + FAR).shared
+    first, second = (budget(table, clock, probe_seconds=150.0) for _ in range(2))
+    first.pause("API_LIMIT_EXCEEDED", 60.0)
+    clock.sleep(60)
+    first.reserve(60, clock() + FAR)
 
-    clock.sleep(29 / time_scale)
-    assert not of_connector.reserve(600, clock() + FAR).shared
-    clock.sleep(2 / time_scale)
-    assert of_connector.reserve(600, clock() + FAR).shared
+    # When it takes that long / Then nobody else probes before
+    began = clock()
+    assert second.reserve(60, clock() + FAR).at == pytest.approx(began + 150, abs=1)
 
 
-def test_own_pace_knows_what_is_too_late() -> None:
+# ---- in doubt -------------------------------------------------------------------------------------------------
+
+
+def test_the_probe_of_a_pause_in_doubt_carries_one_recipient_until_one_is_answered() -> None:
+    # Given an account that does not answer
     table, clock = InMemoryDynamoDb(), Clock()
-    table.fail("UpdateItem", times=1)
-    of_connector = budget(table, clock, environments=2)
+    first, second = (budget(table, clock) for _ in range(2))
+    first.pause("TIMEOUT", 600.0, in_doubt=True)
 
-    error = throttled(lambda: of_connector.reserve(1, clock() + 60))
+    # When its probe is in doubt too, and the next one is handed back
+    for _ in range(2):
+        clock.sleep(600)
+        assert first.reserve(60, clock() + FAR).one_recipient
+        first.pause("TIMEOUT", 600.0, in_doubt=True)
+    clock.sleep(600)
+    first.hand_back(cast("float", first.reserve(60, clock() + FAR).probe))
 
-    assert error.code == ErrorCode.BUDGET_EXHAUSTED
-    assert error.clock > 60
+    # Then the pause goes on, and so does the doubt
+    clock.sleep(1)
+    probe = second.reserve(60, clock() + FAR)
+    assert probe.one_recipient
+    # And an answer ends both, also for the next throttle
+    second.lift(cast("float", probe.probe))
+    assert not first.reserve(60, clock() + FAR).one_recipient
+    first.pause("API_LIMIT_EXCEEDED", 60.0)
+    clock.sleep(60)
+    assert second.reserve(60, clock() + FAR).one_recipient is False
 
 
-@given(
-    rate=st.sampled_from([4, 10, 60, 200, 600]),
-    environments=st.integers(1, 12),
-    before=st.floats(0, 90),
-    offsets=st.lists(st.floats(0, 20), min_size=12, max_size=12),
-)
-def test_environments_that_all_lose_the_table_keep_the_limit_together(
-    rate: int, environments: int, before: float, offsets: list[float]
+@pytest.mark.parametrize(("throttle", "lasts"), [(60.0, 600.0), (3600.0, 3600.0)])
+@pytest.mark.parametrize("doubt_first", [True, False])
+def test_a_throttle_and_a_doubt_together_last_as_long_as_the_longer(
+    throttle: float, lasts: float, doubt_first: bool
 ) -> None:
-    # Given environments with a backlog, fewer than the limit has requests
-    environments = min(environments, rate)
+    # Given an account that is in doubt and throttles too
     table, clock = InMemoryDynamoDb(), Clock()
-    budgets = [budget(table, clock, environments=environments) for _ in range(environments)]
-    went: list[float] = []
-    while clock() < NOW + before:
-        clock.now = budgets[len(went) % environments].reserve(rate, clock() + FAR).at
-        went.append(clock())
+    first, second = (budget(table, clock) for _ in range(2))
+    pauses = [
+        partial(first.pause, "TIMEOUT", 600.0, in_doubt=True),
+        partial(first.pause, "INTERNAL_CAPACITY_LIMIT_EXCEEDED", throttle),
+    ]
+    for pause in pauses if doubt_first else reversed(pauses):
+        pause()
 
-    # When the table goes, and each finds out in its own time
-    table.fail("UpdateItem", times=environments)
-    lost = clock()
-    for each, offset in zip(budgets, offsets, strict=False):
-        clock.now = lost + offset
-        own = [each.reserve(rate, clock() + FAR).at for _ in range(min(rate, 40))]
-        went.extend(at for at in own if at < lost + offset + 30)
+    # When the others ask / Then they wait for the later end, and the probe carries one recipient
+    assert throttled(lambda: second.reserve(60, clock() + FAR)).clock == pytest.approx(lasts)
+    clock.sleep(lasts)
+    assert second.reserve(60, clock() + FAR).one_recipient
 
-    # Then no minute has more than the limit
-    assert most_in_a_minute(went) <= rate
+
+# ---- the table out of reach -----------------------------------------------------------------------------------
+
+
+def test_a_pause_that_cannot_be_told_is_heeded_by_the_environment_that_knows() -> None:
+    # Given an environment that is throttled while the table is out of reach
+    table, clock = InMemoryDynamoDb(), Clock()
+    table.fail("UpdateItem", times=1)
+    first, second = (budget(table, clock) for _ in range(2))
+    first.pause("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 600.0)
+
+    # When the next requests come / Then its own wait, and nobody else knows
+    clock.sleep(590)
+    assert throttled(first.heed_pause).clock == pytest.approx(10)
+    assert throttled(lambda: first.reserve(60, clock() + FAR)).clock == pytest.approx(10)
+    assert second.reserve(60, clock() + FAR).at == clock()
+
+
+def test_after_a_fault_the_table_is_left_alone_for_a_while() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    table.fail("UpdateItem", times=1)
+    of_account = budget(table, clock)
+
+    for _ in range(2):
+        with pytest.raises(AwsUnavailableError):
+            of_account.reserve(60, clock() + FAR)
+
+    assert table.calls["UpdateItem"] == 1
+    clock.sleep(11)
+    assert of_account.reserve(60, clock() + FAR).shared
+
+
+def test_a_throttle_that_cannot_be_told_stops_nothing() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    table.fail("UpdateItem", times=2)
+    of_account = budget(table, clock)
+
+    of_account.pause("API_LIMIT_EXCEEDED", 60.0)
+    of_account.lift(1.0)

@@ -500,6 +500,177 @@ def test_a_doubt_is_told_before_anything_else_can_be_killed() -> None:
     assert connected.told.unknown == 2
 
 
+def test_three_requests_in_a_row_in_doubt_pause_the_account_and_only_an_answer_ends_it() -> None:
+    # Given a Responsys that takes requests and does not answer
+    connected = Connected(maximum_resends=9)
+    connected.responsys.fault = lambda kind: Fault.TIMEOUT_AFTER if kind == "event" else None
+    sender = connected.sender()
+    for number in range(3):
+        connected.send(request_of(outgoing(number), outgoing(10 + number)), sender=sender)
+
+    # When more comes, here and elsewhere / Then nothing goes for ten minutes
+    for other in (sender, connected.sender()):
+        (outcome,) = connected.send(request_of(outgoing(3)), sender=other).outcomes
+        assert is_told(outcome, Throttled, "TIMEOUT")
+        assert isinstance(outcome, Throttled)
+        assert outcome.delay == pytest.approx(600, abs=70)
+    assert connected.responsys.calls["event"] == 3
+
+    # When they are over / Then a probe goes with one recipient, and in doubt too it renews the pause
+    connected.clock.sleep(601)
+    sender.begin_batch()
+    answer = connected.send(planned(5), sender=sender)
+    assert [len(seen.recipients) for seen in connected.responsys.seen[3:]] == [1]
+    assert answer.doubtful == {0}
+    sender.begin_batch()
+    assert all(
+        is_told(outcome, Throttled, "TIMEOUT") for outcome in connected.send(planned(5), sender=sender).outcomes[1:]
+    )
+
+    # When its next probe meets a gateway / Then the pause does not end, and the next request is the probe
+    connected.clock.sleep(601)
+    sender.begin_batch()
+    connected.fail_event(Fault.HTML_503)
+    connected.send(planned(5), sender=sender)
+    connected.responsys.fault = lambda kind: None
+    connected.clock.sleep(0.001)
+    answer = connected.send(planned(5), sender=sender)
+    assert [len(seen.recipients) for seen in connected.responsys.seen[-2:]] == [1, 4]
+
+    # Then an answer of Responsys has ended it
+    assert answer.outcomes == [Delivered()] * 5
+    assert not any("pausedUntil" in item for item in connected.table.items.values())
+
+
+def test_an_answer_in_between_means_that_responsys_speaks() -> None:
+    connected = Connected()
+    sender = connected.sender()
+    connected.fail_event(Fault.TIMEOUT_AFTER, Fault.TIMEOUT_AFTER, None, Fault.TIMEOUT_AFTER, None)
+
+    for number in range(5):
+        connected.send(request_of(outgoing(number)), sender=sender)
+
+    assert connected.responsys.calls["event"] == 5
+
+
+# ---- what a single recipient's result may say ------------------------------------------------------------------
+
+
+def answering(connected: Connected, code: str, recipient: int = 1001) -> None:
+    """Let Responsys give one recipient this code in a reply of status 200."""
+    forward = connected.responsys.send
+
+    def send(request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        response = forward(request, **options)
+        if "/events/" in str(request.url):
+            sent = [each["recipient"]["recipientId"] for each in json.loads(request.body or b"")["recipientData"]]
+            results = response.json()
+            for each, result in zip(sent, results, strict=True):
+                if each == recipient:
+                    result.update(success=False, recipientId=-1, errorMessage=f"{code}: not now")
+            response._content = json.dumps(results).encode()
+        return response
+
+    connected.responsys.send = send  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("code", ["INTERNAL_CAPACITY_LIMIT_EXCEEDED", "API_LIMIT_EXCEEDED"])
+def test_a_recipient_that_is_throttled_in_a_good_reply_pauses_the_account(code: str) -> None:
+    connected = Connected()
+    answering(connected, code)
+
+    answer = connected.send(planned(3))
+
+    assert [type(outcome) for outcome in answer.outcomes] == [Delivered, Throttled, Delivered]
+    assert is_told(answer.outcomes[1], Throttled, code)
+    assert all(is_told(outcome, Throttled, code) for outcome in connected.send(request_of(outgoing(9))).outcomes)
+
+
+def test_a_recipient_that_is_unavailable_in_a_good_reply_comes_back() -> None:
+    connected = Connected()
+    answering(connected, "SERVICE_UNAVAILABLE")
+
+    assert connected.send(planned(3)).outcomes == [Delivered(), Retried("SERVICE_UNAVAILABLE"), Delivered()]
+
+
+def test_a_recipients_failure_without_reason_is_tried_once_more() -> None:
+    connected = Connected()
+    answering(connected, "FAILURE")
+
+    assert connected.send(planned(2)).outcomes[1] == Retried("FAILURE")
+    assert connected.send(planned(2, attempts=2)).outcomes[1] == Rejected("FAILURE")
+
+
+def test_a_recipient_that_was_perhaps_processed_is_in_doubt() -> None:
+    connected = Connected()
+    answering(connected, "UNEXPECTED_EXCEPTION")
+
+    answer = connected.send(planned(3))
+
+    assert answer.outcomes == [Delivered(), Retried("UNEXPECTED_EXCEPTION"), Delivered()]
+    assert (answer.doubtful, connected.told.unknown) == ({1}, 1)
+
+
+# ---- refusals under a code that no source names ----------------------------------------------------------------
+
+
+def refusing_undocumented(connected: Connected, spoils: Callable[[list[int]], bool]) -> None:
+    forward = connected.responsys.send
+
+    def send(request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        response = forward(request, **options)
+        if "/events/" in str(request.url):
+            sent = [each["recipient"]["recipientId"] for each in json.loads(request.body or b"")["recipientData"]]
+            if spoils(sent):
+                response.status_code = 400
+                response._content = json.dumps({"errorCode": "INVALID_RECIPIENT_DATA", "title": "x"}).encode()
+        return response
+
+    connected.responsys.send = send  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("bad", [0, 7, 199])
+def test_an_undocumented_refusal_of_one_recipient_does_not_sink_the_others(bad: int) -> None:
+    connected = Connected()
+    refusing_undocumented(connected, lambda sent: 1000 + bad in sent)
+
+    answer = connected.send(planned(200))
+
+    codes = Counter(type(outcome) for outcome in answer.outcomes)
+    assert codes == {Delivered: 199, Rejected: 1}
+    assert is_told(answer.outcomes[bad], Rejected, "INVALID_RECIPIENT_DATA")
+
+
+def test_an_undocumented_refusal_of_everything_costs_few_requests() -> None:
+    connected = Connected()
+    refusing_undocumented(connected, lambda _sent: True)
+
+    answer = connected.send(planned(200))
+
+    assert all(is_told(outcome, Rejected, "INVALID_RECIPIENT_DATA") for outcome in answer.outcomes)
+    assert len(answer.exchanges) == 16
+
+
+# ---- events that do not exist ----------------------------------------------------------------------------------
+
+
+def test_an_event_that_responsys_lacks_costs_one_request_a_minute() -> None:
+    # Given an event that does not exist
+    connected = Connected()
+    connected.responsys.known_events = {"ANOTHER"}
+    sender = connected.sender()
+    for number in range(5):
+        # When its messages come again and again / Then one request tells
+        answer = connected.send(request_of(outgoing(number)), sender=sender)
+        assert all(is_told(outcome, Rejected, "CUSTOM_EVENT_NOT_FOUND") for outcome in answer.outcomes)
+    assert connected.responsys.calls["event"] == 1
+
+    # When somebody makes it / Then it is found a minute later
+    connected.responsys.known_events = None
+    connected.clock.sleep(60)
+    assert connected.send(request_of(outgoing(9)), sender=sender).outcomes == [Delivered()]
+
+
 # ---- a table that answers, but does not do it -----------------------------------------------------------------
 
 
@@ -709,17 +880,21 @@ def test_a_token_refused_twice_is_no_endless_loop() -> None:
     answer = connected.send(planned(2))
 
     assert [outcome for outcome in answer.outcomes if is_told(outcome, Retried, "TOKEN_EXPIRED")] == answer.outcomes
-    assert connected.responsys.calls == {"login": 2, "event": 2}
+    assert connected.responsys.calls == {"login": 2, "ratelimit": 1, "event": 2}
 
 
 def test_a_request_that_had_to_wait_for_a_login_takes_another_slot() -> None:
     # Given a login that takes ten seconds, in which others use the slots that come
     connected = Connected(requests_per_minute=20)
-    connected.responsys.latency = lambda: 10.0 if connected.responsys.calls["event"] == 0 else 0.1
+    connected.responsys.requests_per_minute = 20
+    connected.send(planned(1))
+    connected.surroundings.ssm.values.clear()  # the token
+    connected.clock.sleep(60)
+    connected.responsys.latency = lambda: 10.0 if connected.responsys.calls["event"] == 1 else 0.1
 
     # When a request waits for it
     began = connected.clock()
-    connected.send(planned(1))
+    connected.send(request_of(outgoing(2)))
 
     # Then it does not go on top of theirs
     assert [item["nextSlot"]["N"] for item in connected.table.items.values() if "nextSlot" in item] == [
@@ -944,9 +1119,11 @@ def test_an_answer_that_cannot_be_recorded_does_not_undo_the_delivery() -> None:
 
 def test_without_the_budgets_table_requests_go_at_an_own_pace_and_say_so() -> None:
     connected = Connected(requests_per_minute=600)
-    connected.table.fail("UpdateItem", times=1)
+    sender = connected.sender()
+    assert not connected.send(planned(2), sender=sender).alone
+    connected.table.fail("UpdateItem", times=math.inf)
 
-    answer = connected.send(planned(2))
+    answer = connected.send(request_of(outgoing(2), outgoing(3)), sender=sender)
 
     assert answer.outcomes == [Delivered()] * 2
     assert answer.alone

@@ -9,7 +9,7 @@ from responsys_activation.checked_connector import CheckedConnector
 from responsys_activation.connector import Connector
 from responsys_activation.finding import Check, suggestion
 from responsys_activation.responsys.catalogue import KnownList
-from responsys_activation.responsys.rate_limit import own_requests_per_minute
+from responsys_activation.responsys.rate_limit import account_requests_per_minute
 
 __all__ = ["compare_secrets", "compare_shares", "judge_event_names", "judge_profile_list", "judge_requests_per_minute"]
 
@@ -51,16 +51,21 @@ def judge_event_names(checked: CheckedConnector, connector: Connector, known: fr
 
 
 def judge_requests_per_minute(checked: CheckedConnector, connector: Connector, limit: int | None) -> None:
-    """Set what the connector will use of the account's limit, and warn where that is too much or a guess."""
-    safe = max(1, int(own_requests_per_minute(limit)))
+    """Set what the connector will use of the account's limit, and warn where it wants more or that is a guess."""
     wanted = connector.requests_per_minute
+    of_account = max(1, int(account_requests_per_minute(limit, wanted)))
     checked.account_requests_per_minute = limit
-    checked.requests_per_minute = wanted or safe
+    checked.requests_per_minute = min(wanted or of_account, of_account)
     if limit is None and wanted is None:
-        unknown = f"the account's limit is not known, so {safe} requests a minute are made. Set it if more are allowed"
+        unknown = (
+            f"the account's limit is not known, so {of_account} requests a minute are made. Set it if more are allowed"
+        )
         checked.warn(Check.LIMITS, "requestsPerMinute", unknown)
     if limit is not None and wanted is not None and wanted > limit:
-        above = f"{wanted} is above the account's limit of {limit} requests a minute. Set it to {safe}, or leave it out"
+        above = (
+            f"{wanted} is above the account's limit of {limit} requests a minute, and no more than that are made. Set "
+            "it to what the connector is to have of them, or leave it out"
+        )
         checked.warn(Check.LIMITS, "requestsPerMinute", above)
 
 
@@ -83,21 +88,29 @@ def compare_secrets(checked: Sequence[CheckedConnector]) -> None:
 
 
 def compare_shares(checked: Sequence[CheckedConnector]) -> None:
-    """Warn of connectors that keep within their account's limit one by one but not together."""
-    accounts: defaultdict[tuple[str, str], list[CheckedConnector]] = defaultdict(list)
+    """Warn of secrets of one API user whose connectors may make more requests together than the user's account takes.
+
+    Connectors with one login host and secret share limit, budget and pause, however much each wants; secrets do not.
+    """
+    users: defaultdict[tuple[str, str], list[CheckedConnector]] = defaultdict(list)
     for each in checked:
-        if each.user and each.account_requests_per_minute and each.requests_per_minute:
-            accounts[each.user].append(each)
-    for sharing in accounts.values():
-        together = sum(each.requests_per_minute or 0 for each in sharing)
-        limit = min(each.account_requests_per_minute or 0 for each in sharing)
-        if len(sharing) > 1 and together > limit:
-            safe = max(1, int(own_requests_per_minute(limit)) // len(sharing))
-            for each in sharing:
-                others = ", ".join(other.name for other in sharing if other is not each)
+        if each.user and each.account and each.account_requests_per_minute and each.requests_per_minute:
+            users[each.user].append(each)
+    for of_user in users.values():
+        limit = min(each.account_requests_per_minute or 0 for each in of_user)
+        accounts: defaultdict[str | None, list[int]] = defaultdict(list)
+        for each in of_user:
+            accounts[each.account].append(each.requests_per_minute or 0)
+        together = sum(
+            min(sum(shares), int(account_requests_per_minute(limit, max(shares)))) for shares in accounts.values()
+        )
+        if together > limit:
+            for each in of_user:
+                others = ", ".join(other.name for other in of_user if other.account != each.account)
                 each.warn(
                     Check.LIMITS,
-                    "requestsPerMinute",
-                    f"the account is shared with {others}, and together they may make {together} requests a minute "
-                    f"where it takes {limit}. Set requestsPerMinute of each, for instance to {safe}",
+                    "credentialsSecretId",
+                    f"its API user is also that of {others}, with another secret. What goes under one secret is not "
+                    f"counted under the other, so together they may make {together} requests a minute where the "
+                    f"account takes {limit}. Use one secret for all connectors of a user",
                 )

@@ -18,9 +18,11 @@ class CheckedConnector:
     exists : bool
         It has a parameter.
     user : tuple of str or None
-        Login host and user, by which connectors of one account are known; never told to anybody.
+        Login host and user, by which connectors of one user are known; never told to anybody.
     secret : str or None
         The secret that holds the user's name and password.
+    account : str or None
+        Of login host and secret: what shares limit, budget and pause.
     account_requests_per_minute : int or None
         The account's limit for custom events; ``None`` where it was not read or Responsys names none.
     requests_per_minute : int or None
@@ -32,6 +34,7 @@ class CheckedConnector:
     findings: list[Finding] = field(default_factory=list)
     user: tuple[str, str] | None = field(default=None, repr=False)
     secret: str | None = None
+    account: str | None = None
     account_requests_per_minute: int | None = None
     requests_per_minute: int | None = None
 

@@ -9,13 +9,16 @@ import random
 import time
 from collections.abc import Callable
 
+from responsys_activation.account import account_id
 from responsys_activation.aws.account_limit import AccountLimit
+from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.clients import Clients
 from responsys_activation.aws.connector_parameters import ConnectorParameters
 from responsys_activation.aws.connector_settings import ConnectorSettings
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue
 from responsys_activation.aws.request_budget import RequestBudget
+from responsys_activation.aws.request_pace import RequestPace
 from responsys_activation.connector import Connector
 from responsys_activation.delivery import Delivery
 from responsys_activation.endpoint import TrustedDomains
@@ -29,6 +32,8 @@ from responsys_activation.settings import Settings
 from responsys_activation.settling import Settling
 
 __all__ = ["DeliveryComposition"]
+
+_PROBE_RESERVE = 30.0  # seconds that a probe may take beside waiting for its reply
 
 
 class DeliveryComposition:
@@ -56,6 +61,7 @@ class DeliveryComposition:
         self._sleep = sleep
         self._http = open_http_session(settings.reply_seconds)
         self._trusted = TrustedDomains(settings.trusted_endpoint_domains)
+        self._alone: dict[str, AlonePace] = {}  # by account
         self.ledger = self.open_ledger()
         self.reporting = Reporting(metrics or InvocationMetrics(), service="segment_events", clock=clock)
         self._logins = LoginComposition(
@@ -70,7 +76,9 @@ class DeliveryComposition:
         throttled = SourceQueue(settings.throttled_dead_letter_queue_url, clients.sqs, clock=clock)
         self.delivery = Delivery(
             connector_settings=ConnectorSettings(
-                ConnectorParameters(settings.connector_parameter_prefix, clients.ssm), clock=clock
+                ConnectorParameters(settings.connector_parameter_prefix, clients.ssm),
+                time_scale=settings.time_scale,
+                clock=clock,
             ),
             open_sender=self.open_sender,
             trusted=self._trusted,
@@ -100,15 +108,38 @@ class DeliveryComposition:
             sleep=self._sleep,
         )
 
-    def open_budget(self, name: str) -> RequestBudget:
-        """Open a connector's request budget."""
+    def open_pace(self, name: str, connector: Connector) -> RequestPace:
+        """Open a connector's pace within its account's."""
         settings = self._settings
-        return RequestBudget(
-            settings.delivery_table_name,
-            name,
-            self._clients.dynamodb,
-            environments=settings.maximum_concurrency + settings.replay_maximum_concurrency,
-            time_scale=settings.time_scale,
+        table, dynamodb = settings.delivery_table_name, self._clients.dynamodb
+        account = f"account#{account_id(connector)}"
+        if account not in self._alone:
+            self._alone[account] = AlonePace(
+                environments=settings.maximum_concurrency + settings.replay_maximum_concurrency,
+                time_scale=settings.time_scale,
+                clock=self._clock,
+                sleep=self._sleep,
+            )
+        alone = self._alone[account]
+
+        def open_budget(owner: str) -> RequestBudget:
+            return RequestBudget(
+                table,
+                owner,
+                dynamodb,
+                alone=alone,
+                probe_seconds=settings.reply_seconds + _PROBE_RESERVE,
+                time_scale=settings.time_scale,
+                clock=self._clock,
+                sleep=self._sleep,
+            )
+
+        return RequestPace(
+            connector.requests_per_minute,
+            limit=AccountLimit(table, account, dynamodb, clock=self._clock),
+            account=open_budget(account),
+            own=open_budget(f"pace#{name}"),
+            alone=alone,
             clock=self._clock,
             sleep=self._sleep,
         )
@@ -124,14 +155,12 @@ class DeliveryComposition:
             connector,
             http=self._http,
             session=self.open_session(name, connector),
-            budget=self.open_budget(name),
-            account_limit=AccountLimit(
-                self._settings.delivery_table_name, name, self._clients.dynamodb, clock=self._clock
-            ),
+            pace=self.open_pace(name, connector),
             ledger=self.ledger,
             maximum_resends=self._settings.allowed_resends,
             reply_seconds=self._settings.reply_seconds,
             observe_doubt=self.reporting.doubted,
+            time_scale=self._settings.time_scale,
             clock=self._clock,
             sleep=self._sleep,
         )

@@ -43,8 +43,10 @@ class Connector(BaseModel):
 
     Attributes
     ----------
+    send_occurred_at : bool
+        Whether a message's time is sent as the property ``occurredAt``, so that a Program can tell the newer of two.
     requests_per_minute : int or None
-        Most API requests a minute; ``None``: as many as the account's own limit leaves us.
+        Most API requests a minute, within the account's limit; ``None``: as many as that leaves us.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +58,7 @@ class Connector(BaseModel):
     default_event_name: Annotated[EventName | None, Field(alias="defaultEventName")] = None
     event_names: Annotated[dict[str, EventName], Field(alias="eventNames")] = {}
     requests_per_minute: Annotated[int | None, Field(alias="requestsPerMinute", ge=1)] = None
+    send_occurred_at: Annotated[bool, Field(alias="sendOccurredAt", strict=True)] = False
 
     @property
     def configured_events(self) -> frozenset[str]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import requests
 from pydantic import TypeAdapter, ValidationError
 
+from responsys_activation.account import account_id
 from responsys_activation.account_comparison import (
     compare_secrets,
     compare_shares,
@@ -156,7 +157,7 @@ class ConnectorCheck:
             return None
         if credentials is None:
             return None
-        checked.user = (host, credentials.user)
+        checked.user, checked.account = (host, credentials.user), account_id(connector)
         checked.secret = credentials.version.secret
         try:
             return logins.token(checked.name, connector, host, credentials, deadline)

@@ -7,19 +7,19 @@ written as text at once: every message passes here, and an encoder for objects c
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from json.encoder import encode_basestring as _unicode  # what the encoder itself uses for a text
+from collections.abc import Iterable
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _ascii
 from typing import Any, NamedTuple
 
-from responsys_activation.connector import Connector, IdentifierType, ProfileList
-from responsys_activation.membership import JsonNumber, Membership
+from responsys_activation.connector import Connector
+from responsys_activation.json_text import Repeated, compact_json
+from responsys_activation.membership import Membership
+from responsys_activation.moment import as_iso_8601
 from responsys_activation.outcome import ErrorCode
+from responsys_activation.recipient import NoIdentifierError, find_recipient
 
 __all__ = ["CustomEvent", "UnmappableError", "custom_event", "request_body"]
-
 
 # As Oracle's samples have it: the mappings are for events whose own value is a number, date or text.
 _NO_MAPPINGS = (
@@ -52,64 +52,28 @@ class CustomEvent(NamedTuple):
     recipient_json : str
         The element of ``recipientData``, ASCII.
     variables_overridden : int
-        Variables left out because ``profileId``, ``callType`` or an earlier variable has the same name.
+        Variables left out because ``profileId``, ``callType``, the ``occurredAt`` of a connector that sends it, or an
+        earlier variable has the same name.
+    system_columns : int
+        Variables sent that are named like a system column of Responsys, such as ``EMAIL_ADDRESS_``: Oracle warns that
+        a request with one may process wrong data.
     """
 
     event_name: str
     recipient: str
     recipient_json: str
     variables_overridden: int
+    system_columns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Identifier:
-    """How one identifier type is written in a message and in a request.
-
-    ``same`` gives equal texts for values that reach the same recipient.
-    """
-
-    partner: str | None
-    field: str
-    form: re.Pattern[str]
-    expected: str
-    same: Callable[[str], str] = str
-
-
-# Field names and column sizes: Responsys REST API v1.3, trigger custom event, and the profile list's system fields.
-_IDENTIFIERS = {
-    IdentifierType.RIID: _Identifier("27", "recipientId", re.compile(r"[0-9]{1,18}"), "a whole number"),
-    IdentifierType.HASHED_EMAIL: _Identifier(
-        "7001",
-        "emailSHA256Hash",
-        re.compile(r"[0-9A-Fa-f]{64}"),
-        "a SHA-256 of 64 hex digits",
-        same=str.lower,
-    ),
-    IdentifierType.CRM_ID: _Identifier(
-        "2001", "customerId", re.compile(r"(?=.*\S).{1,255}", re.S), "1 to 255 characters"
-    ),
-    IdentifierType.EMAIL: _Identifier(
-        None,
-        "emailAddress",
-        re.compile(r"(?=.{3,500}$)[^\s@]+@[^\s@]+"),
-        "an e-mail address",
-        same=str.lower,
-    ),
-    IdentifierType.EMAIL_MD5: _Identifier(
-        None, "emailMD5Hash", re.compile(r"[0-9A-Fa-f]{32}"), "an MD5 of 32 hex digits", same=str.lower
-    ),
-    IdentifierType.MOBILE_NUMBER: _Identifier(
-        None,
-        "mobileNumber",
-        re.compile(r"\+?[0-9][0-9 ().-]{1,48}"),
-        "a mobile number of up to 50 characters",
-        same=lambda number: re.sub(r"\D", "", number),
-    ),
-}
-
-
-def custom_event(membership: Membership, connector: Connector) -> CustomEvent:
+def custom_event(membership: Membership, connector: Connector, happened_at: float | None = None) -> CustomEvent:
     """Map a membership to the custom event of its connector.
+
+    Parameters
+    ----------
+    happened_at : float or None
+        Epoch seconds of the change, for a connector that sends them as ``occurredAt``; ``None``: the membership's own
+        time, and no such property where it has none.
 
     Raises
     ------
@@ -123,22 +87,22 @@ def custom_event(membership: Membership, connector: Connector) -> CustomEvent:
             f"eventName: not in the message, and connector {membership.connector} names none for this segment "
             "(eventNames) and no defaultEventName",
         )
-    identifier = _IDENTIFIERS[connector.identifier_type]
-    value = _identifier_value(membership, connector.identifier_type, identifier)
-    properties, overridden = _properties(membership)
-    written = value if connector.identifier_type is IdentifierType.RIID else _ascii(value)
+    try:
+        identifier, recipient = find_recipient(membership.identifiers, connector.identifier_type)
+    except NoIdentifierError as exc:
+        raise UnmappableError(ErrorCode.NO_IDENTIFIER, f"identifiers: connector {membership.connector} {exc}") from None
+    occurred_at = _occurred_at(membership, happened_at) if connector.send_occurred_at else None
+    properties, overridden, system_columns = _properties(membership, occurred_at)
+    profile_list = connector.profile_list
     recipient_json = (
-        f'{{"recipient":{{"{identifier.field}":{written},"listName":{_list_name(connector.profile_list)}}},'
-        f'"optionalData":[{properties}]}}'
+        f'{{"recipient":{{{identifier},'
+        f'"listName":{_list_name(profile_list.name, profile_list.folder)}}},"optionalData":[{properties}]}}'
     )
     if r"\ud" in recipient_json and not _is_unicode(recipient_json):
-        raise UnmappableError(ErrorCode.INVALID_MESSAGE, "variables: a text has half of a surrogate pair")
-    return CustomEvent(
-        event_name=event_name,
-        recipient=identifier.same(value),
-        recipient_json=recipient_json,
-        variables_overridden=overridden,
-    )
+        raise UnmappableError(
+            ErrorCode.INVALID_MESSAGE, "variables: a text has half of a surrogate pair; send whole characters"
+        )
+    return CustomEvent(event_name, recipient, recipient_json, overridden, system_columns)
 
 
 def request_body(recipients_json: Iterable[str]) -> bytes:
@@ -155,72 +119,58 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _identifier_value(membership: Membership, kind: IdentifierType, identifier: _Identifier) -> str:
-    names = [name for name in (identifier.partner, kind.value) if name]
-    given = {value for name in names if (value := membership.identifiers.get(name))}
-    where = " or ".join(names)
-    if not given:
-        raise UnmappableError(
-            ErrorCode.NO_IDENTIFIER,
-            f"identifiers: connector {membership.connector} needs {kind.value} ({where})",
-        )
-    if len(given) > 1:
-        raise UnmappableError(ErrorCode.NO_IDENTIFIER, f"identifiers: {where} name different recipients")
-    value = given.pop()
-    if not identifier.form.fullmatch(value):
-        raise UnmappableError(ErrorCode.NO_IDENTIFIER, f"identifiers: {kind.value} must be {identifier.expected}")
-    return str(int(value)) if kind is IdentifierType.RIID else value
+def _occurred_at(membership: Membership, happened_at: float | None) -> str | None:
+    if happened_at is None and membership.occurred_at:
+        happened_at = membership.occurred_at.timestamp()
+    return None if happened_at is None else as_iso_8601(happened_at)
 
 
-def _properties(membership: Membership) -> tuple[str, int]:
-    """Write the properties in the order sent, and tell how many variables gave way to another of the same name."""
+def _properties(membership: Membership, occurred_at: str | None) -> tuple[str, int, int]:
+    """Write the properties in the order sent; tell how many variables gave way, and how many are system columns."""
     properties: list[str] = []
-    taken = set(_ALWAYS_SENT)
-    overridden = 0
+    taken = {"profileid", "calltype"} if occurred_at is None else {"profileid", "calltype", "occurredat"}
+    overridden = system_columns = 0
     for name, value in membership.variables.items():
         if not name.strip():
-            raise UnmappableError(ErrorCode.INVALID_MESSAGE, "variables: a name is blank")
-        if value is None:
-            continue
+            raise UnmappableError(ErrorCode.INVALID_MESSAGE, "variables: a name is blank; give it one or leave it out")
+        text: Any = value
+        if type(text) is not str:
+            if isinstance(text, Repeated):
+                text, given_way = _first_present(text)
+                overridden += given_way
+            if text is None:
+                continue
+            text = _text(text)
         # Responsys compares field names without regard to case, and refuses a name that comes twice.
         if (folded := name.lower()) in taken:
             overridden += 1
             continue
         taken.add(folded)
-        properties.append(f'{{"name":{_ascii(name)},"value":{_ascii(_text(value))}}}')
+        if name[-1] == "_":
+            system_columns += 1
+        properties.append(f'{{"name":{_ascii(name)},"value":{_ascii(text)}}}')
+    if occurred_at is not None:
+        properties.append(f'{{"name":"occurredAt","value":"{occurred_at}"}}')
     properties.append(f'{{"name":"profileId","value":{_ascii(membership.profile_id)}}}')
     properties.append(f'{{"name":"callType","value":"{membership.call_type}"}}')
-    return ",".join(properties), overridden
+    return ",".join(properties), overridden, system_columns
 
 
-def _list_name(profile_list: ProfileList) -> str:
-    folder = f',"folderName":{_ascii(profile_list.folder)}' if profile_list.folder else ""
-    return f'{{"objectName":{_ascii(profile_list.name)}{folder}}}'
+@lru_cache(maxsize=64)
+def _list_name(name: str, folder: str | None) -> str:
+    in_folder = f',"folderName":{_ascii(folder)}' if folder else ""
+    return f'{{"objectName":{_ascii(name)}{in_folder}}}'
+
+
+def _first_present(repeated: Repeated) -> tuple[Any, int]:
+    present = [value for value in repeated.values if value is not None]
+    return (present[0], len(present) - 1) if present else (None, 0)
 
 
 def _text(value: Any) -> str:
     if type(value) is str:
         return value
     try:
-        return _compact_json(value)
+        return compact_json(value)
     except RecursionError:  # the parser goes deeper than Python code may
-        raise UnmappableError(ErrorCode.INVALID_MESSAGE, "variables: nested too deeply") from None
-
-
-def _compact_json(value: Any) -> str:
-    """JSON without spaces whose numbers keep their text, which the standard encoder cannot do."""
-    match value:
-        case str():
-            return _unicode(value)
-        case True:
-            return "true"
-        case False:
-            return "false"
-        case None:
-            return "null"
-        case JsonNumber(text):
-            return text
-        case list():
-            return f"[{','.join(map(_compact_json, value))}]"
-        case _:
-            return f"{{{','.join(f'{_unicode(name)}:{_compact_json(member)}' for name, member in value.items())}}}"
+        raise UnmappableError(ErrorCode.INVALID_MESSAGE, "variables: nested too deeply; send them flatter") from None

@@ -15,7 +15,7 @@ from responsys_activation.aws.connector_settings import ConnectorSettings, Unkno
 from responsys_activation.aws.faults import SLOWEST_SETTLING_CALL, AwsUnavailableError
 from responsys_activation.change import membership_change
 from responsys_activation.connector import Connector, InvalidConnectorError
-from responsys_activation.custom_event import CustomEvent, UnmappableError, custom_event
+from responsys_activation.custom_event import UnmappableError, custom_event
 from responsys_activation.dispatch import Lane, dispatch
 from responsys_activation.endpoint import TrustedDomains, UntrustedEndpointError
 from responsys_activation.membership import InvalidMessageError, Membership, read_membership
@@ -140,8 +140,8 @@ class Delivery:
     ) -> Iterator[tuple[str, Connector, list[Outgoing]]]:
         """Yield each connector with its custom events; what has no connector or no mapping ends here."""
         by_connector: defaultdict[str, list[_Addressed]] = defaultdict(list)
-        for item in addressed:
-            by_connector[item[1].connector].append(item)
+        for pair in addressed:
+            by_connector[pair[1].connector].append(pair)
         for name, items in by_connector.items():
             connector = self._connector(name)
             if not isinstance(connector, Connector):
@@ -152,32 +152,30 @@ class Delivery:
                 continue
             outgoing: list[Outgoing] = []
             for message, membership in items:
-                event = self._event(message, membership, connector, now)
-                if isinstance(event, CustomEvent):
-                    happened_at = (
-                        max(0.0, membership.occurred_at.timestamp()) if membership.occurred_at else message.arrived_at
-                    )
-                    message_id = membership.message_id or message.original_message_id
-                    change = membership_change(name, membership, message_id, happened_at, message.arrived_at)
-                    outgoing.append(Outgoing(message, event, change))
+                item = self._outgoing(message, membership, connector, now)
+                if isinstance(item, Outgoing):
+                    outgoing.append(item)
                 else:
                     event_name = membership.event_name or connector.event_name_for(membership.segment.id)
-                    endings.append(Ending(message, event, name, event_name or NOT_KNOWN))
-            self._reporting.connector_used(
-                name, connector.configured_events, sum(item.event.variables_overridden for item in outgoing)
-            )
+                    endings.append(Ending(message, item, name, event_name or NOT_KNOWN))
+            self._reporting.connector_used(name, connector.configured_events, [item.event for item in outgoing])
             yield name, connector, outgoing
 
-    def _event(
+    def _outgoing(
         self, message: ReceivedMessage, membership: Membership, connector: Connector, now: float
-    ) -> CustomEvent | Outcome:
-        """Give a message's custom event, or how it ends that can have none."""
+    ) -> Outgoing | Outcome:
+        """Give what is sent for a message, or how it ends that can have nothing."""
         if now - message.age_from > self._maximum_age:
             return Rejected(ErrorCode.EXPIRED, last_error_code=message.last_error_code)
+        arrived_at = message.arrived_at
+        happened_at = max(0.0, membership.occurred_at.timestamp()) if membership.occurred_at else arrived_at
         try:
-            return custom_event(membership, connector)
+            event = custom_event(membership, connector, happened_at)
         except UnmappableError as exc:
             return Rejected(exc.error_code, str(exc))
+        message_id = membership.message_id or message.original_message_id
+        change = membership_change(membership.connector, membership, message_id, happened_at, arrived_at)
+        return Outgoing(message, event, change)
 
     def _connector(self, name: str) -> Connector | Outcome:
         """Give the connector's settings, or how the messages end that name it."""

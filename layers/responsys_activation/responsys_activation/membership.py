@@ -1,47 +1,44 @@
 """What did upstream say?
 
-Reads one SQS body into a :class:`Membership`: unwraps SNS, EventBridge and CloudEvents envelopes, then validates.
-Numbers keep the text they were written with, because Responsys gets them as text.
+Reads one SQS body into a :class:`Membership`. Its envelopes are opened first; they have an id and a time for a message
+that has none of its own.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-from datetime import UTC, datetime
+from collections.abc import Container, Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, NamedTuple, NoReturn
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     GetPydanticSchema,
+    InstanceOf,
+    PlainValidator,
     StringConstraints,
     ValidationError,
     WithJsonSchema,
 )
 from pydantic_core import core_schema
 
-__all__ = ["CallType", "InvalidMessageError", "JsonNumber", "Membership", "Segment", "read_membership"]
+from responsys_activation.envelope import Envelope, InvalidMessageError, open_envelopes
+from responsys_activation.json_text import Repeated
+from responsys_activation.moment import read_moment
 
-_ENVELOPE_DEPTH = 5  # EventBridge → SNS → SQS is two; more than this is a mistake or an attack
-_OWN_FIELDS = frozenset({"profileId", "callType", "segment"})
+__all__ = ["CallType", "InvalidMessageError", "Membership", "Segment", "read_membership"]
+
 _REPORTED_ERRORS = 3
+_IN_OUR_WORDS = {
+    "missing": "is missing",
+    "model_type": "must be a JSON object with type and id",
+    "enum": "must be ADD, UPDATE or REMOVE, in capitals",
+}
 # The schema's way to say "in any letter case", which it has no flag for.
 _ANY_CASE_SEGMENT_TYPE = r"^([Aa][Uu][Dd][Ii][Ee][Nn][Cc][Ee]|[Jj][Oo][Uu][Rr][Nn][Ee][Yy])$"
-
-
-class InvalidMessageError(ValueError):
-    """The body is not a membership message; the text names the field and never quotes its value."""
-
-
-class JsonNumber(NamedTuple):
-    """A number exactly as the producer wrote it: ``1.10`` stays ``1.10``, 30 digits stay 30 digits."""
-
-    text: str
 
 
 class CallType(StrEnum):
@@ -52,18 +49,23 @@ class CallType(StrEnum):
     REMOVE = "REMOVE"
 
 
-def _as_utc(value: datetime) -> datetime:
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
-
-
-def _number_as_text(value: object) -> object:
-    return value.text if isinstance(value, JsonNumber) else value
-
-
 def _safe_segment(value: str) -> str:
     if value in {".", ".."} or not value.strip():
         raise ValueError("blanks, '.' and '..' are no names")
     return value
+
+
+def _moment(value: object) -> datetime | None:
+    if not isinstance(value, str):
+        if value is None or isinstance(value, datetime):  # an envelope's
+            return value
+        raise ValueError("not a text")
+    try:
+        return read_moment(value)
+    except ValueError:
+        if value.strip():
+            raise
+        return None
 
 
 def _or_say(message: str) -> GetPydanticSchema:
@@ -75,16 +77,16 @@ def _or_say(message: str) -> GetPydanticSchema:
     )
 
 
-def _more_than_digits() -> GetPydanticSchema:
-    """Refuse digits, which pydantic would read as epoch seconds: 20240131 as a day in August 1970."""
+def _or_none() -> GetPydanticSchema:
+    """Take a value of another shape for none."""
     return GetPydanticSchema(
-        lambda source, handler: core_schema.chain_schema([core_schema.str_schema(pattern="[^-+0-9.]"), handler(source)])
+        lambda source, handler: core_schema.with_default_schema(handler(source), default=None, on_error="default")
     )
 
 
 # Every message passes here, so what pydantic checks itself is not left to a function of ours: a call costs as much as
 # all of pydantic's work on a field.
-NonBlank = Annotated[str, StringConstraints(pattern=r"\S")]
+NonBlank = Annotated[str, StringConstraints(pattern=r"\S"), _or_say("must be a text that is not blank")]
 # One path segment of the request: what could leave the segment or break a header is refused here.
 EventName = Annotated[
     str,
@@ -104,13 +106,13 @@ SegmentType = Annotated[
     _or_say("must be AUDIENCE or JOURNEY"),
     WithJsonSchema({"type": "string", "pattern": _ANY_CASE_SEGMENT_TYPE}),
 ]
-Iso8601 = Annotated[
-    datetime,
-    _more_than_digits(),
+Moment = Annotated[
+    datetime | None,
+    PlainValidator(_moment),
     _or_say("must be an ISO 8601 time such as 2024-01-31T08:30:00Z"),
-    AfterValidator(_as_utc),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
+    WithJsonSchema({"type": ["string", "null"], "description": "An ISO 8601 time such as 2024-01-31T08:30:00Z."}),
 ]
+Map = Annotated[InstanceOf[dict[str, Any]], _or_say("must be a JSON object")]  # JSON made it, so its names are texts
 
 
 class Segment(BaseModel):
@@ -126,7 +128,7 @@ class Segment(BaseModel):
 
     type: SegmentType
     id: NonBlank
-    name: str | None = None
+    name: Annotated[str | None, _or_none()] = None
 
 
 class Membership(BaseModel):
@@ -135,15 +137,15 @@ class Membership(BaseModel):
     Attributes
     ----------
     message_id : str or None
-        The producer's unique id; ``None`` when the producer gives none.
+        The producer's unique id, else the innermost envelope's; ``None`` where neither gives one.
     profile_id : str
         Never blank.
-    identifiers : dict of str to str
-        Partner number or identifier type → id, as upstream wrote it.
+    identifiers : dict of str to Any
+        Partner number or identifier type → what upstream wrote. Of any shape: which ones count, a connector decides.
     variables : dict of str to Any
-        Parsed JSON values; numbers are :class:`JsonNumber`.
+        As :func:`read_json` has them: numbers are :class:`JsonNumber`, names that come twice :class:`Repeated`.
     occurred_at : datetime or None
-        Always with a time zone; UTC where upstream gave none.
+        In UTC. The producer's time, else the innermost envelope's; ``None`` where neither gives one.
     """
 
     model_config = ConfigDict(frozen=True, title="Membership message")
@@ -154,9 +156,12 @@ class Membership(BaseModel):
     segment: Segment
     connector: ConnectorName = "default"
     event_name: Annotated[EventName | None, Field(alias="eventName")] = None
-    identifiers: dict[str, Annotated[str, BeforeValidator(_number_as_text)] | None] = {}
-    variables: dict[str, Any] = {}
-    occurred_at: Annotated[Iso8601 | None, Field(alias="occurredAt")] = None
+    identifiers: Map = {}
+    variables: Map = {}
+    occurred_at: Annotated[Moment, Field(alias="occurredAt")] = None
+
+
+_FIELDS = {field.alias or name for name, field in Membership.model_fields.items()}
 
 
 def read_membership(body: str) -> Membership:
@@ -165,69 +170,76 @@ def read_membership(body: str) -> Membership:
     Parameters
     ----------
     body : str
-        JSON, bare or in an SNS, EventBridge or CloudEvents envelope.
+        JSON, bare or in envelopes: SNS, EventBridge, CloudEvents, a record of SQS or Kinesis.
 
     Raises
     ------
     InvalidMessageError
         Anything that keeps the body from being a membership; the text names the field.
     """
-    document = _unwrap(_parse(body, "body"))
-    given = {name: value for name, value in document.items() if value is not None}  # null stands for absent
+    document, envelopes = open_envelopes(body)
+    if envelopes:
+        document = _completed(document, envelopes)
     try:
-        return Membership.model_validate(given)
+        return Membership.model_validate(document)
+    except ValidationError:
+        pass  # what can be mended is looked for here only: every message passes above
+    try:
+        return Membership.model_validate(_mended(document))
     except ValidationError as exc:
         raise InvalidMessageError(_reason(exc)) from None  # the cause would carry the values
 
 
-def _parse(text: str, field: str) -> dict[str, Any]:
+def _completed(message: dict[str, Any], envelopes: Sequence[Envelope]) -> dict[str, Any]:
+    """Add the id and the time that the message does not have, of the innermost envelope that has one."""
+    if message.get("messageId") is None:
+        given = (message_id for envelope in envelopes if (message_id := envelope.message_id()))
+        message = message | {"messageId": next(given, None)}
+    if _is_absent(message.get("occurredAt")):
+        times = (occurred_at for envelope in envelopes if (occurred_at := envelope.occurred_at()))
+        message = message | {"occurredAt": next(times, None)}
+    return message
+
+
+def _is_absent(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _mended(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what producers write for nothing, and decide on the fields that come twice."""
+    once = _each_once(document, _FIELDS, "")
+    segment = once.get("segment")
+    if isinstance(segment, dict):
+        once["segment"] = _each_once(segment, {"type", "id"}, "segment.")
+    empty_maps = {name for name in ("identifiers", "variables") if once.get(name) == []}  # PHP's
+    return {name: value for name, value in once.items() if value is not None and name not in empty_maps}
+
+
+def _each_once(given: Mapping[str, Any], fields: Container[str], path: str) -> dict[str, Any]:
+    """Take the value of a name that comes twice, if it is one; which one would be meant is never guessed."""
+    once = {}
+    for name, value in given.items():
+        present = [each for each in value.values if each is not None] if isinstance(value, Repeated) else [value]
+        if name in fields and not _all_alike(present):
+            raise InvalidMessageError(f"{path}{name}: given more than once, with different values; give it once")
+        once[name] = present[0] if present else None
+    return once
+
+
+def _all_alike(values: Sequence[Any]) -> bool:
     try:
-        document = _decode(text)
-    except RecursionError:
-        raise InvalidMessageError(f"{field}: nested too deeply") from None
-    except ValueError as exc:
-        position = f" at character {exc.pos}" if isinstance(exc, json.JSONDecodeError) else ""
-        raise InvalidMessageError(f"{field}: not valid JSON{position}") from None
-    if not isinstance(document, dict):
-        raise InvalidMessageError(f"{field}: must be a JSON object")
-    return document
-
-
-def _refuse_constant(_name: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are not JSON")
-
-
-_decode = json.JSONDecoder(parse_int=JsonNumber, parse_float=JsonNumber, parse_constant=_refuse_constant).decode
-
-
-def _unwrap(document: dict[str, Any]) -> dict[str, Any]:
-    for _ in range(_ENVELOPE_DEPTH + 1):
-        if not _OWN_FIELDS.isdisjoint(document):
-            return document
-        content = next((name for name in ("detail", "data", "data_base64", "Message") if name in document), None)
-        if content is None:
-            return document
-        document = _content(document[content], content)
-    raise InvalidMessageError(f"body: more than {_ENVELOPE_DEPTH} envelopes")
-
-
-def _content(value: object, field: str) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return value
-    if not isinstance(value, str):
-        raise InvalidMessageError(f"{field}: must hold the membership message")
-    if field == "data_base64":
-        try:
-            value = base64.b64decode(value, validate=True).decode()
-        except ValueError:  # characters, padding or UTF-8
-            raise InvalidMessageError(f"{field}: not base64 of UTF-8 text") from None
-    return _parse(value, field)
+        return all(value == values[0] for value in values)
+    except RecursionError:  # the parser goes deeper than a comparison may
+        return False
 
 
 def _reason(exc: ValidationError) -> str:
     """Which fields, and what is wrong with each; neither values nor names that upstream chose."""
     errors = exc.errors(include_url=False, include_input=False, include_context=False)
-    reasons = [f"{_field(error['loc'])}: {error['msg']}" for error in errors[:_REPORTED_ERRORS]]
+    reasons = [
+        f"{_field(error['loc'])}: {_IN_OUR_WORDS.get(error['type'], error['msg'])}"
+        for error in errors[:_REPORTED_ERRORS]
+    ]
     if len(errors) > _REPORTED_ERRORS:
         reasons.append(f"{len(errors) - _REPORTED_ERRORS} more")
     return "; ".join(reasons)

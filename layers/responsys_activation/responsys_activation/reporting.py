@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.custom_event import CustomEvent
 from responsys_activation.observability import InvocationMetrics, logger
 from responsys_activation.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
 from responsys_activation.responsys.errors import ThrottledError
@@ -80,11 +81,14 @@ class Reporting:
             fields = {"connector": connector, "errorCode": code, "errorTitle": reason}
             logger.error("login held back", extra=fields)
 
-    def connector_used(self, connector: str, configured_events: Iterable[str], variables_overridden: int) -> None:
-        """Tell of a connector that exists, its events, and how many variables gave way to another of their name."""
+    def connector_used(self, connector: str, configured_events: Iterable[str], events: Sequence[CustomEvent]) -> None:
+        """Tell of a connector that exists, of the events that its settings name, and of what it is about to send."""
         self._connectors.add(connector)
         self._events[connector].update(name for name in configured_events if name.isascii())
-        self._metrics.count("VariablesOverridden", variables_overridden, connector=connector)
+        overridden = sum(event.variables_overridden for event in events)
+        self._metrics.count("VariablesOverridden", overridden, connector=connector)
+        system_columns = sum(event.system_columns for event in events)
+        self._metrics.count("SystemColumns", system_columns, connector=connector)
 
     def request_ended(self, answer: Answer) -> None:
         """Tell of one planned request, and of each HTTP request that it took."""

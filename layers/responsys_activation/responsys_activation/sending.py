@@ -16,10 +16,9 @@ from typing import Protocol
 
 import requests
 
-from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.ledger import Claim, ClaimState, Ledger, NewerChange
-from responsys_activation.aws.request_budget import RequestBudget, Slot
+from responsys_activation.aws.request_pace import RequestPace, Slot
 from responsys_activation.connector import Connector
 from responsys_activation.membership import CallType
 from responsys_activation.observability import logger
@@ -138,6 +137,8 @@ class RequestSender:
         How long a reply may take.
     observe_doubt : callable
         Counts doubts.
+    time_scale : float
+        Divides how long an event that Responsys lacks is remembered; 1 but on the local stack.
     """
 
     def __init__(
@@ -147,12 +148,12 @@ class RequestSender:
         *,
         http: requests.Session,
         session: Session,
-        budget: RequestBudget,
-        account_limit: AccountLimit,
+        pace: RequestPace,
         ledger: Ledger,
         maximum_resends: int,
         reply_seconds: float,
         observe_doubt: DoubtObserver,
+        time_scale: float = 1.0,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -160,12 +161,12 @@ class RequestSender:
         self._connector = connector
         self._http = http
         self._session = session
-        self._budget = budget
-        self._account_limit = account_limit
+        self._pace = pace
         self._ledger = ledger
         self._maximum_resends = maximum_resends
         self._reply_seconds = reply_seconds
         self._observe_doubt = observe_doubt
+        self._time_scale = time_scale
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
@@ -211,19 +212,16 @@ class RequestSender:
         else:
             _end(answer, range(len(request.items)), outcome)
         if slot.probe and not answer.exchanges:
-            self._budget.hand_back(slot.probe)
+            self._pace.hand_back(slot.probe)
         return answer
 
     def _reserve(self, answer: Answer, deadline: float) -> Slot:
         """Wait for the next slot."""
         before = self._clock()
-        rate = self._connector.requests_per_minute or self._account_limit.requests_per_minute(
-            lambda: self._session.call(lambda token: self._read_limit(token, deadline), deadline=deadline)
+        slot = self._pace.reserve(
+            lambda: self._session.call(lambda token: self._read_limit(token, deadline), deadline=deadline),
+            deadline - shortest_request(self._reply_seconds),
         )
-        latest = deadline - shortest_request(self._reply_seconds)
-        if self._clock() > latest:
-            raise UnavailableError(ErrorCode.OUT_OF_TIME, title="too late for a request")
-        slot = self._budget.reserve(rate, latest)
         answer.alone = answer.alone or not slot.shared
         self._sleep(max(0.0, slot.at - self._clock()))
         answer.budget_wait += self._clock() - before
@@ -353,7 +351,7 @@ class RequestSender:
         self._known_events.discard(event_name)
         if len(self._unknown_events) >= _UNKNOWN_EVENTS_KEPT:
             self._unknown_events.clear()
-        self._unknown_events[event_name] = self._clock() + _UNKNOWN_EVENT_SECONDS
+        self._unknown_events[event_name] = self._clock() + _UNKNOWN_EVENT_SECONDS / self._time_scale
 
     def _outcome_of_result(self, answer: Answer, position: int, code: str | None) -> Outcome:
         """Give a recipient's outcome: by the same table as a whole request's."""
@@ -376,7 +374,7 @@ class RequestSender:
 
     def _paused(self, throttle: ThrottledError, *, in_doubt: bool = False) -> ThrottledError:
         """Hold up the account, and this environment's requests that wait; give the throttle with the pause's times."""
-        since, age_share = self._budget.pause(throttle.code, throttle.clock, in_doubt=in_doubt)
+        since, age_share = self._pace.pause(throttle.code, throttle.clock, in_doubt=in_doubt)
         self._throttled = ThrottledError(
             throttle.code,
             clock=throttle.clock,
@@ -461,11 +459,11 @@ class RequestSender:
                     self._paused(ThrottledError(failure.code, clock=_DOUBT_CLOCK), in_doubt=True)
             case UnavailableError() if failure.code in _NOT_RESPONSYS:
                 if slot.probe:
-                    self._budget.hand_back(slot.probe)
+                    self._pace.hand_back(slot.probe)
             case _:
                 self._doubts_in_a_row = 0
                 if slot.probe:
-                    self._budget.lift(slot.probe)
+                    self._pace.lift(slot.probe)
 
     def _record(self, answer: Answer) -> None:
         """Write the answer into the ledger. Where that fails, the claims stand as those of a killed sender.

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from responsys_activation.aws.connector_parameters import ConnectorParameter, ConnectorParameters
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.connector import Connector, InvalidConnectorError, read_connector
+from responsys_activation.observability import logger
 
 __all__ = ["ConnectorSettings", "UnknownConnectorError"]
 
@@ -25,10 +26,19 @@ class UnknownConnectorError(LookupError):
 
 
 class ConnectorSettings:
-    """Reads connectors, and remembers them for some minutes."""
+    """Reads connectors, and remembers them for some minutes.
 
-    def __init__(self, parameters: ConnectorParameters, *, clock: Callable[[], float] = time.time) -> None:
+    Parameters
+    ----------
+    time_scale : float
+        Divides how long they are remembered; 1 but on the local stack.
+    """
+
+    def __init__(
+        self, parameters: ConnectorParameters, *, time_scale: float = 1.0, clock: Callable[[], float] = time.time
+    ) -> None:
         self._parameters = parameters
+        self._time_scale = time_scale
         self._clock = clock
         self._listed: dict[str, Connector | InvalidConnectorError] = {}
         self._listed_at = float("-inf")
@@ -47,7 +57,7 @@ class ConnectorSettings:
         AwsUnavailableError
             SSM did not answer.
         """
-        age = self._clock() - self._listed_at
+        age = (self._clock() - self._listed_at) * self._time_scale
         if age >= _MAXIMUM_AGE or (name not in self._listed and age >= _UNKNOWN_AGE):
             self._list()
         found = self._listed.get(name)
@@ -64,7 +74,8 @@ class ConnectorSettings:
         try:
             parameters = self._parameters.read_all()
         except AwsUnavailableError as exc:
-            self._fault, self._fault_until = exc, now + _FAULT_MEMORY
+            logger.warning("connectors not listed", extra={"fault": str(exc)})
+            self._fault, self._fault_until = exc, now + _FAULT_MEMORY / self._time_scale
             raise
         self._listed = {name: _connector(parameter) for name, parameter in parameters.items()}
         self._listed_at, self._fault = now, None

@@ -10,19 +10,29 @@ import requests
 from responsys_activation.responsys.login import Token
 from responsys_activation.responsys.reading import read_document
 
-__all__ = ["own_requests_per_minute", "read_event_limit"]
+__all__ = ["account_requests_per_minute", "read_event_limit"]
 
 _PATH = "/rest/api/ratelimit"  # without v1.3, unlike all others
 # The rest is for the account's other users. Of what is ours the budget leaves a twentieth too, for requests that are
 # late, so that 90 % of the account's limit is used and no minute has more than 95 % of it.
-_OWN_SHARE = 0.95
+_OUR_SHARE = 0.95
 # Where the account names no limit. Oracle's published default for high-volume functions is 200; half of it is safe.
 _WITHOUT_LIMIT = 100.0
 
 
-def own_requests_per_minute(limit: int | None) -> float:
-    """Give the share of the account's limit that no minute of ours exceeds, and a safe number where it names none."""
-    return limit * _OWN_SHARE if limit else _WITHOUT_LIMIT
+def account_requests_per_minute(limit: int | None, wanted: int | None) -> float:
+    """Give what no minute of all our requests to the account exceeds.
+
+    Parameters
+    ----------
+    limit : int or None
+        The account's; ``None``: it names none.
+    wanted : int or None
+        The connector's ``requestsPerMinute``: more than our share of the limit, but never more than the limit.
+    """
+    if limit is None:
+        return wanted or _WITHOUT_LIMIT
+    return min(limit, max(limit * _OUR_SHARE, wanted or 0))
 
 
 def read_event_limit(http: requests.Session, token: Token, *, seconds_left: float) -> int | None:

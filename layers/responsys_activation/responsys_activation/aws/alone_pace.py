@@ -1,0 +1,85 @@
+"""How fast may an environment go that cannot reach the table?
+
+It cannot know whether the others can: so slowly that it is within the account's limit beside them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from responsys_activation.aws.slots import Slot, lateness, spacing_alone
+from responsys_activation.observability import logger
+from responsys_activation.outcome import ErrorCode
+from responsys_activation.responsys.errors import ThrottledError
+
+__all__ = ["AlonePace"]
+
+_FAULT_MEMORY = 10.0  # seconds before the table is tried again
+
+
+class AlonePace:
+    """One environment's pace in one account, for all its connectors together, while the table is out of reach.
+
+    Parameters
+    ----------
+    environments : int
+        Most environments at once.
+    time_scale : float
+        Divides every wait; 1 but on the local stack.
+    """
+
+    def __init__(
+        self,
+        *,
+        environments: int,
+        time_scale: float = 1.0,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._environments = environments
+        self._time_scale = time_scale
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self._last_shared = 0.0
+        self._next = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the table was out of reach a moment ago."""
+        return self._clock() < self._until
+
+    def begin(self, fault: str) -> None:
+        """Note that the table is out of reach."""
+        logger.warning("request budget out of reach, keeping a pace alone", extra={"fault": fault})
+        with self._lock:
+            self._until = self._clock() + _FAULT_MEMORY / self._time_scale
+
+    def follow(self, shared: Slot) -> None:
+        """Keep the distance to a slot of the shared budget."""
+        with self._lock:
+            self._last_shared = max(self._last_shared, shared.at)
+
+    def next_slot(self, requests_per_minute: float, latest: float) -> Slot | None:
+        """Give a slot, or none after waiting until the table is tried again.
+
+        Raises
+        ------
+        ThrottledError
+            Neither is before ``latest``.
+        """
+        apart = spacing_alone(requests_per_minute, self._environments, self._time_scale)
+        with self._lock:
+            now = self._clock()
+            at = max(now, self._next, self._last_shared + apart)
+            tried_again = max(now, self._until)
+            if at <= min(tried_again, latest):
+                self._next = at + apart
+                return Slot(at, until=at + lateness(self._time_scale), shared=False)
+        if tried_again > latest:
+            raise ThrottledError(ErrorCode.BUDGET_EXHAUSTED, clock=(tried_again - now) * self._time_scale)
+        self._sleep(tried_again - now)
+        return None

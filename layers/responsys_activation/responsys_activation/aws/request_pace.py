@@ -1,0 +1,109 @@
+"""When may a connector's next request go? As fast as it wants to, and all connectors of an account as fast as that may.
+
+Limit, budget and pause are the account's. A connector that is to be slower than its account has a budget of its own
+beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from responsys_activation.aws.account_limit import AccountLimit
+from responsys_activation.aws.alone_pace import AlonePace
+from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.request_budget import RequestBudget
+from responsys_activation.aws.slots import Slot
+from responsys_activation.outcome import ErrorCode
+from responsys_activation.responsys.errors import UnavailableError
+
+__all__ = ["RequestPace", "Slot"]
+
+
+class RequestPace:
+    """One connector's pace.
+
+    Parameters
+    ----------
+    requests_per_minute : int or None
+        What the connector wants; ``None``: as much as the account's limit leaves us.
+    limit, account, alone
+        The account's: its limit, its budget, and what this environment does without the table.
+    own : RequestBudget
+        The connector's.
+    """
+
+    def __init__(
+        self,
+        requests_per_minute: int | None,
+        *,
+        limit: AccountLimit,
+        account: RequestBudget,
+        own: RequestBudget,
+        alone: AlonePace,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._requests_per_minute = requests_per_minute
+        self._limit = limit
+        self._account = account
+        self._own = own
+        self._alone = alone
+        self._clock = clock
+        self._sleep = sleep
+
+    def reserve(self, read_limit: Callable[[], int | None], latest: float) -> Slot:
+        """Reserve the next slot.
+
+        The connector's own is waited for first, so that a slot of the account is only taken by who may use it. If
+        other connectors of the account then hold it up, some of its requests may follow each other faster.
+
+        Parameters
+        ----------
+        read_limit : callable
+            Asks the account for its limit.
+        latest : float
+            Epoch seconds; a later slot is of no use.
+
+        Raises
+        ------
+        ThrottledError
+            The account is paused, or the next slot is later than ``latest``. Its clock says how long.
+        UnavailableError
+            It is already later.
+        """
+        of_account = self._limit.requests_per_minute(read_limit, self._requests_per_minute)
+        if self._clock() > latest:
+            raise UnavailableError(ErrorCode.OUT_OF_TIME, title="too late for a request")
+        while True:
+            try:
+                slot = self._shared_slot(of_account, latest)
+            except AwsUnavailableError:
+                alone = self._alone.next_slot(of_account, latest)
+                if alone:
+                    return alone
+            else:
+                self._alone.follow(slot)
+                return slot
+
+    def _shared_slot(self, of_account: float, latest: float) -> Slot:
+        self._account.heed_pause()
+        # The account's budget alone is enough for who wants as much; who does not know the limit yet asks both, so that
+        # no connector is too fast where only some environments know it.
+        wanted = self._requests_per_minute
+        if wanted and (wanted < of_account or not self._limit.is_known):
+            own = self._own.reserve(wanted, latest)
+            self._sleep(max(0.0, own.at - self._clock()))
+        return self._account.reserve(of_account, latest)
+
+    def pause(self, code: str, clock: float, *, in_doubt: bool = False) -> tuple[float, float]:
+        """Hold up all connectors of the account; see :meth:`RequestBudget.pause`."""
+        return self._account.pause(code, clock, in_doubt=in_doubt)
+
+    def lift(self, probe: float) -> None:
+        """End the pause that a probe found over."""
+        self._account.lift(probe)
+
+    def hand_back(self, probe: float) -> None:
+        """Leave it to another request to be the probe, because this one could not be sent."""
+        self._account.hand_back(probe)

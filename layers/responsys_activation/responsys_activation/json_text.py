@@ -1,0 +1,93 @@
+"""What does a JSON text say, to the letter?
+
+Numbers keep the text they were written with, because Responsys gets them as text. A name that comes twice in an object
+keeps all its values: what that means, the reader of the object knows.
+"""
+
+from __future__ import annotations
+
+import json
+from json.encoder import encode_basestring as _unicode  # what the encoder itself uses for a text
+from typing import Any, NamedTuple, NoReturn
+
+__all__ = ["JsonNumber", "Repeated", "compact_json", "read_json"]
+
+
+class JsonNumber(NamedTuple):
+    """A number exactly as the producer wrote it: ``1.10`` stays ``1.10``, 30 digits stay 30 digits."""
+
+    text: str
+
+
+class Repeated(NamedTuple):
+    """The values of a name that comes more than once in its object, as they came."""
+
+    values: tuple[Any, ...]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) == len(pairs):
+        return members
+    values: dict[str, list[Any]] = {}
+    for name, value in pairs:
+        values.setdefault(name, []).append(value)
+    return {name: each[0] if len(each) == 1 else Repeated(tuple(each)) for name, each in values.items()}
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+_raw_decode = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=JsonNumber, parse_float=JsonNumber, parse_constant=_refuse_constant
+).raw_decode
+
+
+def read_json(text: str) -> Any:
+    """Read a JSON text.
+
+    Returns
+    -------
+    Any
+        As :func:`json.loads` has it, but for :class:`JsonNumber` and, as a member of an object, :class:`Repeated`.
+
+    Raises
+    ------
+    ValueError
+        Not JSON; a :class:`json.JSONDecodeError` where a position is known.
+    RecursionError
+        Nested too deeply.
+    """
+    text = text.strip(" \t\n\r")
+    value, end = _raw_decode(text)  # a fifth faster than `decode`, which looks for blanks with a regular expression
+    if end != len(text):
+        raise json.JSONDecodeError("Extra data", text, end)
+    return value
+
+
+def compact_json(value: Any) -> str:
+    """Write what :func:`read_json` has read, without spaces; of a name that comes twice the first value.
+
+    Raises
+    ------
+    RecursionError
+        Nested deeper than Python code may go; the reader goes deeper.
+    """
+    match value:
+        case str():
+            return _unicode(value)
+        case True:
+            return "true"
+        case False:
+            return "false"
+        case None:
+            return "null"
+        case JsonNumber(text):
+            return text
+        case Repeated(values):
+            return compact_json(values[0])
+        case list():
+            return f"[{','.join(map(compact_json, value))}]"
+        case _:
+            return f"{{{','.join(f'{_unicode(name)}:{compact_json(member)}' for name, member in value.items())}}}"

@@ -1,0 +1,476 @@
+"""Do all connectors of an account keep its limit together, each at its own pace, with and without the table?"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any, cast
+
+import pytest
+from botocore.exceptions import ConnectTimeoutError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from responsys_activation.aws.account_limit import AccountLimit
+from responsys_activation.aws.alone_pace import AlonePace
+from responsys_activation.aws.request_budget import RequestBudget
+from responsys_activation.aws.request_pace import RequestPace
+from responsys_activation.aws.slots import Slot, requests_alone
+from responsys_activation.outcome import ErrorCode
+from responsys_activation.responsys.errors import ThrottledError, UnavailableError
+from tests.fakes.clock import NOW, Clock
+from tests.fakes.dynamodb import InMemoryDynamoDb
+from tests.property.simulation import Place, Simulation, threads_of
+
+FAR = 10_000.0  # later than any slot of these tests
+ACCOUNT = ("account#one", "budget")
+
+
+class Environment:
+    """One environment's paces, as many connectors as it is asked for."""
+
+    def __init__(
+        self,
+        table: Any,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        *,
+        environments: int = 4,
+        time_scale: float = 1.0,
+    ) -> None:
+        self._table = table
+        self._times: dict[str, Any] = {"clock": clock, "sleep": sleep}
+        self._scaled = {"time_scale": time_scale} | self._times
+        self._alone = AlonePace(environments=environments, **self._scaled)
+
+    def pace(
+        self, requests_per_minute: int | None = None, *, name: str = "default", account: str = "account#one"
+    ) -> RequestPace:
+        def budget(owner: str) -> RequestBudget:
+            return RequestBudget("delivery", owner, self._table, alone=self._alone, probe_seconds=90.0, **self._scaled)
+
+        return RequestPace(
+            requests_per_minute,
+            limit=AccountLimit("delivery", account, self._table, clock=self._times["clock"]),
+            account=budget(account),
+            own=budget(f"pace#{name}"),
+            alone=self._alone,
+            **self._times,
+        )
+
+
+def at(limit: int | None) -> Callable[[], int | None]:
+    return lambda: limit
+
+
+def environment(table: InMemoryDynamoDb, clock: Clock, **options: Any) -> Environment:
+    return Environment(cast("Any", table), clock, clock.sleep, **options)
+
+
+def throttled(call: Callable[[], Slot]) -> ThrottledError:
+    with pytest.raises(ThrottledError) as caught:
+        call()
+    return caught.value
+
+
+def most_in_a_minute(times: Sequence[float]) -> int:
+    ordered = sorted(times)
+    return max((place + 1 - bisect_left(ordered, time - 60 + 1e-6) for place, time in enumerate(ordered)), default=0)
+
+
+class Backlog:
+    """Environments whose connectors always have the next request.
+
+    Attributes
+    ----------
+    went : dict of str to list of float
+        When, by connector.
+    alone : int
+        Requests without the table.
+    """
+
+    def __init__(
+        self,
+        wanted: dict[str, int | None],
+        *,
+        limit: int | None,
+        environments: int = 2,
+        minutes: float = 10.0,
+        in_flight: int = 4,
+        out_of_reach: Callable[[int, float], bool] = lambda number, seconds: False,
+        late: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._simulation = Simulation(seed=1)
+        self._end = NOW + minutes * 60
+        self._limit = limit
+        self._late = late
+        self.table = InMemoryDynamoDb()
+        self.went: dict[str, list[float]] = {name: [] for name in wanted}
+        self.alone = 0
+        with threads_of(self._simulation):
+            for number in range(environments):
+                of_environment = Environment(
+                    Reaching(self.table, self._seconds, partial(out_of_reach, number)),
+                    lambda: self._simulation.now,
+                    self._simulation.sleep,
+                    environments=environments,
+                )
+                for name, requests_per_minute in wanted.items():
+                    pace = of_environment.pace(requests_per_minute, name=name)
+                    for _ in range(in_flight):
+                        self._simulation.spawn(partial(self._send, name, pace), Place())
+            self._simulation.run()
+
+    def _seconds(self) -> float:
+        return self._simulation.now - NOW
+
+    def _send(self, name: str, pace: RequestPace) -> None:
+        now = self._simulation
+        while now.now < self._end:
+            try:
+                slot = pace.reserve(at(self._limit), now.now + 100)
+            except ThrottledError as exc:
+                now.sleep(max(1.0, exc.clock))
+                continue
+            now.sleep(slot.at - now.now)
+            now.sleep(min(self._late(), slot.at + 1.0 - now.now))
+            self.went[name].append(now.now)
+            self.alone += not slot.shared and now.now < self._end
+
+    @property
+    def all(self) -> list[float]:
+        return [time for times in self.went.values() for time in times if time < self._end]
+
+
+class Reaching:
+    """A table that is out of reach now and then."""
+
+    def __init__(
+        self, table: InMemoryDynamoDb, seconds: Callable[[], float], out_of_reach: Callable[[float], bool]
+    ) -> None:
+        self._table = table
+        self._seconds = seconds
+        self._out_of_reach = out_of_reach
+
+    def __getattr__(self, operation: str) -> Any:
+        if self._out_of_reach(self._seconds()):
+            raise ConnectTimeoutError(endpoint_url="dynamodb")
+        return getattr(self._table, operation)
+
+
+# ---- one limit for all of an account --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "limit", "used"),
+    [
+        ({"a": 200}, 200, 0.95 * 200),  # all of the limit, as its owner says
+        ({"a": 400}, 200, 0.95 * 200),
+        ({"a": None}, 200, 0.95 * 0.95 * 200),
+        ({"a": None, "b": None}, 200, 0.95 * 0.95 * 200),
+        ({"a": 20, "b": None}, 200, 0.95 * 0.95 * 200),
+        ({"a": 20}, 200, 0.95 * 20),
+        ({"a": 20, "b": 30}, 200, 0.95 * 50),
+        ({"a": 300}, None, 0.95 * 300),
+        ({"a": None}, None, 0.95 * 100),
+    ],
+)
+def test_connectors_use_what_they_want_of_the_limit_and_no_more(
+    wanted: dict[str, int | None], limit: int | None, used: float
+) -> None:
+    # Given two environments / When the connectors of an account have a backlog for ten minutes
+    backlog = Backlog(wanted, limit=limit)
+
+    # Then they use as much, and no minute has more than the limit, nor than a connector wants
+    assert len(backlog.all) / 10 == pytest.approx(used, rel=0.02)
+    assert most_in_a_minute(backlog.all) <= (limit or FAR)
+    for name, requests_per_minute in wanted.items():
+        assert most_in_a_minute(backlog.went[name]) <= (requests_per_minute or FAR)
+
+
+def test_a_slow_connector_gets_its_pace_beside_a_fast_one() -> None:
+    # Given a connector that leaves nothing of the limit / When another of the account wants a little
+    backlog = Backlog({"busy": None, "slow": 20}, limit=200)
+
+    # Then it gets it, but for what waiting for its turn in the account takes
+    assert len(backlog.went["slow"]) / 10 == pytest.approx(19, rel=0.1)
+
+
+def test_a_slot_costs_a_call_and_one_more_where_the_connector_is_slower_than_its_account() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    paces = [environment(table, clock).pace(wanted, name=str(wanted)) for wanted in (None, 200, 300, 20)]
+    calls = []
+    for pace in paces:
+        for _ in range(6):
+            table.calls.clear()
+            clock.now = max(clock.now, pace.reserve(at(200), clock() + FAR).at)
+        calls.append(Counter(table.calls))
+
+    assert calls == [Counter(UpdateItem=count) for count in (1, 1, 1, 2)]
+
+
+def test_a_slot_of_the_account_is_only_taken_by_who_may_use_it() -> None:
+    # Given a slow connector that has to wait a minute
+    table, clock = InMemoryDynamoDb(), Clock()
+    slow, fast = (environment(table, clock).pace(wanted, name=str(wanted)) for wanted in (1, None))
+    slow.reserve(at(200), clock() + FAR)
+    began = clock()
+
+    # When it has got its slot
+    slot = slow.reserve(at(200), clock() + FAR)
+
+    # Then it waited for its own, and then took the account's of that time
+    assert began + 60 < clock() == slot.at
+    assert fast.reserve(at(200), clock() + FAR).at == pytest.approx(clock() + 60 / (190 * 0.95), abs=0.001)
+
+
+@pytest.mark.parametrize("limit", [12, None])
+def test_who_does_not_know_the_limit_yet_keeps_the_connectors_pace_with_who_does(limit: int | None) -> None:
+    # Given an environment that comes while another reads the account's limit for the first time
+    table, clock = InMemoryDynamoDb(), Clock()
+    first, second = (environment(table, clock).pace(6) for _ in range(2))
+    meanwhile: list[float] = []
+
+    def read() -> int | None:
+        meanwhile.append(second.reserve(at(limit), clock() + FAR).at)
+        return limit
+
+    # When both have their slots / Then they are as far apart as the connector wants
+    slots = [first.reserve(read, clock() + FAR).at for _ in range(2)]
+    assert [after - before for before, after in pairwise([*meanwhile, *slots])] == pytest.approx(
+        [60 / 5.7] * 2, abs=0.01
+    )
+
+
+def test_two_accounts_do_not_know_each_other() -> None:
+    # Given an account that is paused and whose slots are far away
+    table, clock = InMemoryDynamoDb(), Clock()
+    one = environment(table, clock)
+    one.pace(1).reserve(at(1), clock() + FAR)
+    one.pace().pause("API_LIMIT_EXCEEDED", 60.0)
+
+    # When another's connector asks / Then it has its slot at once
+    assert one.pace(name="other", account="account#two").reserve(at(200), clock() + FAR).at == clock()
+
+
+def test_a_moved_connector_does_not_take_the_old_accounts_limit_along() -> None:
+    # Given a connector that used an account of a thousand requests a minute
+    table, clock = InMemoryDynamoDb(), Clock()
+    environment(table, clock).pace(account="account#large").reserve(at(1000), clock() + FAR)
+
+    # When it moves to one of thirty
+    pace = environment(table, clock).pace(account="account#small")
+    slots = [pace.reserve(at(30), clock() + FAR).at for _ in range(2)]
+
+    # Then it keeps that one's
+    assert slots[1] - slots[0] == pytest.approx(60 / (0.95 * 0.95 * 30), abs=0.001)
+
+
+# ---- one pause for all of an account --------------------------------------------------------------------------
+
+
+def test_a_throttle_of_one_connector_holds_up_all_of_its_account() -> None:
+    # Given two connectors of an account in two environments
+    table, clock = InMemoryDynamoDb(), Clock()
+    first, second = (environment(table, clock).pace(60, name=name) for name in ("a", "b"))
+    for pace in (first, second):
+        pace.reserve(at(200), clock() + FAR)
+
+    # When one is throttled
+    told = first.pause("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 600.0)
+    began = clock()
+
+    # Then the other is told the same, and one request probes for both
+    error = throttled(lambda: second.reserve(at(200), clock() + FAR))
+    assert (error.code, error.since, error.age_share) == ("INTERNAL_CAPACITY_LIMIT_EXCEEDED", *told)
+    assert error.clock == pytest.approx(began + 600 - clock())
+    clock.sleep(600)
+    probe = second.reserve(at(200), clock() + FAR).probe
+    assert probe
+    assert throttled(lambda: first.reserve(at(200), clock() + 5)).code == "INTERNAL_CAPACITY_LIMIT_EXCEEDED"
+    # And what it learns is for both
+    second.lift(probe)
+    assert first.reserve(at(200), clock() + FAR).probe is None
+
+
+def test_a_probe_handed_back_is_another_connectors() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    first, second = (environment(table, clock).pace(name=name) for name in ("a", "b"))
+    first.pause("TIMEOUT", 600.0, in_doubt=True)
+    clock.sleep(600)
+
+    first.hand_back(cast("float", first.reserve(at(200), clock() + FAR).probe))
+
+    successor = second.reserve(at(200), clock() + FAR)
+    assert successor.probe
+    assert successor.one_recipient
+
+
+def test_a_pause_uses_up_no_slot_of_the_connectors_own() -> None:
+    # Given a slow connector that knows of a pause
+    table, clock = InMemoryDynamoDb(), Clock()
+    pace = environment(table, clock).pace(1)
+    pace.pause("API_LIMIT_EXCEEDED", 60.0)
+
+    # When its requests ask / Then they are told, and the first after the pause does not wait for them
+    for _ in range(5):
+        throttled(lambda: pace.reserve(at(200), clock() + FAR))
+    clock.sleep(60)
+    assert pace.reserve(at(200), clock() + FAR).at == pytest.approx(NOW + 60)
+
+
+# ---- time -----------------------------------------------------------------------------------------------------
+
+
+def test_a_request_whose_time_went_by_while_the_limit_was_read_takes_no_slot() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+
+    def read_slowly() -> int:
+        clock.sleep(40)
+        return 200
+
+    with pytest.raises(UnavailableError) as caught:
+        environment(table, clock).pace().reserve(read_slowly, clock() + 30)
+
+    assert caught.value.code == ErrorCode.OUT_OF_TIME
+    assert ACCOUNT not in table.items
+
+
+@pytest.mark.parametrize("wanted", [1, 20])
+def test_a_slot_that_is_too_late_is_told_whoevers_it_is(wanted: int) -> None:
+    # Given a connector of one request a minute, its own or its account's
+    table, clock = InMemoryDynamoDb(), Clock()
+    pace = environment(table, clock).pace(wanted)
+    limit = 200 if wanted == 1 else 1
+    pace.reserve(at(limit), clock() + FAR)
+
+    error = throttled(lambda: pace.reserve(at(limit), clock() + 5))
+
+    assert error.code == ErrorCode.BUDGET_EXHAUSTED
+    assert error.clock == pytest.approx(60 / 0.95, abs=0.1)
+
+
+# ---- without the table ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limit", "environments", "each"), [(200, 4, 2), (100, 4, 1), (1000, 12, 3), (200, 2, 6), (60, 4, 0), (20, 2, 0)]
+)
+def test_what_an_environment_may_do_that_does_not_know_of_the_others(limit: int, environments: int, each: int) -> None:
+    assert requests_alone(limit, environments) == each
+
+
+_INTERVALS = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 300)), max_size=3)
+
+
+@settings(max_examples=40)
+@given(
+    limit=st.sampled_from([40, 100, 200, 300]),
+    out_of_reach=st.lists(_INTERVALS | st.just([(0, 1000)]), min_size=2, max_size=5),
+    late=st.lists(st.floats(0, 1), min_size=1, max_size=30),
+)
+def test_environments_in_and_out_of_reach_of_the_table_keep_the_limit_together(
+    limit: int, out_of_reach: list[list[tuple[int, int]]], late: list[float]
+) -> None:
+    # Given environments with a backlog, each of which cannot reach the table now and then, or never
+    delays = iter(late * 10_000)
+    backlog = Backlog(
+        {"default": limit},
+        limit=limit,
+        environments=len(out_of_reach),
+        minutes=4,
+        out_of_reach=lambda number, seconds: any(
+            begin <= seconds < begin + length for begin, length in out_of_reach[number]
+        ),
+        late=lambda: next(delays),
+    )
+
+    # When each request goes up to a second late / Then no minute has more than the limit
+    assert most_in_a_minute(backlog.all) <= limit
+
+
+@pytest.mark.parametrize("out", [1, 2, 3, 4])
+def test_the_others_go_on_at_their_pace_beside_environments_without_the_table(out: int) -> None:
+    # Given four environments of a limit of 200, some of which never reach the table
+    backlog = Backlog({"default": 200}, limit=200, environments=4, out_of_reach=lambda number, _: number < out)
+
+    # When they have a backlog for ten minutes / Then those make two requests a minute each, the others 190 together
+    assert backlog.alone / 10 == pytest.approx(2 * out, abs=0.2 * out)
+    assert len(backlog.all) / 10 == pytest.approx(2 * out + (190 if out < 4 else 0), rel=0.02)
+    assert most_in_a_minute(backlog.all) <= 200
+
+
+def test_connectors_of_one_environment_share_its_pace_without_the_table() -> None:
+    backlog = Backlog({"a": None, "b": None, "c": 200}, limit=200, environments=4, out_of_reach=lambda *_: True)
+
+    assert len(backlog.all) / 10 <= 8
+
+
+def test_a_single_environment_needs_no_table() -> None:
+    backlog = Backlog({"default": 200}, limit=200, environments=1, out_of_reach=lambda *_: True)
+
+    assert len(backlog.all) / 10 == pytest.approx(190, rel=0.02)
+
+
+def test_a_small_account_waits_for_the_table() -> None:
+    # Given an account of which nothing is left beside the slots / When nobody reaches the table for three minutes
+    backlog = Backlog({"default": 20}, limit=20, environments=4, out_of_reach=lambda _, seconds: seconds < 180)
+
+    # Then nothing goes until it is back
+    assert min(backlog.all) == pytest.approx(NOW + 180, abs=15)
+    assert backlog.alone == 0
+
+
+@pytest.mark.parametrize("time_scale", [1.0, 10.0])
+def test_one_fault_costs_ten_seconds_and_no_deferral(time_scale: float) -> None:
+    # Given a connector whose table fails once
+    table, clock = InMemoryDynamoDb(), Clock()
+    pace = environment(table, clock, time_scale=time_scale).pace(200)
+    pace.reserve(at(200), clock() + FAR)
+    table.fail("UpdateItem", times=1)
+    began = clock()
+
+    # When its next requests come
+    slots = [pace.reserve(at(200), clock() + FAR) for _ in range(3)]
+
+    # Then they wait until the table is tried again
+    assert slots[0].at == pytest.approx(began + 10 / time_scale)
+    assert all(slot.shared for slot in slots)
+    # And what has less time is told so
+    table.fail("UpdateItem", times=1)
+    error = throttled(lambda: pace.reserve(at(200), clock() + 5 / time_scale))
+    assert error.code == ErrorCode.BUDGET_EXHAUSTED
+    assert error.clock == pytest.approx(10)
+
+
+def test_a_slot_without_the_table_is_not_too_late_either() -> None:
+    # Given an environment that has just used its slot of six seconds
+    table, clock = InMemoryDynamoDb(), Clock()
+    table.fail("*", times=float("inf"))
+    pace = environment(table, clock, environments=2).pace(300)
+    pace.reserve(at(300), clock() + FAR)
+
+    # When a request has less time / Then it is put off until the table is tried again
+    error = throttled(lambda: pace.reserve(at(300), clock() + 5))
+    assert error.code == ErrorCode.BUDGET_EXHAUSTED
+    assert error.clock == pytest.approx(10)
+
+
+def test_alone_begins_at_a_distance_from_the_shared_slots() -> None:
+    # Given an environment that used shared slots until the table went
+    table, clock = InMemoryDynamoDb(), Clock()
+    pace = environment(table, clock).pace(200)
+    last = [pace.reserve(at(200), clock() + FAR) for _ in range(5)][-1]
+    table.fail("*", times=float("inf"))
+
+    # When it goes on alone
+    slots = [pace.reserve(at(200), clock() + FAR) for _ in range(3)]
+
+    # Then evenly from the last shared one, and each slot says that it was not shared
+    assert [round(after.at - before.at, 3) for before, after in pairwise([last, *slots])] == [
+        pytest.approx(30.5, abs=0.5)
+    ] * 3
+    assert not any(slot.shared for slot in slots)
