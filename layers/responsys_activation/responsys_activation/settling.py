@@ -146,7 +146,8 @@ class Settling:
             case _:
                 raise TypeError(f"{type(outcome).__name__} has no dead-letter queue")
         attributes |= {"errorCode": error_code, "reason": reason_of(outcome), MARK: mark.text()}
-        return DeadLetter(message.body, attributes, delay)
+        group = "" if ending.connector == NOT_KNOWN else ending.connector
+        return DeadLetter(message.body, attributes, delay, group)
 
     def _delay(self, throttled: Throttled, message: ReceivedMessage) -> int:
         """Give the seconds to wait from now on. Without jitter: after a pause minutes of age come back in seconds."""
