@@ -49,7 +49,11 @@ class StackDefaults:
 
     def with_concurrency(self, concurrency: int) -> StackDefaults:
         """Give what a deployment with another ``MaximumConcurrency`` has."""
-        return replace(self, segment_events=replace(self.segment_events, concurrency=concurrency))
+        return replace(
+            self,
+            segment_events=replace(self.segment_events, concurrency=concurrency),
+            throttled_events=replace(self.throttled_events, concurrency=concurrency),
+        )
 
 
 def read_stack_defaults() -> StackDefaults:
