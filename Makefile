@@ -91,7 +91,7 @@ types: setup  ## Do the types agree (mypy, strict)?
 	$(PYTHON) -m mypy
 
 unit: setup  ## Tests without AWS or HTTP
-	$(PYTHON) -m pytest tests/unit
+	$(PYTHON) -m pytest --numprocesses 2 tests/unit
 
 property: setup  ## The law of outcomes in 2,000 random worlds of faults, kills and redeliveries
 	$(PYTHON) -m pytest tests/property

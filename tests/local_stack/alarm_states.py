@@ -144,16 +144,19 @@ class AlarmStates:
         return "ALARM" if breaching >= needed else "OK", f"{reason} {alarm['Threshold']}"
 
     def _points(self, metrics: list[dict[str, Any]], periods: int) -> list[float | None]:
-        """Return the alarm's value in each of the latest periods, the present one included."""
+        """Return the alarm's value in each of the latest periods; the present one counts once it has data."""
         period = next(int(metric["MetricStat"]["Period"]) for metric in metrics if "MetricStat" in metric)
         seconds = min(period, max(_SHORTEST_PERIOD, round(period / self._time_scale)))
         latest = int(time.time()) // seconds * seconds
-        starts = [latest - seconds * back for back in reversed(range(periods))]
         series = {
-            metric["Id"]: self._series(metric["MetricStat"], starts[0], latest + seconds, seconds)
+            metric["Id"]: self._series(metric["MetricStat"], latest - seconds * periods, latest + seconds, seconds)
             for metric in metrics
             if "MetricStat" in metric
         }
+        # A period that has just begun has no data yet, and would look like the end of what was told before.
+        if not any(latest in known for known in series.values()):
+            latest -= seconds
+        starts = [latest - seconds * back for back in reversed(range(periods))]
         returned = next(metric for metric in metrics if metric.get("ReturnData", True))
         expressions = {metric["Id"]: metric["Expression"] for metric in metrics if "Expression" in metric}
         points = []

@@ -86,7 +86,7 @@ def _outcomes(memberships: list[PublishedMembership], results: Results) -> Group
         table,
         f"received {found['MessagesReceived']:,} = delivered {found['EventsDelivered']:,}"
         f" + duplicate {found['EventsDuplicate']:,} + throttled {found['EventsThrottled']:,}"
-        f" + rejected {found['EventsRejected']:,} + retried {found['EventsRetried']:,}"
+        f"\n                 + rejected {found['EventsRejected']:,} + retried {found['EventsRetried']:,}"
         f" + ignored {found['EventsIgnored']:,}"
         "\n(a throttled message is received again when it comes back)",
     )
@@ -200,9 +200,8 @@ def _print_directions(console: Console, stack: LocalStack) -> None:
     console.print("  here     `make local` keeps the same stack running and tells how to send a message; beside it")
     console.print("           `make send`, `make check-connector` and `make replay`")
     console.print(f"  on AWS   dashboard {stack.outputs['DashboardName']}, alarms by topic {_name(stack)}")
-    console.print(
-        f"           log group /aws/lambda/{stack.function_name}, with saved queries in the folder {STACK_NAME}"
-    )
+    console.print(f"           log group /aws/lambda/{stack.function_name}")
+    console.print(f"           saved queries for it in the folder {STACK_NAME} of Logs Insights")
     console.print("  on call  docs/runbook.md; what each error code means: docs/reference.md\n")
 
 

@@ -195,8 +195,8 @@ class Scenario(_Brief):
         Seconds that messages wait for others.
     any_order : bool
         Whether SQS hands out what is due in any order.
-    sqs_seconds : tuple of (float, float)
-        Least and most that a call to SQS takes.
+    sqs_seconds, table_seconds : tuple of (float, float)
+        Least and most that a call to SQS, and to DynamoDB, takes.
     kills : frozenset of int
         Steps at which the environment that takes them is killed; each AWS call, request and reply is a step.
     received_twice, not_deleted, refused_entries : frozenset of int
@@ -224,6 +224,7 @@ class Scenario(_Brief):
     batching_window: int = 1
     any_order: bool = False
     sqs_seconds: tuple[float, float] = (0.005, 0.05)
+    table_seconds: tuple[float, float] = (0.005, 0.05)
     in_flight: int = 2
     aws_faults: tuple[AwsFault, ...] = ()
     statement_faults: tuple[StatementFault, ...] = ()
@@ -249,7 +250,7 @@ def _product(**choices: Sequence[Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 # Few memberships, so that their changes meet.
 _WHO = _product(
-    profile=[1, 1, 1, 2, 3, 4, 5, 6, UNKNOWN_RECIPIENT],
+    profile=[1, 1, 1, 2, 3, 4, 5, 6, UNKNOWN_RECIPIENT, UNKNOWN_RECIPIENT],
     segment=["aud-1", "aud-1", "aud-1", "aud-2", "journey-1"],
     connector=["default"] * 4 + ["second"],
 )
@@ -307,7 +308,7 @@ _RESPONSYS_FAULTS = st.builds(
     kind=st.sampled_from(["event", "event", "event", "event", "login", "ratelimit"]),
     first=st.integers(0, 3) | st.integers(0, 12),
     times=_TIMES,
-    fault=st.sampled_from(Fault),
+    fault=st.sampled_from([*Fault, Fault.REVERSED, Fault.REVERSED]),
 )
 _SOME = st.frozensets(st.integers(0, 30), max_size=4)
 
@@ -319,6 +320,12 @@ _AWS_TROUBLE = {
 _RESPONSYS_TROUBLE = {"responsys_faults": st.lists(_RESPONSYS_FAULTS, min_size=1, max_size=3).map(tuple)}
 _KILLS = {"kills": st.frozensets(st.integers(0, 30) | st.integers(0, 150), min_size=1, max_size=3)}
 _REDELIVERY = {"received_twice": _SOME, "not_deleted": _SOME, "any_order": st.booleans()}
+# What SQS hands over twice, and slow calls to the table, let environments meet at one claim.
+_MEETING = _OF_ONE_MEMBERSHIP | {
+    "received_twice": st.frozensets(st.integers(0, 30), min_size=4, max_size=20),
+    "table_seconds": st.sampled_from([(0.2, 1.0), (0.5, 3.0)]),
+    "settings": _product(requests_per_minute=[600], account_limit=[200], pollers=[2, 3], in_flight=[2]),
+}
 _SKEW = {"skews": st.sampled_from([(0, 300), (-300, 0, 300)])}
 _SLOW = {
     "latencies": st.sampled_from(
@@ -371,6 +378,7 @@ _TROUBLES: tuple[dict[str, st.SearchStrategy[Any]], ...] = (
     _RESPONSYS_TROUBLE | _MAPPING | _REPLAYS,
     _SLOW,
     _SLOW | _RESPONSYS_TROUBLE | _REDELIVERY,
+    _MEETING | _RESPONSYS_TROUBLE,
     _OF_ONE_MEMBERSHIP | _SLOW | _REDELIVERY,
     _OF_ONE_MEMBERSHIP | _SLOW | _RESPONSYS_TROUBLE | _REDELIVERY,
     _OF_ONE_MEMBERSHIP | _KILLS | _RESPONSYS_TROUBLE | _REDELIVERY,
@@ -407,10 +415,9 @@ def scenarios() -> st.SearchStrategy[Scenario]:
     return st.sampled_from(_TROUBLES).flatmap(
         lambda trouble: st.builds(
             lambda settings, doubt, numbers, **others: Scenario(**(settings | doubt | numbers | others)),
-            settings=_SETTINGS,
             doubt=_DOUBT,
             numbers=numbers,
             seed=st.integers(0, 2**32 - 1),
-            **(_OF_MANY | trouble),
+            **({"settings": _SETTINGS} | _OF_MANY | trouble),
         )
     )

@@ -92,6 +92,8 @@ class Queue:
     ----------
     sent : callable
         Told the body of each message that is put on the queue.
+    due : callable
+        Told whenever it is known when a message will be visible, in epoch seconds.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class Queue:
         self.url = f"https://sqs.eu-west-1.amazonaws.com/123456789012/{name}"
         self.messages: dict[str, Message] = {}
         self.sent: Callable[[str], None] = lambda body: None
+        self.due: Callable[[float], None] = lambda until: None
         self._clock = clock
         self._redrive = redrive
         self._visibility_timeout = visibility_timeout
@@ -131,6 +134,7 @@ class Queue:
         """Let a message be visible from a time on."""
         message.visible_at = until
         heapq.heappush(self._due[message.group], (until, next(self._numbers), message))
+        self.due(until)
 
     def next_due(self) -> float | None:
         """Tell when the next message is visible, or has been since."""

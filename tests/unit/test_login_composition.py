@@ -119,10 +119,10 @@ def denying(call: str, code: str = "AccessDeniedException") -> Callable[..., Any
 
 
 def held_back(output: FunctionOutput) -> dict[str, float]:
-    """Give the counter by its dimension's value."""
+    """Give the counter by its dimension's value, where it is not 0."""
     found: dict[str, float] = {}
     for _, name, dimensions, value in output.metrics():
-        if name == "LoginsHeldBack":
+        if name == "LoginsHeldBack" and value:
             ((_, dimension),) = dimensions.items()
             found[dimension] = found.get(dimension, 0) + value
     return found

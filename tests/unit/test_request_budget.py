@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from bisect import bisect_left
 from collections import Counter
@@ -539,6 +540,27 @@ def test_a_probe_handed_back_is_the_next_requests() -> None:
     successor = second.reserve(60, clock() + FAR)
     assert successor.probe
     assert successor.at == clock()
+
+
+def test_probes_that_did_not_get_through_keep_the_distance_of_requests() -> None:
+    # Given a throttle that is over, and something else in the way now
+    table, clock = InMemoryDynamoDb(), Clock()
+    budgets = [budget(table, clock) for _ in range(2)]
+    budgets[0].pause("API_LIMIT_EXCEEDED", 60.0)
+    clock.sleep(60)
+    began = clock()
+
+    # When one probe after the other fails at once
+    probes = 0
+    while clock() < began + 60:
+        for each in budgets:
+            with contextlib.suppress(ThrottledError):
+                each.hand_back(cast("float", each.reserve(12, clock() + 1).probe), tried=True)
+                probes += 1
+        clock.sleep(1)
+
+    # Then a minute has no more of them than of other requests
+    assert 6 <= probes <= 12
 
 
 def test_what_a_probe_learns_too_late_changes_nothing() -> None:

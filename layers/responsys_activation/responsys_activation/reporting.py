@@ -17,7 +17,7 @@ from responsys_activation.observability import InvocationMetrics, logger
 from responsys_activation.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
 from responsys_activation.responsys.errors import ThrottledError
 from responsys_activation.sending import Answer, Exchange
-from responsys_activation.settling import NOT_KNOWN, Ending
+from responsys_activation.settling import NOT_KNOWN, Ending, reason_of
 
 __all__ = ["Reporting"]
 
@@ -168,14 +168,15 @@ class Reporting:
 
     def _log_message(self, ending: Ending) -> None:
         """Log one message's outcome. The producer's own id is left out: it may tell who the recipient is."""
-        known = ending.connector in self._connectors
+        known, outcome = ending.connector in self._connectors, ending.outcome
         message_id = ending.message.original_message_id
         logger.info(
             "message settled",
             extra={
                 "originalMessageId": message_id if _SQS_MESSAGE_ID.fullmatch(message_id) else NOT_KNOWN,
-                "outcome": type(ending.outcome).__name__.lower(),
+                "outcome": type(outcome).__name__.lower(),
                 "errorCode": _error_code(ending) or NOT_KNOWN,
+                "reason": reason_of(outcome) if isinstance(outcome, Throttled | Rejected) else NOT_KNOWN,
                 "connector": ending.connector if known else NOT_KNOWN,
                 "eventName": ending.event_name if known else NOT_KNOWN,
                 "requestId": ending.request_id,
@@ -189,6 +190,7 @@ class Reporting:
         self._count_outcomes(Counter(type(ending.outcome) for ending in endings), by_service)
         failed = sum(ending.dead_letter_failed for ending in endings)
         self._metrics.count("DeadLetterSendFailures", failed, **by_service)
+        self._metrics.count("LoginsHeldBack", 0, **by_service)  # what is not 0 was told when it was known
         by_event = defaultdict[tuple[str, str], Counter[type[Outcome]]](Counter)
         for ending in endings:
             connector = ending.connector if ending.connector in self._connectors else NOT_KNOWN

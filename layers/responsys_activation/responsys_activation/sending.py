@@ -468,7 +468,7 @@ class RequestSender:
                     self._paused(ThrottledError(failure.code, clock=_DOUBT_CLOCK), in_doubt=True)
             case UnavailableError() if failure.code in _NOT_RESPONSYS:
                 if slot.probe:
-                    self._pace.hand_back(slot.probe)
+                    self._pace.hand_back(slot.probe, tried=True)
             case _:
                 self._doubts_in_a_row = 0
                 if slot.probe:

@@ -86,6 +86,7 @@ class RequestBudget:
         self._known_pause: Pause | None = None
         self._known_until = 0.0
         self._after_last = 0.0
+        self._after_probe = 0.0
         self._others_use_it = False
 
     def reserve(self, requests_per_minute: float, latest: float, *, returned: bool | None = None) -> Slot:
@@ -174,12 +175,18 @@ class RequestBudget:
             {":probe": number(probe)},
         )
 
-    def hand_back(self, probe: float) -> None:
-        """Leave it to another request to be the probe, because this one could not be sent."""
+    def hand_back(self, probe: float, *, tried: bool = False) -> None:
+        """Leave it to another request to be the probe, because this one could not be sent.
+
+        Parameters
+        ----------
+        tried : bool
+            Whether it has used its slot all the same: then the next one keeps its distance.
+        """
         self._tell(
-            "SET pausedUntil = :now REMOVE probing",
+            "SET pausedUntil = :until REMOVE probing",
             "pausedUntil = :probe",
-            {":now": number(self._clock()), ":probe": number(probe)},
+            {":until": number(max(self._clock(), self._after_probe * tried)), ":probe": number(probe)},
         )
 
     def _next_slot(self, apart: float, latest: float, *, new: bool) -> Slot:
@@ -311,7 +318,10 @@ class RequestBudget:
                 ":paused": number(pause.until),
             },
         )
-        return Slot(now, until=probe, probe=probe, one_recipient=pause.in_doubt) if became else None
+        if not became:
+            return None
+        self._after_probe = now + apart
+        return Slot(now, until=probe, probe=probe, one_recipient=pause.in_doubt)
 
     def _remember(self, pause: Pause, *, told: bool = True) -> None:
         """Heed a pause for a while without asking; one that could not be told, until it ends."""

@@ -106,6 +106,6 @@ class RequestPace:
         """End the pause that a probe found over."""
         self._account.lift(probe)
 
-    def hand_back(self, probe: float) -> None:
-        """Leave it to another request to be the probe, because this one could not be sent."""
-        self._account.hand_back(probe)
+    def hand_back(self, probe: float, *, tried: bool = False) -> None:
+        """Leave it to another request to be the probe; see :meth:`RequestBudget.hand_back`."""
+        self._account.hand_back(probe, tried=tried)
