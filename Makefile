@@ -23,7 +23,7 @@ FIND_PYTHON = for candidate in python3.13 python3.12 python3.11 python3; do \
 	done; \
 	echo "error: no Python from 3.11 to 3.13 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup build demo local replay send check-connector test format lint types unit property integration template audit end_to_end threads reliability promises backlog kills soak bench bench-quick clean
+.PHONY: help setup build demo local replay send check-connector test format lint types unit property integration template audit end_to_end threads reliability promises neighbours backlog kills soak bench bench-quick clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,7 +91,7 @@ types: setup  ## Do the types agree (mypy, strict)?
 	$(PYTHON) -m mypy
 
 unit: setup  ## Tests without AWS or HTTP
-	$(PYTHON) -m pytest tests/unit
+	$(PYTHON) -m pytest --numprocesses 2 tests/unit
 
 property: setup  ## The law of outcomes in 2,000 random worlds of faults, kills and redeliveries
 	$(PYTHON) -m pytest tests/property
@@ -120,6 +120,9 @@ threads: setup  ## Unit tests under fast thread switching, RUNS (20) times
 
 promises: setup  ## Slow replies and outages in virtual time: doubles uncounted, last states wrong
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.reliability.promises
+
+neighbours: setup  ## A burst of one account beside a trickle of another: how long does the latter wait?
+	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.reliability.neighbours
 
 backlog: setup  ## Work off 120,000 messages: is the account's limit kept, and used?
 	$(PYTHON) -m tests.reliability.throughput

@@ -47,6 +47,10 @@ class StackDefaults:
             throttled_events=replace(self.throttled_events, batch_size=batch_size),
         )
 
+    def with_concurrency(self, concurrency: int) -> StackDefaults:
+        """Give what a deployment with another ``MaximumConcurrency`` has."""
+        return replace(self, segment_events=replace(self.segment_events, concurrency=concurrency))
+
 
 def read_stack_defaults() -> StackDefaults:
     """Read the template."""

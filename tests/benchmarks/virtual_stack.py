@@ -2,7 +2,8 @@
 
 Queues, table, parameters and Responsys are in memory, threads are greenlets and only sleeping takes time, so that an
 hour costs what its messages cost. Lambda's event sources read the queues as AWS says they do: batch size, window and
-maximum concurrency are the template's.
+maximum concurrency are the template's, and a window begins when the invocation before has ended. How many messages a
+slot gathers in a second AWS does not say.
 """
 
 from __future__ import annotations
@@ -79,9 +80,11 @@ class Journeys:
 class _ThrottledQueue(Queue):
     on_send: Callable[[str, str], None]  # body and error code
 
-    def send(self, body: str, attributes: Mapping[str, str] | None = None, delay: float = 0.0) -> str:
+    def send(
+        self, body: str, attributes: Mapping[str, str] | None = None, delay: float = 0.0, group: str | None = None
+    ) -> str:
         self.on_send(body, (attributes or {})["errorCode"])
-        return super().send(body, attributes, delay)
+        return super().send(body, attributes, delay, group)
 
 
 class VirtualStack:
@@ -95,6 +98,10 @@ class VirtualStack:
         Seconds that a request to Responsys takes.
     cpu_seconds : float
         That a message takes in the function.
+    gather_rate : float or None
+        Messages a second that one slot of an event source gathers; ``None``: as fast as five pollers receive them.
+    message_groups : bool
+        Whether upstream gives each message its connector as ``MessageGroupId``.
     """
 
     def __init__(
@@ -104,6 +111,8 @@ class VirtualStack:
         *,
         latency: float = 0.3,
         cpu_seconds: float = 0.0,
+        gather_rate: float | None = None,
+        message_groups: bool = False,
         table: InMemoryDynamoDb | None = None,
         new_metrics: Callable[[], InvocationMetrics] = InvocationMetrics,
     ) -> None:
@@ -124,6 +133,8 @@ class VirtualStack:
         self.invocations: list[Invocation] = []
         self.most_receives = 0
         self._cpu_seconds = cpu_seconds
+        self._gather_rate = gather_rate
+        self._message_groups = message_groups
         self._new_metrics = new_metrics
         self._upstream = 0
         self._pollers: list[Task] = []
@@ -162,7 +173,8 @@ class VirtualStack:
                 due = round(min(elapsed + _UPSTREAM_SECONDS, minutes * 60) / 60 * messages_a_minute)
                 occurred_at = datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="milliseconds")
                 for _ in range(due - sent):
-                    self.source.send(membership_body(connector, self.journeys[connector].start(), occurred_at))
+                    body = membership_body(connector, self.journeys[connector].start(), occurred_at)
+                    self.source.send(body, group=connector if self._message_groups else None)
                 sent = due
             self._upstream -= 1
 
@@ -242,6 +254,7 @@ class VirtualStack:
         """Receive until the batch is full, by number or by bytes, or its window is over."""
         batch: list[Message] = []
         most = event_source.batch_size
+        a_poll = most if self._gather_rate is None else round(self._gather_rate * _POLL_SECONDS)
         until = self.now() + _POLL_SECONDS
         while True:
             before = len(batch)
@@ -250,8 +263,10 @@ class VirtualStack:
                 # A queue's messages are much of one size.
                 most = min(most, MOST_EVENT_BYTES // _event_bytes(queue, batch))
             if batch:
-                batch += queue.receive(most - len(batch), twice=lambda: False)
-            self.simulation.sleep((len(batch) - before) / _RECEIVED_A_CALL / _POLLERS * AWS_SECONDS)
+                room = min(most - len(batch), a_poll - (len(batch) - before))
+                batch += queue.receive(room, twice=lambda: False)
+            if self._gather_rate is None:
+                self.simulation.sleep((len(batch) - before) / _RECEIVED_A_CALL / _POLLERS * AWS_SECONDS)
             if len(batch) == most or self.now() >= until:
                 return batch
             self.simulation.sleep(min(_POLL_SECONDS, until - self.now()))

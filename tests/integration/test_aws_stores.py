@@ -358,6 +358,31 @@ def test_each_connector_has_its_own_parameter(ssm: SSMClient) -> None:
     assert settings.read("eu.brand-2") == connector(identifierType="CRM_ID")
 
 
+@pytest.mark.parametrize(
+    ("changes", "several"),
+    [
+        ({"identifierType": "CRM_ID"}, False),
+        ({"authEndpoint": "https://login2.responsys.net"}, True),
+        ({"credentialsSecretId": "stack/other"}, True),
+        ({"identifierType": "NONE_SUCH", "credentialsSecretId": "stack/other"}, False),
+    ],
+)
+def test_connectors_are_of_several_accounts_where_host_or_secret_differ(
+    ssm: SSMClient, changes: dict[str, str], several: bool
+) -> None:
+    # Given two connectors
+    put_connector(ssm)
+    put_connector(ssm, "second", **changes)
+    settings = settings_of(ssm)
+
+    # When one has been read
+    assert not settings.several_accounts()
+    settings.read("default")
+
+    # Then the other is known, too
+    assert settings.several_accounts() is several
+
+
 def test_a_connector_without_parameter_is_unknown(ssm: SSMClient) -> None:
     with pytest.raises(UnknownConnectorError, match="/stack/connectors/other"):
         settings_of(ssm).read("other")

@@ -168,7 +168,7 @@ def _look(stack: StackInUse, sending: Sending) -> Sighting:
     if state is ClaimState.IN_FLIGHT:
         return Sighting("the function is sending it to Responsys.")
     if settled := _last_settled(stack, sending):
-        return _settled(settled["outcome"], settled["errorCode"])
+        return _settled(settled["outcome"], settled["errorCode"], settled["reason"])
     match state:
         case ClaimState.IN_DOUBT:
             return Sighting("it was sent, and no trustworthy reply came.")
@@ -178,14 +178,16 @@ def _look(stack: StackInUse, sending: Sending) -> Sighting:
             return Sighting("waits on SegmentEventsQueue, or the function just received it.")
 
 
-def _settled(outcome: str, code: str) -> Sighting:
+def _settled(outcome: str, code: str, reason: str) -> Sighting:
     match outcome:
         case "throttled":
-            return Sighting(f"throttled, {code}: waits on ThrottledDLQ, comes back by itself.{_advice(code)}")
+            return Sighting(
+                f"throttled, {code} ({reason}): waits on ThrottledDLQ, comes back by itself.{_advice(code)}"
+            )
         case "retried":
             return Sighting(f"retried, {code}: stays on its queue and comes back by itself.{_advice(code)}")
         case "rejected":
-            return Sighting(f"rejected, {code}: waits on RejectedDLQ.{_advice(code)}", delivered=False)
+            return Sighting(f"rejected, {code} ({reason}): waits on RejectedDLQ.{_advice(code)}", delivered=False)
         case "ignored":
             return Sighting(f"ignored, {code}: nothing is sent for it any more.{_advice(code)}", delivered=False)
         case _:

@@ -128,7 +128,8 @@ def _may_be_overtaken(world: World, deliveries: Deliveries, body: str) -> bool:
     sent = world.sent[body]
     if sent.message.kind not in {Kind.VALID, Kind.SPOILING} or world.receives[body] < 2:
         return False
-    doubts = world.killed or world.total("OutcomesUnknown", connector=sent.message.connector)
+    # A claim whose answer was not recorded is in doubt, too.
+    doubts = world.killed or world.table_failed_at or world.total("OutcomesUnknown", connector=sent.message.connector)
     return any(
         _newer(other, sent) and not _harmless(other, sent) and (doubts or deliveries.by_mark[other.mark])
         for other in world.sent.values()

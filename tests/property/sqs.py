@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -12,19 +13,29 @@ from typing import Any
 MAXIMUM_RECEIVES = 5
 _MOST_ATTRIBUTES = 10
 _MOST_BYTES = 1_048_576
+# A group is a noisy neighbour with more of the messages in flight than this share, and at least so many.
+_NOISY_SHARE = 0.1
+_NOISY_MESSAGES = 30
 
 Attributes = Mapping[str, str]
 
 
 @dataclass
 class Message:
-    """One message on a queue."""
+    """One message on a queue.
+
+    Attributes
+    ----------
+    group : str or None
+        Its ``MessageGroupId``; without one it is a tenant of its own.
+    """
 
     message_id: str
     body: str
     sent_at: float
     visible_at: float
     attributes: Attributes = field(default_factory=dict)
+    group: str | None = None
     first_received_at: float | None = None
     receives: int = 0
 
@@ -68,7 +79,7 @@ class Message:
 
 
 class Queue:
-    """A standard queue, which hands over what is due longest.
+    """A standard queue, which hands over what is due longest, of noisy neighbours after all others.
 
     Parameters
     ----------
@@ -81,6 +92,8 @@ class Queue:
     ----------
     sent : callable
         Told the body of each message that is put on the queue.
+    due : callable
+        Told whenever it is known when a message will be visible, in epoch seconds.
     """
 
     def __init__(
@@ -96,18 +109,22 @@ class Queue:
         self.url = f"https://sqs.eu-west-1.amazonaws.com/123456789012/{name}"
         self.messages: dict[str, Message] = {}
         self.sent: Callable[[str], None] = lambda body: None
+        self.due: Callable[[float], None] = lambda until: None
         self._clock = clock
         self._redrive = redrive
         self._visibility_timeout = visibility_timeout
         self._any_order = any_order
         self._numbers = itertools.count()
-        # When messages become visible; an entry is void when its message has gone or has another time by now.
-        self._due: list[tuple[float, int, Message]] = []
+        # When messages become visible, by group; an entry is void when its message has gone or has another time by now.
+        self._due: defaultdict[str | None, list[tuple[float, int, Message]]] = defaultdict(list)
+        self._in_flight: defaultdict[str | None, set[str]] = defaultdict(set)
 
-    def send(self, body: str, attributes: Attributes | None = None, delay: float = 0.0) -> str:
+    def send(
+        self, body: str, attributes: Attributes | None = None, delay: float = 0.0, group: str | None = None
+    ) -> str:
         """Put a message on the queue."""
         now = self._clock()
-        message = Message(f"{self.name}-{next(self._numbers)}", body, now, now + delay, attributes or {})
+        message = Message(f"{self.name}-{next(self._numbers)}", body, now, now + delay, attributes or {}, group)
         self.messages[message.message_id] = message
         self.hide(message, now + delay)
         self.sent(body)
@@ -116,13 +133,12 @@ class Queue:
     def hide(self, message: Message, until: float) -> None:
         """Let a message be visible from a time on."""
         message.visible_at = until
-        heapq.heappush(self._due, (until, next(self._numbers), message))
+        heapq.heappush(self._due[message.group], (until, next(self._numbers), message))
+        self.due(until)
 
     def next_due(self) -> float | None:
         """Tell when the next message is visible, or has been since."""
-        while self._due and self._is_void(self._due[0]):
-            heapq.heappop(self._due)
-        return self._due[0][0] if self._due else None
+        return min((entries[0][0] for entries in self._entries()), default=None)
 
     def receive(
         self, most: int, *, twice: Callable[[], bool] = lambda: False, hidden_seconds: float | None = None
@@ -141,12 +157,13 @@ class Queue:
         received: list[Message] = []
         for message in self._visible(most):
             if message.receives >= MAXIMUM_RECEIVES and self._redrive:
-                del self.messages[message.message_id]
+                self.delete([message.message_id])
                 self._redrive.adopt(message)
                 continue
             message.receives += 1
             message.first_received_at = message.first_received_at or now
             message.visible_at = visible_at
+            self._in_flight[message.group].add(message.message_id)
             received.append(message)
         for message in received:
             self.hide(message, now if twice() else message.visible_at)
@@ -161,19 +178,42 @@ class Queue:
     def delete(self, message_ids: Iterable[str]) -> None:
         """Forget messages."""
         for message_id in message_ids:
-            self.messages.pop(message_id, None)
+            if message := self.messages.pop(message_id, None):
+                self._in_flight[message.group].discard(message_id)
 
     def _visible(self, most: int) -> list[Message]:
-        """Take messages off the list of what is due."""
+        """Take messages off the lists of what is due."""
         now = self._clock()
+        noisy = self._noisy()
         messages: list[Message] = []
-        while (self._any_order or len(messages) < most) and (due := self.next_due()) is not None and due <= now:
-            messages.append(heapq.heappop(self._due)[2])
+        while self._any_order or len(messages) < most:
+            due = [entries for entries in self._entries() if entries[0][0] <= now]
+            if not due:
+                break
+            first = min(due, key=lambda entries: (entries[0][2].group in noisy, entries[0]))
+            messages.append(heapq.heappop(first)[2])
         if self._any_order:
             self._any_order.shuffle(messages)
             for message in messages[most:]:
                 self.hide(message, message.visible_at)
         return messages[:most]
+
+    def _entries(self) -> Iterator[list[tuple[float, int, Message]]]:
+        """Yield each group's list that is not empty; its first entry is not void."""
+        for entries in self._due.values():
+            while entries and self._is_void(entries[0]):
+                heapq.heappop(entries)
+            if entries:
+                yield entries
+
+    def _noisy(self) -> set[str | None]:
+        """Tell which groups are noisy neighbours now."""
+        share = _NOISY_SHARE * sum(map(len, self._in_flight.values()))
+        return {
+            group
+            for group, of_group in self._in_flight.items()
+            if group is not None and len(of_group) >= _NOISY_MESSAGES and len(of_group) > share
+        }
 
     def _is_void(self, entry: tuple[float, int, Message]) -> bool:
         due, _, message = entry
@@ -207,7 +247,7 @@ class SqsClient:
 
         def send(entry: dict[str, Any]) -> None:
             attributes = {name: value["StringValue"] for name, value in entry["MessageAttributes"].items()}
-            queue.send(entry["MessageBody"], attributes, entry.get("DelaySeconds", 0))
+            queue.send(entry["MessageBody"], attributes, entry.get("DelaySeconds", 0), entry.get("MessageGroupId"))
 
         for entry in Entries:
             _check_size(entry)

@@ -247,7 +247,7 @@ class World:
         self.receives: Counter[str] = Counter()
         self._calls: Counter[str] = Counter()
         self._steps = itertools.count()
-        self._running = 0
+        self._idle: list[tuple[Any, Sequence[Queue]]] = []
         self._to_come = 1 + len(scenario.replays)
         self._received_twice = _nth(scenario.received_twice)
         self._not_deleted = _nth(scenario.not_deleted)
@@ -353,13 +353,15 @@ class World:
 
     def _queue(self, name: str) -> Queue:
         seed = self.scenario.seed
-        return Queue(
+        queue = Queue(
             name,
             self._time,
             redrive=None if name == "rejected" else self.rejected,
             visibility_timeout=_VISIBILITY_TIMEOUT[self.scenario.reply_seconds],
             any_order=Random(seed) if self.scenario.any_order else None,  # noqa: S311 - the same world again
         )
+        queue.due = partial(self._wake, queue)
+        return queue
 
     def _connectors(self, event_names: Collection[tuple[str, str]]) -> dict[str, str]:
         rate = {"requestsPerMinute": self.scenario.requests_per_minute} if self.scenario.requests_per_minute else {}
@@ -456,7 +458,16 @@ class World:
     def _wait(self, queues: Sequence[Queue]) -> None:
         """Sleep until a message may be there, and its companions too."""
         waiting = [due - self.simulation.now for queue in queues if (due := queue.next_due()) is not None]
-        self.simulation.sleep(max(self.scenario.batching_window, min([_POLL_SECONDS, *waiting])))
+        idle = (self._task(), queues)
+        self._idle.append(idle)
+        self.simulation.sleep(min([_POLL_SECONDS, *waiting]))
+        self._idle.remove(idle)
+        self.simulation.sleep(self.scenario.batching_window)
+
+    def _wake(self, queue: Queue, until: float) -> None:
+        for task, queues in self._idle:
+            if queue in queues:
+                self.simulation.wake(task, max(0.0, until - self.simulation.now))
 
     def _invoke(
         self,

@@ -63,10 +63,10 @@ class SlowReplies:
             stack.accounts["default"].fault = lambda kind: Fault.TIMEOUT_AFTER if kind == "event" else None
         send = stack.source.send
 
-        def send_in_a_row(body: str, *arguments: Any) -> str:
+        def send_in_a_row(body: str, **options: Any) -> str:
             number = int(body.partition('"27": "')[2].partition('"')[0])
             first = number - number % self.in_a_row
-            return send(body.replace(f'"27": "{number}"', f'"27": "{first}"'), *arguments)
+            return send(body.replace(f'"27": "{number}"', f'"27": "{first}"'), **options)
 
         stack.source.send = send_in_a_row  # type: ignore[assignment, method-assign]
         stack.send_steadily("default", self.messages, 1.0)

@@ -106,3 +106,17 @@ def test_the_page_has_a_place_for_what_a_benchmark_reports(name: str, tmp_path: 
     begin, end = f"<!-- results of {name}: make bench -->\n", f"\n<!-- end of results of {name} -->"
     before, _, rest = DOCUMENT.read_text().partition(begin)
     assert page.read_text() == f"{before}{begin}what was measured{end}{rest.partition(end)[2]}"
+
+
+@pytest.mark.parametrize(("gather_rate", "least", "most"), [(100, 450, 525), (None, 1_000, 5_000)])
+def test_a_slot_gathers_no_more_than_its_rate_in_a_window(gather_rate: float | None, least: int, most: int) -> None:
+    # Given 3,000 messages within six seconds
+    stack = VirtualStack(read_stack_defaults(), {"default": 200}, gather_rate=gather_rate, new_metrics=ToldMetrics)
+    stack.send_steadily("default", 30_000, 0.1)
+
+    # When two slots work them off
+    stack.run()
+
+    # Then no invocation has more than a window's worth
+    assert least <= max(invocation.messages for invocation in stack.invocations) <= most
+    assert stack.journeys["default"].lost == 0

@@ -650,3 +650,25 @@ def test_nothing_that_is_written_tells_who_a_recipient_is(fault: Fault | None) -
     attributes = json.dumps([entry["MessageAttributes"] for sent in account.sqs.sent.values() for entry in sent])
     assert "MARK" not in written
     assert "MARK" not in attributes
+
+
+# ---- other accounts
+
+
+@pytest.mark.parametrize(("same_account", "returns"), [(False, 19), (True, 1)])
+def test_a_backlog_makes_way_where_there_are_other_accounts(same_account: bool, returns: int) -> None:
+    # Given a connector with ten requests a minute, and a second one, of the same account or of another
+    account = Account(requestsPerMinute=10)
+    if same_account:
+        account.ssm.values[f"{CONNECTOR_PREFIX}second"] = account.ssm.values[f"{CONNECTOR_PREFIX}default"]
+
+    # When a batch comes that needs more requests than have a slot before its end
+    account.deliver([record(number) for number in range(4_000)])
+
+    # Then beside another account what has no slot near comes back request by request; alone, the invocation waits for
+    # as many slots as it can
+    assert (account.accepted().total() > 200) is same_account
+    letters = account.sqs.sent[THROTTLED]
+    assert len({letter["DelaySeconds"] for letter in letters}) == returns
+    # And SQS is told whose it is
+    assert {letter["MessageGroupId"] for letter in letters} == {"default"}

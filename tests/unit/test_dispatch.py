@@ -282,6 +282,23 @@ def test_requests_that_have_their_slot_go_even_if_the_budget_has_no_more() -> No
     assert outcomes(answers, [exhausted, waiting, later]) == [_outcome(failure), Delivered(), _outcome(failure)]
 
 
+def test_a_request_that_makes_way_for_other_accounts_does_not_stop_the_next() -> None:
+    # Given a connector whose requests each have a clock of their own
+    sent = Sent()
+    requests = planned(1, 1, 1)
+    clocks = iter([7.0, 10.0, 13.0])
+
+    # When they go one at a time
+    answers = run(
+        [lane(requests, sent, ends=lambda _: ThrottledError("BUDGET_EXHAUSTED", clock=next(clocks), one_request=True))],
+        in_flight=1,
+    )
+
+    # Then each is asked for
+    assert sent.started == requests
+    assert outcomes(answers, requests) == [Throttled("BUDGET_EXHAUSTED", clock) for clock in (7.0, 10.0, 13.0)]
+
+
 def test_failures_that_are_not_in_a_row_end_nothing() -> None:
     sent = Sent()
     requests = planned(*[1] * 9)

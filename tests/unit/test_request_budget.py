@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from bisect import bisect_left
 from collections import Counter
@@ -541,6 +542,27 @@ def test_a_probe_handed_back_is_the_next_requests() -> None:
     assert successor.at == clock()
 
 
+def test_probes_that_did_not_get_through_keep_the_distance_of_requests() -> None:
+    # Given a throttle that is over, and something else in the way now
+    table, clock = InMemoryDynamoDb(), Clock()
+    budgets = [budget(table, clock) for _ in range(2)]
+    budgets[0].pause("API_LIMIT_EXCEEDED", 60.0)
+    clock.sleep(60)
+    began = clock()
+
+    # When one probe after the other fails at once
+    probes = 0
+    while clock() < began + 60:
+        for each in budgets:
+            with contextlib.suppress(ThrottledError):
+                each.hand_back(cast("float", each.reserve(12, clock() + 1).probe), tried=True)
+                probes += 1
+        clock.sleep(1)
+
+    # Then a minute has no more of them than of other requests
+    assert 6 <= probes <= 12
+
+
 def test_what_a_probe_learns_too_late_changes_nothing() -> None:
     # Given a probe that took longer than a minute, so that another follows it
     table, clock = InMemoryDynamoDb(), Clock()
@@ -746,3 +768,128 @@ def test_a_throttle_that_cannot_be_told_stops_nothing() -> None:
 
     of_account.pause("API_LIMIT_EXCEEDED", 60.0)
     of_account.lift(1.0)
+
+
+# ---- other accounts ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_new_waits_for_a_slot_that_is_near_and_gives_its_place_up_for_others() -> None:
+    # Given an account with 19 slots a minute, one each 3.2 s
+    table, clock = InMemoryDynamoDb(), Clock()
+    one = budget(table, clock)
+
+    # When five requests come at once that would make way
+    slots = [one.reserve(20, clock() + FAR, returned=False).at - NOW for _ in range(2)]
+    away = [throttled(lambda: one.reserve(20, clock() + FAR, returned=False)) for _ in range(3)]
+
+    # Then those whose slot is near get it, and each of the others comes back by itself, a little early for its own
+    assert slots == pytest.approx([0, 3.16], abs=0.01)
+    assert [error.clock for error in away] == pytest.approx([3.32, 6.16, 9.0], abs=0.01)
+    assert {(error.code, error.one_request) for error in away} == {(ErrorCode.BUDGET_EXHAUSTED, True)}
+
+
+def test_what_came_back_waits_longer_than_what_is_new() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    one = budget(table, clock)
+
+    slots = [one.reserve(20, clock() + FAR, returned=True).at - NOW for _ in range(5)]
+
+    assert slots[-1] == pytest.approx(12.6, abs=0.1)
+    assert throttled(lambda: one.reserve(20, clock() + FAR, returned=True)).one_request
+
+
+def test_what_is_new_goes_behind_those_that_are_away() -> None:
+    # Given requests that are away, for the next minute
+    table, clock = InMemoryDynamoDb(), Clock()
+    one, other = budget(table, clock), budget(table, clock)
+    for _ in range(22):
+        try:
+            one.reserve(20, clock() + FAR, returned=False)
+        except ThrottledError as exc:
+            last = exc.clock
+
+    # When a new one and one that came back want the next slot, which is near
+    clock.sleep(3.0)
+    new = throttled(lambda: other.reserve(20, clock() + FAR, returned=False))
+    slot = other.reserve(20, clock() + FAR, returned=True)
+
+    # Then it is the latter's, and the new one comes back after all the others
+    assert slot.at - clock() < 5
+    assert new.clock + 3.0 > last
+
+
+@pytest.mark.parametrize(("rate", "requests"), [(20, 60), (20, 600), (200, 2_000)])
+def test_what_comes_back_finds_a_slot_near(rate: int, requests: int) -> None:
+    # Given a burst of requests in two environments
+    table, clock = InMemoryDynamoDb(), Clock()
+    budgets = [budget(table, clock) for _ in range(2)]
+    due = [(NOW, number) for number in range(requests)]
+    away = Counter[int]()
+    went = []
+
+    # When each comes back when it is told to
+    while due:
+        at, number = heapq.heappop(due)
+        clock.now = max(clock.now, at)
+        try:
+            went.append(budgets[number % 2].reserve(rate, clock() + 60, returned=bool(away[number])).at)
+        except ThrottledError as exc:
+            away[number] += 1
+            heapq.heappush(due, (clock() + max(1.0, exc.clock), number))
+
+    # Then all go, hardly later than their slots allow, after few rounds
+    shortest = requests / (rate * 0.95) * 60
+    assert len(went) == requests
+    assert max(went) - NOW < 1.05 * shortest + 15
+    assert max(away.values()) <= 6
+    assert sum(away.values()) / requests < 1.2 + shortest / 900
+    # And the limit is kept
+    assert most_in_a_minute(went) <= rate
+
+
+@pytest.mark.parametrize("ahead", [901.0, 1_700.0])
+def test_nobody_is_away_for_longer_than_sqs_allows(ahead: float) -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    one = budget(table, clock)
+    table.update_item(
+        TableName="delivery",
+        Key={"pk": {"S": "account#one"}, "sk": {"S": "budget"}},
+        UpdateExpression="SET nextSlot = :slot, nextReturn = :return",
+        ExpressionAttributeValues={":slot": {"N": str(NOW + 60)}, ":return": {"N": str(NOW + ahead)}},
+    )
+
+    assert throttled(lambda: one.reserve(20, clock() + FAR, returned=True)).clock == 900.0
+
+
+def test_a_return_that_a_wrong_clock_gave_does_not_send_others_away() -> None:
+    table, clock = InMemoryDynamoDb(), Clock()
+    one = budget(table, clock)
+    table.update_item(
+        TableName="delivery",
+        Key={"pk": {"S": "account#one"}, "sk": {"S": "budget"}},
+        UpdateExpression="SET nextSlot = :slot, nextReturn = :return",
+        ExpressionAttributeValues={":slot": {"N": str(NOW + 60)}, ":return": {"N": str(NOW + 86_400)}},
+    )
+
+    # When two give their places up
+    away = [throttled(lambda: one.reserve(20, clock() + FAR, returned=False)).clock for _ in range(2)]
+
+    # Then the row of those away begins anew
+    assert away == pytest.approx([57.0, 59.84], abs=0.01)
+
+
+def test_who_waits_leaves_those_that_are_away_alone() -> None:
+    # Given a stack with one account
+    table, clock = InMemoryDynamoDb(), Clock()
+    one = budget(table, clock)
+
+    # When its requests find the budget used up / Then they have the slot's own clock, as all of its requests have
+    for _ in range(10):
+        one.reserve(20, clock() + 30)
+    exhausted = [throttled(lambda: one.reserve(20, clock() + 30)) for _ in range(2)]
+    assert [error.clock for error in exhausted] == pytest.approx([31.6, 31.6], abs=0.1)
+    assert not any(error.one_request for error in exhausted)
+    assert (
+        "nextReturn"
+        not in table.get_item(TableName="delivery", Key={"pk": {"S": "account#one"}, "sk": {"S": "budget"}})["Item"]
+    )

@@ -533,7 +533,7 @@ def test_three_requests_in_a_row_in_doubt_pause_the_account_and_only_an_answer_e
     connected.fail_event(Fault.HTML_503)
     connected.send(planned(5), sender=sender)
     connected.responsys.fault = lambda kind: None
-    connected.clock.sleep(0.001)
+    connected.clock.sleep(1)
     answer = connected.send(planned(5), sender=sender)
     assert [len(seen.recipients) for seen in connected.responsys.seen[-2:]] == [1, 4]
 
@@ -797,6 +797,18 @@ def test_a_newer_change_stays_in_doubt_when_its_next_request_takes_nothing() -> 
 
     # When the older one comes back / Then it is not sent after it
     assert connected.send(request_of(change(0, "ADD", NOW, attempts=2))).outcomes == [Ignored(ErrorCode.SUPERSEDED)]
+
+
+def test_a_change_in_doubt_stays_as_new_as_it_was_when_it_comes_again_with_an_older_time() -> None:
+    # Given a change that may have been taken, and that its producer sends again with another time
+    connected = Connected()
+    connected.fail_event(Fault.TIMEOUT_AFTER, Fault.CONNECTION_REFUSED)
+    for happened_at in (NOW + 10, NOW):
+        connected.send(request_of(change(1, "REMOVE", happened_at)))
+
+    # When one from in between comes back / Then it is not sent after it
+    between = change(0, "ADD", NOW + 5, attempts=2)
+    assert connected.send(request_of(between)).outcomes == [Ignored(ErrorCode.SUPERSEDED)]
 
 
 def test_a_newer_change_that_is_being_sent_is_waited_for_a_minute() -> None:

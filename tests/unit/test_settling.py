@@ -122,6 +122,7 @@ def test_a_throttled_message_moves_to_its_queue_with_the_throttles_own_delay() -
     assert list(sqs.sent) == [THROTTLED]
     (entry,) = sqs.sent[THROTTLED]
     assert entry["DelaySeconds"] == 60
+    assert entry["MessageGroupId"] == "default"
     assert entry["MessageBody"] == BODY
     assert attributes(entry) == {
         "outcome": "throttled",
@@ -284,6 +285,7 @@ def test_a_message_that_names_no_connector_or_event_has_no_empty_attribute() -> 
     (entry,) = sqs.sent[REJECTED]
     assert all(attributes(entry).values())
     assert attributes(entry)["connector"] == attributes(entry)["eventName"] == "-"
+    assert "MessageGroupId" not in entry
 
 
 def test_what_fails_once_stays_on_its_queue() -> None:

@@ -74,12 +74,13 @@ class DeliveryComposition:
             sleep=sleep,
         )
         throttled = SourceQueue(settings.throttled_dead_letter_queue_url, clients.sqs, clock=clock)
+        self._connector_settings = ConnectorSettings(
+            ConnectorParameters(settings.connector_parameter_prefix, clients.ssm),
+            time_scale=settings.time_scale,
+            clock=clock,
+        )
         self.delivery = Delivery(
-            connector_settings=ConnectorSettings(
-                ConnectorParameters(settings.connector_parameter_prefix, clients.ssm),
-                time_scale=settings.time_scale,
-                clock=clock,
-            ),
+            connector_settings=self._connector_settings,
             open_sender=self.open_sender,
             trusted=self._trusted,
             settling=Settling(
@@ -160,6 +161,7 @@ class DeliveryComposition:
             maximum_resends=self._settings.allowed_resends,
             reply_seconds=self._settings.reply_seconds,
             observe_doubt=self.reporting.doubted,
+            several_accounts=self._connector_settings.several_accounts,
             time_scale=self._settings.time_scale,
             clock=self._clock,
             sleep=self._sleep,

@@ -99,6 +99,8 @@ class Lane:
         match answer.failure:
             case None:
                 self.failures_in_a_row = 0
+            case ThrottledError(one_request=True):
+                pass
             case ThrottledError(code=ErrorCode.BUDGET_EXHAUSTED) as failure:
                 # Those that wait for a slot have one that nobody else can use.
                 self.exhausted = self.exhausted or outcome_of_error(failure, now)

@@ -17,7 +17,7 @@ from responsys_activation.observability import InvocationMetrics, logger
 from responsys_activation.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
 from responsys_activation.responsys.errors import ThrottledError
 from responsys_activation.sending import Answer, Exchange
-from responsys_activation.settling import NOT_KNOWN, Ending
+from responsys_activation.settling import NOT_KNOWN, Ending, reason_of
 
 __all__ = ["Reporting"]
 
@@ -168,14 +168,15 @@ class Reporting:
 
     def _log_message(self, ending: Ending) -> None:
         """Log one message's outcome. The producer's own id is left out: it may tell who the recipient is."""
-        known = ending.connector in self._connectors
+        known, outcome = ending.connector in self._connectors, ending.outcome
         message_id = ending.message.original_message_id
         logger.info(
             "message settled",
             extra={
                 "originalMessageId": message_id if _SQS_MESSAGE_ID.fullmatch(message_id) else NOT_KNOWN,
-                "outcome": type(ending.outcome).__name__.lower(),
+                "outcome": type(outcome).__name__.lower(),
                 "errorCode": _error_code(ending) or NOT_KNOWN,
+                "reason": reason_of(outcome) if isinstance(outcome, Throttled | Rejected) else NOT_KNOWN,
                 "connector": ending.connector if known else NOT_KNOWN,
                 "eventName": ending.event_name if known else NOT_KNOWN,
                 "requestId": ending.request_id,

@@ -137,6 +137,8 @@ class RequestSender:
         How long a reply may take.
     observe_doubt : callable
         Counts doubts.
+    several_accounts : callable
+        Tells whether messages for other accounts may wait behind this one's.
     time_scale : float
         Divides how long an event that Responsys lacks is remembered; 1 but on the local stack.
     """
@@ -153,6 +155,7 @@ class RequestSender:
         maximum_resends: int,
         reply_seconds: float,
         observe_doubt: DoubtObserver,
+        several_accounts: Callable[[], bool] = lambda: False,
         time_scale: float = 1.0,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
@@ -166,6 +169,7 @@ class RequestSender:
         self._maximum_resends = maximum_resends
         self._reply_seconds = reply_seconds
         self._observe_doubt = observe_doubt
+        self._several_accounts = several_accounts
         self._time_scale = time_scale
         self._clock = clock
         self._sleep = sleep
@@ -221,6 +225,7 @@ class RequestSender:
         slot = self._pace.reserve(
             lambda: self._session.call(lambda token: self._read_limit(token, deadline), deadline=deadline),
             deadline - shortest_request(self._reply_seconds),
+            returned=self._returned(answer.request),
         )
         answer.alone = answer.alone or not slot.shared
         self._sleep(max(0.0, slot.at - self._clock()))
@@ -228,6 +233,10 @@ class RequestSender:
         if self._throttled:  # another thread's reply, while this one waited
             raise self._throttled
         return slot
+
+    def _returned(self, request: PlannedRequest) -> bool | None:
+        """Tell whether all of a request came back; ``None`` where it need not make way for other accounts."""
+        return all(item.message.came_back for item in request.items) if self._several_accounts() else None
 
     def _read_limit(self, token: Token, deadline: float) -> int | None:
         return read_event_limit(self._http, token, seconds_left=deadline - self._clock())
@@ -459,7 +468,7 @@ class RequestSender:
                     self._paused(ThrottledError(failure.code, clock=_DOUBT_CLOCK), in_doubt=True)
             case UnavailableError() if failure.code in _NOT_RESPONSYS:
                 if slot.probe:
-                    self._pace.hand_back(slot.probe)
+                    self._pace.hand_back(slot.probe, tried=True)
             case _:
                 self._doubts_in_a_row = 0
                 if slot.probe:

@@ -18,7 +18,7 @@ from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue, SourceQ
 from responsys_activation.outcome import ErrorCode, Outcome, Rejected, Retried, Throttled
 from responsys_activation.received import MARK, ReceivedMessage
 
-__all__ = ["Ending", "Settling"]
+__all__ = ["Ending", "Settling", "reason_of"]
 
 # What fails a second time is moved to where it replays itself: hidden messages of all connectors share the 120,000 that
 # SQS allows of a queue, and after 5 receives SQS would move it to RejectedDLQ.
@@ -139,14 +139,15 @@ class Settling:
         mark = message.mark._replace(first_sent_at=message.arrived_at)
         match outcome:
             case Throttled(error_code):
-                delay, reason = self._delay(outcome, message), outcome.reason
-            case Rejected(error_code, reason, last_error_code, doubts):
+                delay = self._delay(outcome, message)
+            case Rejected(error_code, _, last_error_code, doubts):
                 delay = 0
                 mark = mark._replace(last_error_code=last_error_code, doubts=doubts, in_doubt_allowed=False)
             case _:
                 raise TypeError(f"{type(outcome).__name__} has no dead-letter queue")
-        attributes |= {"errorCode": error_code, "reason": _reason(reason, error_code), MARK: mark.text()}
-        return DeadLetter(message.body, attributes, delay)
+        attributes |= {"errorCode": error_code, "reason": reason_of(outcome), MARK: mark.text()}
+        group = "" if ending.connector == NOT_KNOWN else ending.connector
+        return DeadLetter(message.body, attributes, delay, group)
 
     def _delay(self, throttled: Throttled, message: ReceivedMessage) -> int:
         """Give the seconds to wait from now on. Without jitter: after a pause minutes of age come back in seconds."""
@@ -167,9 +168,9 @@ class Settling:
         return min(_LONGEST_DELAY, math.ceil(seconds / self._time_scale))
 
 
-def _reason(reason: str, error_code: str) -> str:
+def reason_of(outcome: Throttled | Rejected) -> str:
     """Say to a person who looks at the message why it is there."""
-    text = reason or _REASONS.get(error_code, f"Responsys answered {error_code}")
+    text = outcome.reason or _REASONS.get(outcome.error_code, f"Responsys answered {outcome.error_code}")
     return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 1]}…"
 
 

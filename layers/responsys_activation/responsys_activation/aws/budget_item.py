@@ -1,6 +1,7 @@
 """What does the item of a budget say? Pure.
 
-``nextSlot`` is when the next request may go. A throttle, or three answers in doubt, set ``pausedUntil``; when it is
+``nextSlot`` is when the next request may go; ``nextReturn``, when the next one comes back that gave its place up for
+other accounts' messages. A throttle, or three answers in doubt, set ``pausedUntil``; when it is
 past, the first environment to come becomes the probe and the others wait for what it learns.
 """
 
@@ -10,10 +11,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["BudgetItem", "Pause", "age_share", "furthest_slot", "number", "read_budget_item"]
+__all__ = [
+    "LONGEST_AWAY",
+    "BudgetItem",
+    "Pause",
+    "age_share",
+    "furthest_slot",
+    "nearest",
+    "number",
+    "read_budget_item",
+    "seconds_away",
+]
 
 # Further ahead than anybody reserves, or pauses, is what a wrong clock wrote.
 _FURTHEST_SLOT = 2 * 900.0  # seconds: two of the longest invocations
+# How long a request waits for its slot, and its invocation's place with it, where other accounts' messages wait behind
+# it. What came back is not sent away again for little; what is new should not keep those behind it from being received.
+_NEAR = 5.0  # seconds
+_NEAR_RETURNED = 15.0  # seconds
+LONGEST_AWAY = 900.0  # seconds; SQS's longest delay
+_EARLY = 3.0  # seconds before its slot that a message returns: it has to be gathered and planned
 _LONGEST_PAUSE = 3600.0  # seconds: the longest clock of a throttle
 _CLOCKS_DIFFER = 600.0  # seconds: one five minutes fast, the other five minutes slow
 # What came first comes back first: messages return after a pause in the order in which they came since the account
@@ -59,6 +76,18 @@ class BudgetItem:
 
     next_slot: float | None = None
     pause: Pause | None = None
+    next_return: float | None = None
+
+    def first_return(self, now: float, time_scale: float = 1.0) -> float | None:
+        """Give the slot for which the first of a new row comes back; ``None``: others are away, for longer than may be.
+
+        After a wrong clock the row begins anew.
+        """
+        longest = now + LONGEST_AWAY / time_scale
+        if self.next_return is not None and longest < self.next_return <= furthest_slot(now):
+            return None
+        slot = self.next_slot if self.next_slot is not None and self.next_slot <= longest else now
+        return max(slot, now + _NEAR / time_scale)
 
 
 def read_budget_item(item: Mapping[str, Any]) -> BudgetItem:
@@ -73,7 +102,18 @@ def read_budget_item(item: Mapping[str, Any]) -> BudgetItem:
             probing="probing" in item,
             in_doubt="inDoubt" in item,
         )
-    return BudgetItem(float(item["nextSlot"]["N"]) if "nextSlot" in item else None, pause)
+    return BudgetItem(_seconds(item, "nextSlot"), pause, _seconds(item, "nextReturn"))
+
+
+def nearest(now: float, *, returned: bool, time_scale: float = 1.0) -> float:
+    """Give the latest slot that a request waits for where it gives its place up: epoch seconds."""
+    return now + (_NEAR_RETURNED if returned else _NEAR) / time_scale
+
+
+def seconds_away(now: float, slot: float | None, time_scale: float = 1.0) -> float:
+    """Give how long a request is away that comes back for a slot."""
+    longest = LONGEST_AWAY / time_scale
+    return longest if slot is None else min(longest, max(0.0, slot - now - _EARLY / time_scale))
 
 
 def furthest_slot(now: float) -> float:
@@ -88,6 +128,10 @@ def age_share(since: float, until: float, time_scale: float = 1.0) -> float:
     """
     lasted = max(1.0, until - since) * time_scale
     return min(_AGE_SHARE, _LONGEST_RETURN / lasted) * time_scale
+
+
+def _seconds(item: Mapping[str, Any], name: str) -> float | None:
+    return float(item[name]["N"]) if name in item else None
 
 
 def number(value: float) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from responsys_activation.account import account_id
 from responsys_activation.aws.connector_parameters import ConnectorParameter, ConnectorParameters
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.connector import Connector, InvalidConnectorError, read_connector
@@ -41,6 +42,7 @@ class ConnectorSettings:
         self._time_scale = time_scale
         self._clock = clock
         self._listed: dict[str, Connector | InvalidConnectorError] = {}
+        self._accounts: set[str] = set()
         self._listed_at = float("-inf")
         self._fault: AwsUnavailableError | None = None
         self._fault_until = 0.0
@@ -67,6 +69,10 @@ class ConnectorSettings:
             raise found
         return found
 
+    def several_accounts(self) -> bool:
+        """Tell whether the connectors last listed are of more than one account."""
+        return len(self._accounts) > 1
+
     def _list(self) -> None:
         now = self._clock()
         if self._fault and now < self._fault_until:
@@ -78,6 +84,7 @@ class ConnectorSettings:
             self._fault, self._fault_until = exc, now + _FAULT_MEMORY / self._time_scale
             raise
         self._listed = {name: _connector(parameter) for name, parameter in parameters.items()}
+        self._accounts = {account_id(found) for found in self._listed.values() if isinstance(found, Connector)}
         self._listed_at, self._fault = now, None
 
 

@@ -111,6 +111,7 @@ class _Standing:
     position: int
     until: float
     doubts: int
+    order: tuple[float, float]
 
 
 class _Claiming:
@@ -330,13 +331,15 @@ class Ledger:
                 expires_at,
             )
             return {"Statement": statement}
+        # A producer may send the same change with another time: it may have been taken under either.
+        happened_at, arrived_at = max(change.order, over.order) if over.doubts else change.order
         parameters: list[Any] = [
             {"S": claiming.request_id},
             {"N": str(position)},
             {"N": f"{until:.3f}"},
             {"N": str(over.doubts)},
-            {"N": f"{change.happened_at:.6f}"},
-            {"N": f"{change.arrived_at:.6f}"},
+            {"N": f"{happened_at:.6f}"},
+            {"N": f"{arrived_at:.6f}"},
             {"N": str(expires_at)},
             {"S": change.membership},
             {"S": change.key},
@@ -443,13 +446,16 @@ class Ledger:
 
 def _standing(item: Mapping[str, Any]) -> _Standing:
     return _Standing(
-        item["requestId"]["S"], int(item["position"]["N"]), float(item["until"]["N"]), int(item["doubts"]["N"])
+        item["requestId"]["S"],
+        int(item["position"]["N"]),
+        float(item["until"]["N"]),
+        int(item["doubts"]["N"]),
+        (float(item["happenedAt"]["N"]), float(item["arrivedAt"]["N"])),
     )
 
 
 def _is_newer(item: Mapping[str, Any], change: Change) -> bool:
-    order = float(item["happenedAt"]["N"]), float(item["arrivedAt"]["N"])
-    return item["sk"]["S"] != change.key and order > change.order
+    return item["sk"]["S"] != change.key and _standing(item).order > change.order
 
 
 def _claim_key(change: Change) -> dict[str, Any]:

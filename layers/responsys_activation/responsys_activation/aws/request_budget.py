@@ -1,7 +1,8 @@
 """When may the next request go? One item of the delivery table for all environments.
 
-Requests get slots, evenly spaced; a slot is reserved by moving ``nextSlot`` on. A pause holds up everybody until one
-request has found out that it is over.
+Requests get slots, evenly spaced; a slot is reserved by moving ``nextSlot`` on. Where other accounts' messages wait, no
+request waits for a slot that is far away: moving ``nextReturn`` on gives it a time to come back, and what is new goes
+behind those that are away. A pause holds up everybody until one request has found out that it is over.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from botocore.exceptions import ClientError
 
 from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.budget_item import (
+    LONGEST_AWAY,
     Pause,
     age_share,
     furthest_slot,
+    nearest,
     number,
     read_budget_item,
+    seconds_away,
 )
 from responsys_activation.aws.faults import AwsUnavailableError, aws_call, error_code
-from responsys_activation.aws.slots import CATCHING_UP, Slot, lateness, spacing
+from responsys_activation.aws.slots import CATCHING_UP, RETURNS_SHARE, Slot, lateness, spacing
 from responsys_activation.observability import logger
 from responsys_activation.outcome import ErrorCode
 from responsys_activation.responsys.errors import ThrottledError
@@ -82,15 +86,19 @@ class RequestBudget:
         self._known_pause: Pause | None = None
         self._known_until = 0.0
         self._after_last = 0.0
+        self._after_probe = 0.0
         self._others_use_it = False
 
-    def reserve(self, requests_per_minute: float, latest: float) -> Slot:
+    def reserve(self, requests_per_minute: float, latest: float, *, returned: bool | None = None) -> Slot:
         """Reserve the next slot.
 
         Parameters
         ----------
         latest : float
             Epoch seconds; a later slot is of no use.
+        returned : bool or None
+            For a request that gives its place up where its slot is far away: whether its messages came back. ``None``:
+            it waits.
 
         Raises
         ------
@@ -99,11 +107,18 @@ class RequestBudget:
         AwsUnavailableError
             The table is out of reach.
         """
+        apart = spacing(requests_per_minute, self._time_scale)
+        if returned is not None:
+            latest = min(latest, nearest(self._clock(), returned=returned, time_scale=self._time_scale))
         with self._lock:
             self._waiting += 1
         try:
             with self._turn:
-                return self._next_slot(spacing(requests_per_minute, self._time_scale), latest)
+                return self._next_slot(apart, latest, new=returned is False)
+        except ThrottledError as exc:
+            if returned is None or exc.code != ErrorCode.BUDGET_EXHAUSTED:
+                raise
+            raise self._exhausted(self._go_away(apart), one_request=True) from None
         finally:
             with self._lock:
                 self._waiting -= 1
@@ -160,15 +175,21 @@ class RequestBudget:
             {":probe": number(probe)},
         )
 
-    def hand_back(self, probe: float) -> None:
-        """Leave it to another request to be the probe, because this one could not be sent."""
+    def hand_back(self, probe: float, *, tried: bool = False) -> None:
+        """Leave it to another request to be the probe, because this one could not be sent.
+
+        Parameters
+        ----------
+        tried : bool
+            Whether it has used its slot all the same: then the next one keeps its distance.
+        """
         self._tell(
-            "SET pausedUntil = :now REMOVE probing",
+            "SET pausedUntil = :until REMOVE probing",
             "pausedUntil = :probe",
-            {":now": number(self._clock()), ":probe": number(probe)},
+            {":until": number(max(self._clock(), self._after_probe * tried)), ":probe": number(probe)},
         )
 
-    def _next_slot(self, apart: float, latest: float) -> Slot:
+    def _next_slot(self, apart: float, latest: float, *, new: bool) -> Slot:
         """Give a slot. Requests that wait for their turn meanwhile are served together, with slots in a row.
 
         If they alternated with another environment's, both batches would end, and wait for their last replies, at the
@@ -180,19 +201,19 @@ class RequestBudget:
         if self._alone.is_on:
             raise AwsUnavailableError("request budget out of reach")
         try:
-            self._reserved.extend(self._shared_slots(apart, latest, self._waiting))
+            self._reserved.extend(self._shared_slots(apart, latest, self._waiting, new=new))
         except AwsUnavailableError as exc:
             self._alone.begin(str(exc))
             raise
         self._after_last = self._reserved[-1].at + apart
         return self._reserved.popleft()
 
-    def _shared_slots(self, apart: float, latest: float, count: int) -> list[Slot]:
+    def _shared_slots(self, apart: float, latest: float, count: int, *, new: bool) -> list[Slot]:
         """Reserve up to so many slots in a row; in one call where the budget is as this environment thinks."""
         idle = self._after_last < self._oldest(self._clock()) and not self._others_use_it
         while (now := self._clock()) <= latest:
             attributes, slots = (
-                self._start_anew(now, apart, latest) if idle else self._move_on(now, apart, latest, count)
+                self._start_anew(now, apart, latest) if idle else self._move_on(now, apart, latest, count, new=new)
             )
             if slots:
                 self._others_use_it = self._others_use_it and not idle
@@ -206,18 +227,24 @@ class RequestBudget:
                 idle = True
             elif item.next_slot > latest:
                 raise self._exhausted(item.next_slot - now)
+            elif new and item.next_return is not None and item.next_return > latest:
+                raise self._exhausted(0.0)
             elif idle:
                 idle, self._others_use_it = False, True
             else:  # so many do not fit before the latest
                 count = max(1, min(count - 1, 1 + int((latest - item.next_slot) / apart)))
         raise self._exhausted(0.0)
 
-    def _move_on(self, now: float, apart: float, latest: float, count: int) -> tuple[dict[str, Any], list[Slot]]:
-        """Take the next slots of a budget that is in use."""
+    def _move_on(
+        self, now: float, apart: float, latest: float, count: int, *, new: bool
+    ) -> tuple[dict[str, Any], list[Slot]]:
+        """Take the next slots of a budget that is in use; what is new, unless others are away."""
+        nobody_away = " AND (attribute_not_exists(nextReturn) OR nextReturn <= :near)" if new else ""
         moved, attributes = self._update(
             "SET nextSlot = nextSlot + :taken",
-            "attribute_not_exists(pausedUntil) AND nextSlot BETWEEN :oldest AND :latest",
+            f"attribute_not_exists(pausedUntil) AND nextSlot BETWEEN :oldest AND :latest{nobody_away}",
             {
+                **({":near": number(latest)} if new else {}),
                 ":taken": number(apart * count),
                 ":oldest": number(self._oldest(now)),
                 ":latest": number(latest - apart * (count - 1)),
@@ -240,6 +267,32 @@ class RequestBudget:
             {":next": number(at + apart), ":now": number(now), ":furthest": number(furthest_slot(now))},
         )
         return attributes, self._row(at, apart, 1) if started else []
+
+    def _go_away(self, apart: float) -> float:
+        """Give the seconds until a request that gives its place up comes back: one after the other, as slots are."""
+        apart *= RETURNS_SHARE
+        now = self._clock()
+        longest = now + LONGEST_AWAY / self._time_scale
+        try:
+            moved, attributes = self._update(
+                "SET nextReturn = nextReturn + :apart",
+                "nextReturn BETWEEN :now AND :longest",
+                {":apart": number(apart), ":now": number(now), ":longest": number(longest)},
+            )
+            item = read_budget_item(attributes)
+            if moved:
+                return seconds_away(now, item.next_return, self._time_scale)
+            first = item.first_return(now, self._time_scale)
+            if first is not None:
+                self._update(
+                    "SET nextReturn = :next",
+                    "attribute_not_exists(nextReturn) OR nextReturn < :now OR nextReturn > :furthest",
+                    {":next": number(first + apart), ":now": number(now), ":furthest": number(furthest_slot(now))},
+                )
+            return seconds_away(now, first, self._time_scale)
+        except AwsUnavailableError as exc:
+            self._alone.begin(str(exc))
+            raise
 
     def _after_pause(self, pause: Pause, now: float, apart: float, latest: float) -> Slot | None:
         """Become the probe, wait for another's, or learn that the pause goes on."""
@@ -265,7 +318,10 @@ class RequestBudget:
                 ":paused": number(pause.until),
             },
         )
-        return Slot(now, until=probe, probe=probe, one_recipient=pause.in_doubt) if became else None
+        if not became:
+            return None
+        self._after_probe = now + apart
+        return Slot(now, until=probe, probe=probe, one_recipient=pause.in_doubt)
 
     def _remember(self, pause: Pause, *, told: bool = True) -> None:
         """Heed a pause for a while without asking; one that could not be told, until it ends."""
@@ -280,8 +336,9 @@ class RequestBudget:
         times = [first + apart * place for place in range(count)]
         return [Slot(at, until=at + lateness(self._time_scale)) for at in times]
 
-    def _exhausted(self, seconds: float) -> ThrottledError:
-        return ThrottledError(ErrorCode.BUDGET_EXHAUSTED, clock=max(0.0, seconds) * self._time_scale)
+    def _exhausted(self, seconds: float, *, one_request: bool = False) -> ThrottledError:
+        clock = max(0.0, seconds) * self._time_scale
+        return ThrottledError(ErrorCode.BUDGET_EXHAUSTED, clock=clock, one_request=one_request)
 
     def _paused(self, pause: Pause, now: float) -> ThrottledError:
         return ThrottledError(

@@ -52,7 +52,7 @@ class RequestPace:
         self._clock = clock
         self._sleep = sleep
 
-    def reserve(self, read_limit: Callable[[], int | None], latest: float) -> Slot:
+    def reserve(self, read_limit: Callable[[], int | None], latest: float, *, returned: bool | None = None) -> Slot:
         """Reserve the next slot.
 
         The connector's own is waited for first, so that a slot of the account is only taken by who may use it. If
@@ -64,6 +64,8 @@ class RequestPace:
             Asks the account for its limit.
         latest : float
             Epoch seconds; a later slot is of no use.
+        returned : bool or None
+            As :meth:`RequestBudget.reserve` takes it.
 
         Raises
         ------
@@ -77,7 +79,7 @@ class RequestPace:
             raise UnavailableError(ErrorCode.OUT_OF_TIME, title="too late for a request")
         while True:
             try:
-                slot = self._shared_slot(of_account, latest)
+                slot = self._shared_slot(of_account, latest, returned)
             except AwsUnavailableError:
                 alone = self._alone.next_slot(of_account, latest)
                 if alone:
@@ -86,15 +88,15 @@ class RequestPace:
                 self._alone.follow(slot)
                 return slot
 
-    def _shared_slot(self, of_account: float, latest: float) -> Slot:
+    def _shared_slot(self, of_account: float, latest: float, returned: bool | None) -> Slot:
         self._account.heed_pause()
         # The account's budget alone is enough for who wants as much; who does not know the limit yet asks both, so that
         # no connector is too fast where only some environments know it.
         wanted = self._requests_per_minute
         if wanted and (wanted < of_account or not self._limit.is_known):
-            own = self._own.reserve(wanted, latest)
+            own = self._own.reserve(wanted, latest, returned=returned)
             self._sleep(max(0.0, own.at - self._clock()))
-        return self._account.reserve(of_account, latest)
+        return self._account.reserve(of_account, latest, returned=returned)
 
     def pause(self, code: str, clock: float, *, in_doubt: bool = False) -> tuple[float, float]:
         """Hold up all connectors of the account; see :meth:`RequestBudget.pause`."""
@@ -104,6 +106,6 @@ class RequestPace:
         """End the pause that a probe found over."""
         self._account.lift(probe)
 
-    def hand_back(self, probe: float) -> None:
-        """Leave it to another request to be the probe, because this one could not be sent."""
-        self._account.hand_back(probe)
+    def hand_back(self, probe: float, *, tried: bool = False) -> None:
+        """Leave it to another request to be the probe; see :meth:`RequestBudget.hand_back`."""
+        self._account.hand_back(probe, tried=tried)

@@ -9,9 +9,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["CATCHING_UP", "USED_SHARE", "Slot", "lateness", "requests_alone", "spacing", "spacing_alone"]
+__all__ = [
+    "CATCHING_UP",
+    "RETURNS_SHARE",
+    "USED_SHARE",
+    "Slot",
+    "lateness",
+    "requests_alone",
+    "spacing",
+    "spacing_alone",
+]
 
 USED_SHARE = 0.95
+# Returns are closer than slots by this share: what comes back is planned anew, into requests that are rarely full, and
+# a slot that nobody comes for is lost.
+RETURNS_SHARE = 0.9
 _MINUTE = 60.0
 _LATENESS = 2.0  # seconds that a request may be late for its slot; within the spare share even when all are late
 _SHORTEST_LATENESS = 0.5  # seconds, unscaled: to claim takes real time

@@ -59,6 +59,8 @@ class ThrottledError(ResponsysError):
         Seconds until the allowance is certainly new.
     since, age_share : float
         Who came later than ``since`` waits longer by this share of the difference: what came first comes back first.
+    one_request : bool
+        The clock is this request's alone; others of the account have clocks of their own.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class ThrottledError(ResponsysError):
         clock: float,
         since: float = 0.0,
         age_share: float = 0.0,
+        one_request: bool = False,
         title: str = "",
         status: int | None = None,
         correlation_id: str = "",
@@ -76,6 +79,7 @@ class ThrottledError(ResponsysError):
         self.clock = clock
         self.since = since
         self.age_share = age_share
+        self.one_request = one_request
 
 
 class LoginRefusedError(ResponsysError):
