@@ -54,8 +54,11 @@ def _table(**how: Any) -> list[Callable[[], AwsFault]]:
     return [partial(AwsFault, call, seconds=_AWS_MINUTE, **how) for call in TABLE_CALLS]
 
 
-def _aws(*faults: Callable[[], AwsFault], spoiled: bool = False) -> FaultScenario:
+def _aws(*faults: Callable[[], AwsFault], spoiled: bool = False, known: bool = False) -> FaultScenario:
     def run(trial: Trial, setting: Setting) -> None:
+        if known:  # without a login, which the table guards
+            trial.send(trial.bodies(1))
+            trial.wait_settled(60)
         setting.aws.faults[:] = [fault() for fault in faults]
         try:
             if spoiled:  # something must go to a dead-letter queue, or be put off, for these calls to be made
@@ -253,13 +256,14 @@ FAULTS: dict[str, FaultScenario] = {
     "DynamoDB fails once": _aws(lambda: AwsFault("", times=1)),
     "claims fail once": _aws(lambda: AwsFault("BatchExecuteStatement", times=1)),
     "claims written, answer lost": _aws(lambda: AwsFault("BatchExecuteStatement", times=2, after_effect=True)),
+    "claims fail for a while": _aws(lambda: AwsFault("BatchExecuteStatement", seconds=_AWS_MINUTE), known=True),
     "claims denied for a while": _aws(lambda: AwsFault("BatchExecuteStatement", seconds=_AWS_MINUTE, **_DENIED)),
     "every second claim throttled for a while": _aws(
         lambda: AwsFault("BatchExecuteStatement", seconds=_AWS_MINUTE, error="ThrottlingError", partial=True)
     ),
-    "DynamoDB fails for a while": _aws(*_table()),
-    "DynamoDB denies for a while": _aws(*_table(**_DENIED)),
-    "DynamoDB throttles for a while": _aws(*_table(**_THROTTLED)),
+    "DynamoDB fails for a while": _aws(*_table(), known=True),
+    "DynamoDB denies for a while": _aws(*_table(**_DENIED), known=True),
+    "DynamoDB throttles for a while": _aws(*_table(**_THROTTLED), known=True),
     "function killed at random points": killed,
     "message crashes the function each time": poison,
     "same batch at once, and again": same_batch_at_once,
