@@ -70,10 +70,10 @@ def test_twenty_cold_starts_at_once_without_a_token_make_at_most_four_logins(
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda body: invoke(stack, sqs_event(stack, [body])), bodies))
 
-    # Then all deliver, and share what few logins brought
+    # Then all deliver, some of them when their slots come, and share what few logins brought
     assert stack.worker_counts()["coldStarts"] == before + 20
     assert answers == [{"batchItemFailures": []}] * 20
-    assert connector.accepted() == Counter(message_ids(bodies))
+    assert eventually(lambda: connector.accepted() == Counter(message_ids(bodies)))
     assert 1 <= connector.simulator.summary(connector.name).logins <= 4
 
 

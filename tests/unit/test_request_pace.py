@@ -424,6 +424,21 @@ def test_a_small_account_waits_for_the_table() -> None:
     assert backlog.alone == 0
 
 
+def test_who_has_no_slot_alone_waits_for_the_table_once_and_does_not_hold_the_function_longer() -> None:
+    # Given a small account, and a table that stays out of reach
+    table, clock = InMemoryDynamoDb(), Clock()
+    table.fail("*", times=float("inf"))
+    pace = environment(table, clock).pace(20)
+
+    # When it wants a slot within a long invocation
+    error = throttled(lambda: pace.reserve(at(20), clock() + 120))
+
+    # Then it is put off after the table was tried twice
+    assert clock() == NOW + 10
+    assert error.code == ErrorCode.BUDGET_EXHAUSTED
+    assert error.clock == pytest.approx(10)
+
+
 @pytest.mark.parametrize("time_scale", [1.0, 10.0])
 def test_one_fault_costs_ten_seconds_and_no_deferral(time_scale: float) -> None:
     # Given a connector whose table fails once

@@ -63,8 +63,13 @@ class AlonePace:
         with self._lock:
             self._last_shared = max(self._last_shared, shared.at)
 
-    def next_slot(self, requests_per_minute: float, latest: float) -> Slot | None:
+    def next_slot(self, requests_per_minute: float, latest: float, *, patient: bool = True) -> Slot | None:
         """Give a slot, or none after waiting until the table is tried again.
+
+        Parameters
+        ----------
+        patient : bool
+            Whether to wait for the table where no slot alone is early enough; the invocation is held meanwhile.
 
         Raises
         ------
@@ -79,7 +84,7 @@ class AlonePace:
             if at <= min(tried_again, latest):
                 self._next = at + apart
                 return Slot(at, until=at + lateness(self._time_scale), shared=False)
-        if tried_again > latest:
+        if tried_again > latest or (at > latest and not patient):
             raise ThrottledError(ErrorCode.BUDGET_EXHAUSTED, clock=(tried_again - now) * self._time_scale)
         self._sleep(tried_again - now)
         return None

@@ -77,13 +77,15 @@ class RequestPace:
         of_account = self._limit.requests_per_minute(read_limit, self._requests_per_minute)
         if self._clock() > latest:
             raise UnavailableError(ErrorCode.OUT_OF_TIME, title="too late for a request")
+        patient = True
         while True:
             try:
                 slot = self._shared_slot(of_account, latest, returned)
             except AwsUnavailableError:
-                alone = self._alone.next_slot(of_account, latest)
+                alone = self._alone.next_slot(of_account, latest, patient=patient)
                 if alone:
                     return alone
+                patient = False
             else:
                 self._alone.follow(slot)
                 return slot
