@@ -33,6 +33,11 @@ REVIEWED = {
         'SHA256 = "b4c9a2': "the hash of an invented address",
         'MD5 = "23463b': "the hash of an invented address",
     },
+    "tests/unit/test_recipient.py": {
+        'SHA256 = "b4c9a2': "the hash of an invented address",
+        'MD5 = "23463b': "the hash of an invented address",
+        '*("3.644708250E8"': "spellings of an invented RIID",
+    },
     "tests/unit/test_endpoint.py": {
         '"https://login5.responsys.net:': "an address that must be refused",
     },
