@@ -19,6 +19,9 @@ _MESSAGES = 20_000
 _KILLS = 200
 # A killed function's messages come back after this; deployed it is 1,380 s.
 _VISIBILITY_SECONDS = 8
+# What it had claimed waits until its end would have come, which is in real time: deployed after 180 s.
+_TIMEOUT_SECONDS = 40
+_REPLY_SECONDS = 5
 _TIME_SCALE = 60.0
 # Replies take as long as real ones, so that many kills hit a request in flight; and some invocations get through: a
 # message that met five kills would be on RejectedDLQ, unsent.
@@ -33,6 +36,8 @@ def measure(messages: int, kills: int) -> tuple[Result, int]:
     with LocalStack(
         parameters, time_scale=_TIME_SCALE, visibility_seconds=_VISIBILITY_SECONDS, say=lambda _: None
     ) as stack:
+        stack.set_function_environment({"REPLY_SECONDS": f"{_REPLY_SECONDS}"})
+        stack.endpoint.lambda_.update_function_configuration(FunctionName=stack.function_name, Timeout=_TIMEOUT_SECONDS)
         trial = Trial(stack, f"{kills} kills")
         trial.simulator.patch_account(trial.name, {"replies": {"latencyMs": _REPLY_MILLISECONDS}})
         made = 0
