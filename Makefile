@@ -84,8 +84,9 @@ test: format lint types unit property integration template audit end_to_end  ## 
 format: setup  ## Is the code formatted?
 	$(PYTHON) -m ruff format --check .
 
-lint: setup  ## Does ruff find fault?
+lint: setup  ## Does ruff find fault, and do imports keep to the rule of the rooms?
 	$(PYTHON) -m ruff check .
+	PYTHONPATH=layers/responsys_activation .venv/bin/lint-imports --no-logo --no-cache
 
 types: setup  ## Do the types agree (mypy, strict)?
 	$(PYTHON) -m mypy
