@@ -27,7 +27,7 @@ from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.slots import USED_SHARE
 from responsys_activation.change import Change, membership_change
 from responsys_activation.membership import Membership
-from responsys_activation.planning import MAXIMUM_RECIPIENTS
+from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS
 from tests.benchmarks.metered_dynamodb import MeteredDynamoDb
 from tests.benchmarks.stack_defaults import StackDefaults, read_stack_defaults
 from tests.benchmarks.virtual_stack import AWS_SECONDS, MOST_EVENT_BYTES, VirtualStack

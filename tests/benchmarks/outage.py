@@ -17,8 +17,8 @@ from itertools import groupby
 from typing import Any
 
 from responsys_activation.aws.slots import USED_SHARE
-from responsys_activation.outcome import ErrorCode
-from responsys_activation.planning import MAXIMUM_RECIPIENTS
+from responsys_activation.error_code import ErrorCode
+from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS
 from tests.benchmarks.stack_defaults import read_stack_defaults
 from tests.benchmarks.virtual_stack import Journeys, VirtualStack
 from tests.fakes.responsys import Fault

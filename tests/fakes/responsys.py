@@ -18,7 +18,7 @@ import requests
 import urllib3.exceptions as urllib3_errors
 from requests.adapters import BaseAdapter
 
-from responsys_activation.outcome import ErrorCode
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import UnavailableError
 
 UNKNOWN_RECIPIENT = 404  # the recipientId that no list has

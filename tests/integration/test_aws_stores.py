@@ -22,7 +22,7 @@ from responsys_activation.aws.login_guard import LEASE_SECONDS, TableLoginGuard
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue, SourceQueue
 from responsys_activation.aws.token_store import ParameterTokenStore
 from responsys_activation.connector import InvalidConnectorError
-from responsys_activation.outcome import ErrorCode
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import LoginRefusedError
 from responsys_activation.responsys.login import SecretVersion, Token
 from responsys_activation.responsys.login_memory import Hold, LoginMemory

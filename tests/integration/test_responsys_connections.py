@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from responsys_activation.outcome import ErrorCode
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import OutcomeUnknownError, UnavailableError
 from responsys_activation.responsys.http import HttpSession, Reply, get, open_http_session, post
 from tests.fakes.loopback import HOST, Certificate, Peer, Talk, certificate, http_reply, read_request, reset, vanish

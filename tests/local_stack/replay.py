@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
-from responsys_activation.outcome import ErrorCode
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.replay_request import InvalidReplayRequestError, read_replay_request
 from tests.local_stack.processes import LocalStackError
 from tests.local_stack.queues import depth

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responsys_activation.outcome import ErrorCode
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.classification import ErrorClass, class_of_code, classify, known_code
 
 ANY_STATUS = (200, 400, 401, 403, 404, 405, 429, 500, 503)

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responsys_activation.custom_event import UnmappableError, custom_event, request_body
+from responsys_activation.custom_event import UnmappableError, custom_event
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.membership import read_membership
-from responsys_activation.outcome import ErrorCode
+from responsys_activation.responsys.events import request_body
 from tests.fakes.memberships import ABSENT, connector, document, membership
 
 SHA256 = "b4c9a289323b21a01c3e940f150eb9b8c542587f1abfd8f0e1cc1ffc5e475514"

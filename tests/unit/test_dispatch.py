@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.dispatch import Lane, dispatch
-from responsys_activation.outcome import Delivered, ErrorCode, Outcome, Rejected, Retried, Throttled
+from responsys_activation.error_code import ErrorCode
+from responsys_activation.outcome import Delivered, Outcome, Rejected, Retried, Throttled
 from responsys_activation.planning import PlannedRequest
 from responsys_activation.responsys.errors import (
     LoginRefusedError,

@@ -11,10 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from responsys_activation.change import Change
-from responsys_activation.custom_event import CustomEvent, request_body
+from responsys_activation.custom_event import CustomEvent
 from responsys_activation.planning import (
-    MAXIMUM_RECIPIENTS,
-    MAXIMUM_REQUEST_BYTES,
     MAXIMUM_WAVES,
     Outgoing,
     Plan,
@@ -22,6 +20,7 @@ from responsys_activation.planning import (
     plan_requests,
 )
 from responsys_activation.received import Mark, ReceivedMessage
+from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS, MAXIMUM_REQUEST_BYTES, request_body
 from tests.fakes.clock import NOW
 
 

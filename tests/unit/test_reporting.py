@@ -9,8 +9,9 @@ import pytest
 
 from responsys_activation.change import Change
 from responsys_activation.custom_event import CustomEvent
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import InvocationMetrics
-from responsys_activation.outcome import Delivered, Duplicate, ErrorCode, Ignored, Outcome, Rejected, Retried, Throttled
+from responsys_activation.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
 from responsys_activation.planning import Outgoing, PlannedRequest
 from responsys_activation.received import Mark, ReceivedMessage
 from responsys_activation.reporting import Reporting

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.request_budget import RequestBudget
-from responsys_activation.outcome import ErrorCode
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import ThrottledError
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb

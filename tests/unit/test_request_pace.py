@@ -19,7 +19,7 @@ from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.request_pace import RequestPace
 from responsys_activation.aws.slots import Slot, requests_alone
-from responsys_activation.outcome import ErrorCode
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import ThrottledError, UnavailableError
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb

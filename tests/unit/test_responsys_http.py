@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from responsys_activation.aws.faults import CLIENT_CONFIG
-from responsys_activation.outcome import ErrorCode
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
     OutcomeUnknownError,

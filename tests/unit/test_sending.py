@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from responsys_activation.change import membership_change
 from responsys_activation.custom_event import custom_event
-from responsys_activation.outcome import Delivered, Duplicate, ErrorCode, Ignored, Outcome, Rejected, Retried, Throttled
+from responsys_activation.error_code import ErrorCode
+from responsys_activation.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
 from responsys_activation.planning import Outgoing, PlannedRequest
 from responsys_activation.received import Mark, ReceivedMessage
 from responsys_activation.responsys.errors import RefusalScope, RequestRefusedError, TokenRefusedError

@@ -15,7 +15,7 @@ import requests
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.login_guard import LEASE_SECONDS, TableLoginGuard
 from responsys_activation.endpoint import TrustedDomains
-from responsys_activation.outcome import ErrorCode
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys import session
 from responsys_activation.responsys.errors import (
     LoginRefusedError,

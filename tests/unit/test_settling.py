@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from responsys_activation.aws import queues
 from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue
 from responsys_activation.custom_event import UnmappableError, custom_event
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.membership import InvalidMessageError, read_membership
-from responsys_activation.outcome import Delivered, Duplicate, ErrorCode, Ignored, Outcome, Rejected, Retried, Throttled
+from responsys_activation.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
 from responsys_activation.received import LIFE_ATTRIBUTES, MARK, Mark, ReceivedMessage, read_record
 from responsys_activation.settling import Ending, Settling
 from tests.fakes.clock import NOW, Clock

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from responsys_activation.custom_event import custom_event
-from responsys_activation.outcome import ErrorCode
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import (
     OutcomeUnknownError,
     RequestRefusedError,

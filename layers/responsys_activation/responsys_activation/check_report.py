@@ -8,7 +8,7 @@ from typing import Any
 from responsys_activation.checked_connector import CheckedConnector
 from responsys_activation.finding import Level
 from responsys_activation.observability import InvocationMetrics, logger
-from responsys_activation.planning import MAXIMUM_RECIPIENTS
+from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS
 
 __all__ = ["all_ok", "count_failures", "log_checked", "report_document", "report_text"]
 

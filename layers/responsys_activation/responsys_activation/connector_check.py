@@ -25,9 +25,9 @@ from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.checked_connector import CheckedConnector
 from responsys_activation.connector import Connector, InvalidConnectorError, read_connector
 from responsys_activation.endpoint import TrustedDomains, UntrustedEndpointError
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.finding import Check, why_not_logged_in, why_not_read
 from responsys_activation.membership import ConnectorName
-from responsys_activation.outcome import ErrorCode
 from responsys_activation.proving_login import Logins, SessionOpener
 from responsys_activation.responsys.catalogue import read_event_names, read_profile_lists
 from responsys_activation.responsys.errors import LoginRefusedError, RequestRefusedError, ResponsysError

@@ -7,24 +7,20 @@ written as text at once: every message passes here, and an encoder for objects c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _ascii
 from typing import Any, NamedTuple
 
 from responsys_activation.connector import Connector
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.json_text import Repeated, compact_json
 from responsys_activation.membership import Membership
 from responsys_activation.moment import as_iso_8601
-from responsys_activation.outcome import ErrorCode
 from responsys_activation.recipient import NoIdentifierError, find_recipient
 
-__all__ = ["CustomEvent", "UnmappableError", "custom_event", "request_body"]
+__all__ = ["CustomEvent", "UnmappableError", "custom_event"]
 
 # As Oracle's samples have it: the mappings are for events whose own value is a number, date or text.
-_NO_MAPPINGS = (
-    '{"customEvent":{"eventNumberDataMapping":null,"eventDateDataMapping":null,"eventStringDataMapping":null},'
-)
 _ALWAYS_SENT = frozenset({"profileid", "calltype"})
 
 
@@ -103,11 +99,6 @@ def custom_event(membership: Membership, connector: Connector, happened_at: floa
             ErrorCode.INVALID_MESSAGE, "variables: a text has half of a surrogate pair; send whole characters"
         )
     return CustomEvent(event_name, recipient, recipient_json, overridden, system_columns)
-
-
-def request_body(recipients_json: Iterable[str]) -> bytes:
-    """Write the body of one request; at most 200 recipients is the caller's care."""
-    return f'{_NO_MAPPINGS}"recipientData":[{",".join(recipients_json)}]}}'.encode("ascii")
 
 
 def _is_unicode(text: str) -> bool:

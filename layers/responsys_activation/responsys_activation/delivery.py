@@ -18,8 +18,9 @@ from responsys_activation.connector import Connector, InvalidConnectorError
 from responsys_activation.custom_event import UnmappableError, custom_event
 from responsys_activation.dispatch import Lane, dispatch
 from responsys_activation.endpoint import TrustedDomains, UntrustedEndpointError
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.membership import InvalidMessageError, Membership, read_membership
-from responsys_activation.outcome import ErrorCode, Outcome, Rejected, Retried, Throttled
+from responsys_activation.outcome import Outcome, Rejected, Retried, Throttled
 from responsys_activation.planning import Outgoing, plan_requests
 from responsys_activation.received import ReceivedMessage, read_record
 from responsys_activation.reporting import Reporting

@@ -14,8 +14,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import logger
-from responsys_activation.outcome import ErrorCode, Outcome, Retried, Throttled
+from responsys_activation.outcome import Outcome, Retried, Throttled
 from responsys_activation.planning import PlannedRequest
 from responsys_activation.responsys.errors import (
     LoginRefusedError,

@@ -16,10 +16,9 @@ from typing import NamedTuple
 from responsys_activation.change import Change
 from responsys_activation.custom_event import CustomEvent
 from responsys_activation.received import ReceivedMessage
+from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS, MAXIMUM_REQUEST_BYTES
 
 __all__ = [
-    "MAXIMUM_RECIPIENTS",
-    "MAXIMUM_REQUEST_BYTES",
     "MAXIMUM_WAVES",
     "Outgoing",
     "Plan",
@@ -27,11 +26,9 @@ __all__ = [
     "plan_requests",
 ]
 
-MAXIMUM_RECIPIENTS = 200  # RECIPIENT_LIMIT_EXCEEDED beyond it
 # One recipient's messages go one by one, in requests that nobody else may share: a placeholder in thousands of messages
 # must not use up the account's minute.
 MAXIMUM_WAVES = 12
-MAXIMUM_REQUEST_BYTES = 9_900_000  # Responsys cuts the connection beyond 10 MB; the rest is for the body's frame
 
 
 class Outgoing(NamedTuple):

@@ -11,30 +11,9 @@ from typing import Protocol
 from responsys_activation.connector import Connector
 from responsys_activation.responsys.errors import ResponsysError
 from responsys_activation.responsys.login import Credentials, Token
-from responsys_activation.responsys.session import Session, TokenStore
+from responsys_activation.responsys.session import Session
 
-__all__ = ["Logins", "NewTokensOnly", "SessionOpener"]
-
-
-class NewTokensOnly:
-    """A token store that knows no token from before a moment: whoever asks it first must log in.
-
-    A token that lives proves nothing about a password that was changed since, and a wrong password would show only
-    when that token has run out. The new token is shared like any other.
-    """
-
-    def __init__(self, store: TokenStore, *, since: float) -> None:
-        self._store = store
-        self._since = since
-
-    def read(self) -> Token | None:
-        """Give the stored token if it is new, as when another environment logged in meanwhile."""
-        token = self._store.read()
-        return token if token and token.obtained_at >= self._since else None
-
-    def write(self, token: Token) -> None:
-        """Replace the stored token."""
-        self._store.write(token)
+__all__ = ["Logins", "SessionOpener"]
 
 
 class SessionOpener(Protocol):

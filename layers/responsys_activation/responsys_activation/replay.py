@@ -16,8 +16,8 @@ from typing import Any
 
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.parked_messages import ParkedMessage, ParkedMessages
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import logger
-from responsys_activation.outcome import ErrorCode
 from responsys_activation.received import MARK, Mark, read_mark
 from responsys_activation.replay_request import Candidate, ReplayRequest
 

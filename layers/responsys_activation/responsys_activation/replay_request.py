@@ -19,8 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.membership import CallType, InvalidMessageError, Membership, read_membership
-from responsys_activation.outcome import ErrorCode
 
 __all__ = ["NO_ERROR_CODE", "Candidate", "InvalidReplayRequestError", "ReplayRequest", "read_replay_request"]
 

@@ -20,9 +20,10 @@ from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.ledger import Claim, ClaimState, Ledger, NewerChange
 from responsys_activation.aws.request_pace import RequestPace, Slot
 from responsys_activation.connector import Connector
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.membership import CallType
 from responsys_activation.observability import logger
-from responsys_activation.outcome import Delivered, Duplicate, ErrorCode, Ignored, Outcome, Rejected, Retried, Throttled
+from responsys_activation.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
 from responsys_activation.planning import Outgoing, PlannedRequest
 from responsys_activation.responsys.classification import ErrorClass, class_of_code
 from responsys_activation.responsys.errors import (

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue, SourceQueue
-from responsys_activation.outcome import ErrorCode, Outcome, Rejected, Retried, Throttled
+from responsys_activation.error_code import ErrorCode
+from responsys_activation.outcome import Outcome, Rejected, Retried, Throttled
 from responsys_activation.received import MARK, ReceivedMessage
 
 __all__ = ["Ending", "Settling", "reason_of"]

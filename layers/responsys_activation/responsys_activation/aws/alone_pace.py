@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 
 from responsys_activation.aws.slots import Slot, lateness, spacing_alone
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import logger
-from responsys_activation.outcome import ErrorCode
 from responsys_activation.responsys.errors import ThrottledError
 
 __all__ = ["AlonePace"]

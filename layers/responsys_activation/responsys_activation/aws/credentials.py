@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from responsys_activation.aws.faults import AwsRefusedError, aws_call, error_code
-from responsys_activation.outcome import ErrorCode
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import LoginRefusedError
 from responsys_activation.responsys.login import LOOK_AGAIN_AFTER, Credentials, SecretVersion
 

@@ -28,8 +28,8 @@ from responsys_activation.aws.budget_item import (
 )
 from responsys_activation.aws.faults import AwsUnavailableError, aws_call, error_code
 from responsys_activation.aws.slots import CATCHING_UP, RETURNS_SHARE, Slot, lateness, spacing
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import logger
-from responsys_activation.outcome import ErrorCode
 from responsys_activation.responsys.errors import ThrottledError
 
 if TYPE_CHECKING:

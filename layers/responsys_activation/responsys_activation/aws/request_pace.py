@@ -14,7 +14,7 @@ from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.slots import Slot
-from responsys_activation.outcome import ErrorCode
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import UnavailableError
 
 __all__ = ["RequestPace", "Slot"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from responsys_activation.outcome import ErrorCode
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import RequestRefusedError, UnavailableError
 from responsys_activation.responsys.http import API_PATH
 from responsys_activation.responsys.login import Token

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from responsys_activation.outcome import ErrorCode
+from responsys_activation.error_code import ErrorCode
 
 __all__ = ["ErrorClass", "class_of_code", "classify", "known_code"]
 

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import requests
 
-from responsys_activation.custom_event import request_body
-from responsys_activation.outcome import ErrorCode
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.classification import class_of_code
 from responsys_activation.responsys.errors import OutcomeUnknownError
 from responsys_activation.responsys.http import API_PATH, Reply, post, raise_error
 from responsys_activation.responsys.login import Token
 
-__all__ = ["EventReply", "recipient_error_code", "trigger_custom_event"]
+__all__ = [
+    "MAXIMUM_RECIPIENTS",
+    "MAXIMUM_REQUEST_BYTES",
+    "EventReply",
+    "recipient_error_code",
+    "request_body",
+    "trigger_custom_event",
+]
 
+MAXIMUM_RECIPIENTS = 200  # RECIPIENT_LIMIT_EXCEEDED beyond it
+MAXIMUM_REQUEST_BYTES = 9_900_000  # Responsys cuts the connection beyond 10 MB; the rest is for the body's frame
+_NO_MAPPINGS = (
+    '{"customEvent":{"eventNumberDataMapping":null,"eventDateDataMapping":null,"eventStringDataMapping":null},'
+)
 _CODE = re.compile(r"\s*([A-Z][A-Z0-9_]+)\s*(?::|$)")
 # Texts that older answers carry in place of a code.
 _CODES_OF_TEXTS = {"recipient not found": "NO_RECIPIENT_FOUND"}
@@ -39,6 +50,11 @@ class EventReply:
     error_codes: list[str | None]
     status: int
     correlation_id: str
+
+
+def request_body(recipients_json: Iterable[str]) -> bytes:
+    """Write the body of one request; at most 200 recipients is the caller's care."""
+    return f'{_NO_MAPPINGS}"recipientData":[{",".join(recipients_json)}]}}'.encode("ascii")
 
 
 def trigger_custom_event(

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, assert_never
 
 import requests
 
-from responsys_activation.outcome import ErrorCode
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.classification import ErrorClass, class_of_code, classify, known_code
 from responsys_activation.responsys.connections import ConnectionAdapter, is_timeout
 from responsys_activation.responsys.errors import (
