@@ -23,7 +23,7 @@ FIND_PYTHON = for candidate in python3.13 python3.12 python3.11 python3; do \
 	done; \
 	echo "error: no Python from 3.11 to 3.13 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup build demo local replay send check-connector test format lint types unit property integration template audit end_to_end threads reliability promises neighbours backlog kills soak bench bench-quick clean
+.PHONY: help setup build demo local replay send check-connector test format lint types unit property integration tools template audit end_to_end threads reliability promises neighbours backlog kills soak bench bench-quick clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,7 +79,7 @@ send: setup  ## Send one membership and follow it: PROFILE=p1 SEGMENT=aud-42 ID=
 
 # ---- what a change must pass ------------------------------------------------------------------------------
 
-test: format lint types unit property integration template audit end_to_end  ## All of the checks below
+test: format lint types unit property integration tools template audit end_to_end  ## All of the checks below
 
 format: setup  ## Is the code formatted?
 	$(PYTHON) -m ruff format --check .
@@ -100,6 +100,9 @@ property: setup  ## The law of outcomes in 2,000 random worlds of faults, kills 
 # These and the end-to-end tests mostly wait, for delays and batching windows: two at a time, each with a stack of its own.
 integration: setup  ## Tests with an emulated AWS or Responsys
 	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/integration
+
+tools: setup  ## Tests of the tests' own tools: simulator, local stack, fakes
+	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/tools
 
 template: setup  ## Tests of the template, and sam validate --lint
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --template template.yaml

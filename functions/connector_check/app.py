@@ -7,11 +7,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from responsys_activation.aws.clients import open_clients
-from responsys_activation.check_composition import compose_connector_check
-from responsys_activation.check_report import count_failures, log_checked, report_document
-from responsys_activation.check_request import read_check_request
+from responsys_activation.connector_check.composition import compose_connector_check
+from responsys_activation.connector_check.report import count_failures, log_checked, report_document
+from responsys_activation.connector_check.request import read_check_request
+from responsys_activation.delivery.reporting import Reporting
 from responsys_activation.observability import InvocationMetrics, logger
-from responsys_activation.reporting import Reporting
 from responsys_activation.settings import ConnectionSettings, read_settings
 
 if TYPE_CHECKING:

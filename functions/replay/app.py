@@ -10,8 +10,8 @@ import boto3
 from responsys_activation.aws.faults import CLIENT_CONFIG
 from responsys_activation.aws.parked_messages import ParkedMessages
 from responsys_activation.observability import logger
-from responsys_activation.replay import Replay
-from responsys_activation.replay_request import read_replay_request
+from responsys_activation.replay.request import read_replay_request
+from responsys_activation.replay.run import Replay
 from responsys_activation.settings import ReplaySettings, read_settings
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from responsys_activation.aws.clients import open_clients
-from responsys_activation.composition import DeliveryComposition
+from responsys_activation.delivery.composition import DeliveryComposition
 from responsys_activation.observability import logger
 from responsys_activation.settings import Settings, read_settings
 

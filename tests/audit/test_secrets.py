@@ -21,7 +21,7 @@ _BY_WORD = "KeywordDetector"
 
 # Lines that were looked at: by file, how the line begins, and why it is no secret.
 REVIEWED = {
-    "layers/responsys_activation/responsys_activation/finding.py": {
+    "layers/responsys_activation/responsys_activation/connector_check/findings.py": {
         "_RENEW_PASSWORD = ": "advice to a person",
         'SECRET = "secret"': "what a check is about",
     },
@@ -29,7 +29,7 @@ REVIEWED = {
         "Instead of user name and password: ": "the description of a parameter",
         "Action: secretsmanager:GetSecretValue": "what a role may do",
     },
-    "tests/unit/test_custom_event.py": {
+    "tests/unit/delivery/test_custom_event.py": {
         'SHA256 = "b4c9a2': "the hash of an invented address",
         'MD5 = "23463b': "the hash of an invented address",
     },
@@ -38,7 +38,7 @@ REVIEWED = {
         'MD5 = "23463b': "the hash of an invented address",
         '*("3.644708250E8"': "spellings of an invented RIID",
     },
-    "tests/unit/test_endpoint.py": {
+    "tests/unit/responsys/test_endpoint.py": {
         '"https://login5.responsys.net:': "an address that must be refused",
     },
 }

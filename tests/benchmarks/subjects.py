@@ -154,7 +154,7 @@ def ours(task: Task) -> Handler:
     from responsys_activation.aws.ledger import Claim, ClaimState
     from responsys_activation.aws.request_pace import Slot
     from responsys_activation.change import Change
-    from responsys_activation.composition import DeliveryComposition
+    from responsys_activation.delivery.composition import DeliveryComposition
     from responsys_activation.settings import Settings, read_settings
 
     class NoLedger:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from responsys_activation.aws.clients import Clients
-from responsys_activation.composition import DeliveryComposition
+from responsys_activation.delivery.composition import DeliveryComposition
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.settings import Settings, read_settings
 from tests.fakes.dynamodb import InMemoryDynamoDb

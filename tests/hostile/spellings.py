@@ -16,7 +16,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from responsys_activation.connector import IdentifierType
-from responsys_activation.custom_event import UnmappableError, custom_event
+from responsys_activation.delivery.custom_event import UnmappableError, custom_event
 from responsys_activation.membership import InvalidMessageError, Membership, read_membership
 from tests.fakes.memberships import connector
 from tests.hostile.bodies import Pairs, Raw, values, written

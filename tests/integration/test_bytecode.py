@@ -10,8 +10,8 @@ from tests.local_stack.environments import program
 _STALE = """
 import importlib.util, json, os, sys
 from pathlib import Path
-import responsys_activation.delivery, responsys_activation.connector_check, responsys_activation.replay
-import responsys_activation.reporting, aws_lambda_powertools.utilities.parameters
+import responsys_activation.delivery.batch, responsys_activation.connector_check.check, responsys_activation.replay.run
+import responsys_activation.delivery.reporting, aws_lambda_powertools.utilities.parameters
 layer = sys.argv[1]
 def is_fresh(module):
     cached = Path(module.__cached__)

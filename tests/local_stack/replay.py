@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from responsys_activation.error_code import ErrorCode
-from responsys_activation.replay_request import InvalidReplayRequestError, read_replay_request
+from responsys_activation.replay.request import InvalidReplayRequestError, read_replay_request
 from tests.local_stack.processes import LocalStackError
 from tests.local_stack.queues import depth
 from tests.local_stack.stack_in_use import StackInUse, stack_in_use

@@ -15,24 +15,26 @@ from unittest.mock import patch
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from responsys_activation import change, delivery, dispatch, received, sending
+from responsys_activation import change, received
 from responsys_activation.aws import ledger
 from responsys_activation.aws.ledger import Claim, ClaimState, Ledger
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue
 from responsys_activation.aws.request_pace import RequestPace, Slot
-from responsys_activation.custom_event import custom_event
+from responsys_activation.delivery import batch as delivery
+from responsys_activation.delivery import dispatch, sending
+from responsys_activation.delivery.custom_event import custom_event
+from responsys_activation.delivery.outcome import Delivered, Duplicate, Throttled
+from responsys_activation.delivery.planning import plan_requests
+from responsys_activation.delivery.reporting import Reporting
+from responsys_activation.delivery.sending import RequestSender
+from responsys_activation.delivery.settling import Settling
 from responsys_activation.membership import Membership
 from responsys_activation.observability import InvocationMetrics, logger
-from responsys_activation.outcome import Delivered, Duplicate, Throttled
-from responsys_activation.planning import plan_requests
 from responsys_activation.received import Mark, ReceivedMessage
-from responsys_activation.reporting import Reporting
 from responsys_activation.responsys import events
 from responsys_activation.responsys.errors import UnavailableError
 from responsys_activation.responsys.login_memory import LoginMemory
-from responsys_activation.sending import RequestSender
-from responsys_activation.settling import Settling
 from tests.property.law import check
 from tests.property.scenario import Scenario, scenarios
 from tests.property.world import World
@@ -300,7 +302,7 @@ def a_doubt_is_told_again_when_it_is_taken_over() -> Iterator[None]:
 @mutation
 def requests_start_without_time_for_their_reply() -> Iterator[None]:
     with (
-        patch("responsys_activation.composition.shortest_request", lambda _reply_seconds: 2.0),
+        patch("responsys_activation.delivery.composition.shortest_request", lambda _reply_seconds: 2.0),
         patch.object(sending, "shortest_request", lambda _reply_seconds: 2.0),
         patch.object(RequestSender, "_reply_seconds", property(lambda _self: 0.0, lambda *_: None), create=True),
     ):
@@ -443,7 +445,7 @@ def requests_that_wait_do_not_heed_a_throttle() -> Iterator[None]:
     class Heedless(RequestSender):
         _throttled = property(lambda _self: None, lambda _self, _error: None)
 
-    with patch("responsys_activation.composition.RequestSender", Heedless):
+    with patch("responsys_activation.delivery.composition.RequestSender", Heedless):
         yield
 
 

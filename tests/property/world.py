@@ -17,14 +17,14 @@ import greenlet
 import requests
 from botocore.exceptions import ConnectTimeoutError
 
-from responsys_activation import planning
 from responsys_activation.aws import ledger
 from responsys_activation.aws.parked_messages import ParkedMessages
-from responsys_activation.delivery import Delivery
+from responsys_activation.delivery import planning
+from responsys_activation.delivery.batch import Delivery
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.received import MARK
-from responsys_activation.replay import Replay
-from responsys_activation.replay_request import read_replay_request
+from responsys_activation.replay.request import read_replay_request
+from responsys_activation.replay.run import Replay
 from tests.fakes.clock import NOW
 from tests.fakes.dynamodb import client_error
 from tests.fakes.environment import Environment, Surroundings

@@ -3,15 +3,15 @@
 import functools
 from collections.abc import Mapping
 
-from responsys_activation.check_report import count_failures
+from responsys_activation.connector_check.report import count_failures
+from responsys_activation.delivery.outcome import Delivered, Rejected
+from responsys_activation.delivery.planning import Outgoing, PlannedRequest
+from responsys_activation.delivery.reporting import Reporting
+from responsys_activation.delivery.sending import Answer, Exchange
+from responsys_activation.delivery.settling import Ending
 from responsys_activation.observability import InvocationMetrics
-from responsys_activation.outcome import Delivered, Rejected
-from responsys_activation.planning import Outgoing, PlannedRequest
 from responsys_activation.received import read_record
-from responsys_activation.reporting import Reporting
 from responsys_activation.responsys.errors import ThrottledError
-from responsys_activation.sending import Answer, Exchange
-from responsys_activation.settling import Ending
 from tests.fakes.function_output import captured_output
 from tests.template.cloudformation import Stack
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
-from responsys_activation import delivery
+from responsys_activation.delivery import batch as delivery
 from tests.template.cloudformation import Stack
 from tests.template.conftest import REPLY_SECONDS, REPOSITORY
 from tests.template.published import require_metric

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from responsys_activation.check_request import read_check_request
+from responsys_activation.connector_check.request import read_check_request
 from responsys_activation.settings import ConnectionSettings, read_settings
 from tests.template.cloudformation import Stack
 

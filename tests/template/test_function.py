@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from responsys_activation import delivery
+from responsys_activation.delivery import batch as delivery
 from tests.template.cloudformation import Stack
 from tests.template.conftest import REPLY_SECONDS, REPOSITORY
 

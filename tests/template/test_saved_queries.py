@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
+from responsys_activation.delivery.outcome import Rejected
+from responsys_activation.delivery.planning import PlannedRequest
+from responsys_activation.delivery.reporting import Reporting
+from responsys_activation.delivery.sending import Answer, Exchange
+from responsys_activation.delivery.settling import Ending
 from responsys_activation.observability import InvocationMetrics
-from responsys_activation.outcome import Rejected
-from responsys_activation.planning import PlannedRequest
 from responsys_activation.received import read_record
-from responsys_activation.reporting import Reporting
 from responsys_activation.responsys.errors import ThrottledError
 from responsys_activation.responsys.events import EventReply
-from responsys_activation.sending import Answer, Exchange
-from responsys_activation.settling import Ending
 from tests.fakes.function_output import captured_output
 from tests.template.cloudformation import Stack
 

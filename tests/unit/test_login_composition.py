@@ -11,9 +11,9 @@ import pytest
 
 from responsys_activation.account import account_id
 from responsys_activation.aws.clients import Clients
-from responsys_activation.check_composition import compose_connector_check
+from responsys_activation.connector_check.composition import compose_connector_check
+from responsys_activation.delivery.reporting import Reporting
 from responsys_activation.observability import InvocationMetrics
-from responsys_activation.reporting import Reporting
 from responsys_activation.responsys.http import open_http_session
 from responsys_activation.settings import ConnectionSettings, read_settings
 from tests.fakes.clock import NOW, Clock

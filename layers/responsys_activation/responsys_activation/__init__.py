@@ -1,4 +1,15 @@
 """Segment memberships from SQS become Oracle Responsys custom events.
 
-Start reading in :mod:`responsys_activation.delivery`; every other module answers one question for it.
+Start reading in :mod:`responsys_activation.delivery.batch`. The rooms, each above those that it may import:
+
+``delivery/`` · ``connector_check/`` · ``replay/``
+    What happens to a batch? Would each connector deliver? Which dead letters go back? They do not know each other.
+``aws/``
+    Where is it kept? boto3 only.
+``responsys/``
+    How does the Responsys API speak? It knows nothing of memberships.
+``membership``, ``connector``
+    What did upstream say, and what the owner?
+``settings``, ``observability``, ``error_code``, ...
+    The ground that every room stands on.
 """

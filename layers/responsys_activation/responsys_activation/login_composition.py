@@ -16,7 +16,7 @@ from responsys_activation.aws.credentials import SecretCredentials
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.aws.token_store import ParameterTokenStore
 from responsys_activation.connector import Connector
-from responsys_activation.endpoint import TrustedDomains
+from responsys_activation.responsys.endpoint import TrustedDomains
 from responsys_activation.responsys.login import Credentials, Token
 from responsys_activation.responsys.session import Account, CredentialsSource, LoginObserver, Session, TokenStore
 from responsys_activation.settings import ConnectionSettings

@@ -1,8 +1,8 @@
 """What did SQS hand over?
 
 The messages that come back from a dead-letter queue carry what an earlier life knew: message attributes, written by
-:mod:`responsys_activation.settling` and the replay, and read here. A producer may use the same names, so on a queue
-that producers write to they count only beside our mark.
+:mod:`responsys_activation.delivery.settling` and the replay, and read here. A producer may use the same names, so on a
+queue that producers write to they count only beside our mark.
 """
 
 from __future__ import annotations

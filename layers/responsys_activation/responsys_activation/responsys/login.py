@@ -8,8 +8,8 @@ from typing import NoReturn
 
 import requests
 
-from responsys_activation.endpoint import TrustedDomains, UntrustedEndpointError
 from responsys_activation.error_code import ErrorCode
+from responsys_activation.responsys.endpoint import TrustedDomains, UntrustedEndpointError
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
     OutcomeUnknownError,

@@ -16,8 +16,8 @@ from typing import Protocol, TypeVar
 
 import requests
 
-from responsys_activation.endpoint import TrustedDomains
 from responsys_activation.error_code import ErrorCode
+from responsys_activation.responsys.endpoint import TrustedDomains
 from responsys_activation.responsys.errors import LoginRefusedError, ThrottledError, TokenRefusedError, UnavailableError
 from responsys_activation.responsys.login import (
     LOOK_AGAIN_AFTER,

@@ -1,0 +1,1 @@
+"""Would each connector deliver?"""

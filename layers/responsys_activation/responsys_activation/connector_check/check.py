@@ -1,0 +1,232 @@
+"""Would each connector deliver, and if not, what should a person change?
+
+Proves the way of an event up to the event itself: settings, secret, a real login, the account's lists, events and
+limit. It sends no event, and makes at most one login for the same credentials, if earlier ones let it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import requests
+from pydantic import TypeAdapter, ValidationError
+
+from responsys_activation.account import account_id
+from responsys_activation.aws.connector_parameters import ConnectorParameter, ConnectorParameters
+from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.connector import Connector, InvalidConnectorError, read_connector
+from responsys_activation.connector_check.account import (
+    compare_secrets,
+    compare_shares,
+    judge_event_names,
+    judge_profile_list,
+    judge_requests_per_minute,
+)
+from responsys_activation.connector_check.checked_connector import CheckedConnector
+from responsys_activation.connector_check.findings import Check, why_not_logged_in, why_not_read
+from responsys_activation.connector_check.login import Logins, SessionOpener
+from responsys_activation.error_code import ErrorCode
+from responsys_activation.membership import ConnectorName
+from responsys_activation.responsys.catalogue import read_event_names, read_profile_lists
+from responsys_activation.responsys.endpoint import TrustedDomains, UntrustedEndpointError
+from responsys_activation.responsys.errors import LoginRefusedError, RequestRefusedError, ResponsysError
+from responsys_activation.responsys.login import Credentials, Token
+from responsys_activation.responsys.rate_limit import read_event_limit
+from responsys_activation.responsys.session import CredentialsSource
+
+__all__ = ["ConnectorCheck"]
+
+_SECONDS_PER_CONNECTOR = 60.0
+_SHORTEST_CHECK = 3.0  # seconds; less than this would find fault with a connector that only got no time
+
+_CONNECTOR_NAME: TypeAdapter[str] = TypeAdapter(ConnectorName)
+
+
+class ConnectorCheck:
+    """Checks connectors, one after another.
+
+    Parameters
+    ----------
+    read_credentials : callable
+        Gives the source of a secret's credentials, by the secret's name or ARN.
+    forget_refused_login : callable
+        Clears what is remembered of a login host and user.
+    """
+
+    def __init__(
+        self,
+        *,
+        parameters: ConnectorParameters,
+        read_credentials: Callable[[str], CredentialsSource],
+        open_session: SessionOpener,
+        forget_refused_login: Callable[[str, str], None],
+        http: requests.Session,
+        trusted: TrustedDomains,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._parameters = parameters
+        self._read_credentials = read_credentials
+        self._open_session = open_session
+        self._forget_refused_login = forget_refused_login
+        self._http = http
+        self._trusted = trusted
+        self._clock = clock
+
+    def check(
+        self, names: Sequence[str] | None, *, deadline: float, forget_refused_login: bool = False
+    ) -> list[CheckedConnector]:
+        """Check the named connectors, or all.
+
+        Parameters
+        ----------
+        deadline : float
+            Epoch seconds; connectors whose turn has not come by then are findings themselves.
+        forget_refused_login : bool
+            Whether a login is tried whatever was refused before.
+
+        Raises
+        ------
+        AwsUnavailableError
+            The connectors' parameters could not be read.
+        """
+        if names is None:
+            parameters: dict[str, ConnectorParameter | None] = {**self._parameters.read_all()}
+        else:
+            parameters = {name: self._parameters.read(name) if _is_name(name) else None for name in names}
+        logins = Logins(self._open_session, self._forget_refused_login if forget_refused_login else None)
+        checked = [self._check(name, parameter, logins, deadline) for name, parameter in parameters.items()]
+        compare_secrets(checked)
+        compare_shares(checked)
+        return checked
+
+    def _check(
+        self, name: str, parameter: ConnectorParameter | None, logins: Logins, deadline: float
+    ) -> CheckedConnector:
+        checked = CheckedConnector(name, exists=parameter is not None)
+        connector = self._settings(checked, parameter)
+        if connector is None:
+            return checked
+        if not connector.event_names and connector.default_event_name is None:
+            nothing = "there is neither this nor eventNames, so every message must bring its own eventName"
+            checked.warn(Check.EVENTS, "defaultEventName", nothing)
+        checked.requests_per_minute = connector.requests_per_minute
+        if self._clock() + _SHORTEST_CHECK > deadline:
+            checked.error(
+                Check.LOGIN, "login", f'not checked, no time was left: check {{"connectors": ["{name}"]}} alone'
+            )
+            return checked
+        deadline = min(deadline, self._clock() + _SECONDS_PER_CONNECTOR)
+        token = self._log_in(checked, connector, logins, deadline)
+        if token is not None:
+            self._look_into_account(checked, connector, token, deadline)
+        return checked
+
+    def _settings(self, checked: CheckedConnector, parameter: ConnectorParameter | None) -> Connector | None:
+        parameter_name = self._parameters.name_of(checked.name)
+        if not _is_name(checked.name):
+            wrong = "no message can name it: up to 100 letters, digits, _ . and - make a name, a letter or digit first"
+            checked.error(Check.SETTINGS, "name", wrong)
+            return None
+        if parameter is None:
+            absent = f"there is no SSM parameter {parameter_name}: put it there, or correct the connector's name"
+            checked.error(Check.SETTINGS, "settings", absent)
+            return None
+        if parameter.encrypted:
+            secured = f"{parameter_name} is a SecureString: delete it and put it again as a String; it holds no secret"
+            checked.error(Check.SETTINGS, "settings", secured)
+            return None
+        try:
+            return read_connector(parameter.text)
+        except InvalidConnectorError as exc:
+            wrong = f"{exc}. Correct the parameter {parameter_name} (docs/reference.md#the-connector)"
+            checked.error(Check.SETTINGS, "settings", wrong)
+            return None
+
+    def _log_in(self, checked: CheckedConnector, connector: Connector, logins: Logins, deadline: float) -> Token | None:
+        """Find out whether host, secret and login are right; the password goes to a trusted host only."""
+        credentials = self._secret(checked, connector)
+        try:
+            host = self._trusted.base_url(connector.auth_endpoint)
+        except UntrustedEndpointError as exc:
+            untrusted = (
+                f"{exc}, so no password is sent there: correct it to the WS End Point that Responsys shows; if the "
+                "host is Oracle's, add its domain to the stack parameter TrustedEndpointDomains"
+            )
+            checked.error(Check.END_POINT, "authEndpoint", untrusted)
+            return None
+        if credentials is None:
+            return None
+        checked.user, checked.account = (host, credentials.user), account_id(connector)
+        checked.secret = credentials.version.secret
+        try:
+            return logins.token(checked.name, connector, host, credentials, deadline)
+        except LoginRefusedError as exc:
+            if exc.code == ErrorCode.NO_LOGIN_AT_ENDPOINT:
+                checked.error(Check.END_POINT, "authEndpoint", f"{host} {why_not_logged_in(exc)}")
+            elif exc.code == ErrorCode.UNTRUSTED_ENDPOINT:
+                checked.error(Check.END_POINT, "authEndpoint", why_not_logged_in(exc))
+            else:
+                checked.error(Check.LOGIN, "credentialsSecretId", why_not_logged_in(exc))
+        except ResponsysError as exc:
+            checked.error(Check.LOGIN, "authEndpoint", f"{host}: {why_not_logged_in(exc)}")
+        except AwsUnavailableError as exc:
+            state = f"not tried, because what is known of earlier logins is out of reach ({exc}): run the check again"
+            checked.error(Check.LOGIN, "login", state)
+        return None
+
+    def _secret(self, checked: CheckedConnector, connector: Connector) -> Credentials | None:
+        try:
+            credentials = self._read_credentials(connector.credentials_secret_id)()
+        except LoginRefusedError as exc:
+            wrong = (
+                f"{exc.title}. It must be a secret whose name begins with the stack's name and a slash, and that holds "
+                '{"username": "…", "password": "…"}'
+            )
+            checked.error(Check.SECRET, "credentialsSecretId", wrong)
+            return None
+        except AwsUnavailableError as exc:
+            unread = f"the secret could not be read ({exc}): run the check again"
+            checked.error(Check.SECRET, "credentialsSecretId", unread)
+            return None
+        for field, value in (("username", credentials.username), ("password", credentials.password)):
+            if value != value.strip():
+                blank = f"{field} begins or ends with a blank or a line feed, and is sent so. Take it out if not meant"
+                checked.warn(Check.SECRET, "credentialsSecretId", blank)
+        return credentials
+
+    def _look_into_account(
+        self, checked: CheckedConnector, connector: Connector, token: Token, deadline: float
+    ) -> None:
+        def left() -> float:
+            return deadline - self._clock()
+
+        try:
+            lists = read_profile_lists(self._http, token, seconds_left=left())
+        except ResponsysError as exc:
+            checked.error(Check.PROFILE_LIST, "profileList", why_not_read(exc, "the profile lists"))
+        else:
+            judge_profile_list(checked, connector, lists)
+        try:
+            events = read_event_names(self._http, token, seconds_left=left())
+        except ResponsysError as exc:
+            checked.error(Check.EVENTS, "eventNames", why_not_read(exc, "the custom events"))
+        else:
+            judge_event_names(checked, connector, events)
+        try:
+            limit = read_event_limit(self._http, token, seconds_left=left())
+        except RequestRefusedError as exc:
+            checked.warn(Check.LIMITS, "requestsPerMinute", why_not_read(exc, "the account's limits"))
+            judge_requests_per_minute(checked, connector, None)
+        except ResponsysError as exc:
+            checked.error(Check.LIMITS, "requestsPerMinute", why_not_read(exc, "the account's limits"))
+        else:
+            judge_requests_per_minute(checked, connector, limit)
+
+
+def _is_name(name: str) -> bool:
+    try:
+        _CONNECTOR_NAME.validate_python(name)
+    except ValidationError:
+        return False
+    return True

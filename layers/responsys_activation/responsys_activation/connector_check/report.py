@@ -1,0 +1,95 @@
+"""How is a connector check told: to a program, to a person, to CloudWatch?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from responsys_activation.connector_check.checked_connector import CheckedConnector
+from responsys_activation.connector_check.findings import Level
+from responsys_activation.observability import InvocationMetrics, logger
+from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS
+
+__all__ = ["all_ok", "count_failures", "log_checked", "report_document", "report_text"]
+
+
+def all_ok(checked: Sequence[CheckedConnector]) -> bool:
+    """Tell whether every connector would deliver; without a connector nothing would."""
+    return bool(checked) and all(each.ok for each in checked)
+
+
+def report_document(checked: Sequence[CheckedConnector]) -> dict[str, Any]:
+    """Give the function's answer: JSON for programs, with the text for a person in ``report``."""
+    return {
+        "ok": all_ok(checked),
+        "connectors": [
+            {
+                "connector": each.name,
+                "ok": each.ok,
+                "findings": [
+                    {"level": finding.level, "check": finding.check, "message": finding.message}
+                    for finding in each.findings
+                ],
+                "requestsPerMinute": each.requests_per_minute,
+                "accountRequestsPerMinute": each.account_requests_per_minute,
+                "recipientsPerRequest": MAXIMUM_RECIPIENTS,
+            }
+            for each in checked
+        ],
+        "report": report_text(checked),
+    }
+
+
+def report_text(checked: Sequence[CheckedConnector]) -> str:
+    """Give the report that a person reads."""
+    if not checked:
+        return "There is no connector: put one, or nothing can be delivered."
+    good = sum(each.ok for each in checked)
+    lines = [f"{good} of {len(checked)} connector{'s' * (len(checked) > 1)} would deliver."]
+    for each in checked:
+        lines += ["", f"{each.name}: {'ok' if each.ok else 'NOT ok'}, {_pace(each)}"]
+        lines += [f"  {finding.level} ({finding.check}): {finding.message}." for finding in each.findings]
+    return "\n".join(lines)
+
+
+def log_checked(checked: Sequence[CheckedConnector]) -> None:
+    """Write one log line a connector."""
+    for each in checked:
+        log = logger.info if each.ok else logger.error
+        log(
+            "connector checked",
+            extra={
+                "connector": each.name,
+                "ok": each.ok,
+                "findings": [f"{finding.level}: {finding.message}" for finding in each.findings],
+                "requestsPerMinute": each.requests_per_minute,
+            },
+        )
+
+
+def count_failures(
+    metrics: InvocationMetrics, checked: Sequence[CheckedConnector], *, all_of_service: str | None
+) -> None:
+    """Count what keeps connectors from delivering; zeros too, so that an alarm can end.
+
+    Parameters
+    ----------
+    all_of_service : str or None
+        The service whose connectors these all are; ``None``: some were chosen, and say nothing about the others.
+    """
+    total = 0 if checked else 1
+    for each in checked:
+        errors = sum(finding.level is Level.ERROR for finding in each.findings)
+        total += errors
+        if each.exists:  # a name that somebody asked for in vain is no connector, and must not become a dimension
+            metrics.count("ConnectorCheckFailures", errors, connector=each.name)
+    if all_of_service is not None:
+        metrics.count("ConnectorCheckFailures", total, service=all_of_service)
+
+
+def _pace(each: CheckedConnector) -> str:
+    if each.requests_per_minute is None:
+        return "requests a minute not known"
+    limit = each.account_requests_per_minute
+    of_account = f" (the account takes {limit})" if limit else ""
+    return f"{each.requests_per_minute} requests a minute{of_account} of up to {MAXIMUM_RECIPIENTS} recipients"

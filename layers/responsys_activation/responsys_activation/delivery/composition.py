@@ -1,0 +1,168 @@
+"""What is the delivery made of?
+
+Put together here once, for the function, the tests and the benchmarks alike, so that what is tested is what ships.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+from responsys_activation.account import account_id
+from responsys_activation.aws.account_limit import AccountLimit
+from responsys_activation.aws.alone_pace import AlonePace
+from responsys_activation.aws.clients import Clients
+from responsys_activation.aws.connector_parameters import ConnectorParameters
+from responsys_activation.aws.connector_settings import ConnectorSettings
+from responsys_activation.aws.ledger import Ledger
+from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue
+from responsys_activation.aws.request_budget import RequestBudget
+from responsys_activation.aws.request_pace import RequestPace
+from responsys_activation.connector import Connector
+from responsys_activation.delivery.batch import Delivery
+from responsys_activation.delivery.reporting import Reporting
+from responsys_activation.delivery.sending import RequestSender, shortest_request
+from responsys_activation.delivery.settling import Settling
+from responsys_activation.login_composition import LoginComposition
+from responsys_activation.observability import InvocationMetrics
+from responsys_activation.responsys.endpoint import TrustedDomains
+from responsys_activation.responsys.http import open_http_session
+from responsys_activation.responsys.session import Session
+from responsys_activation.settings import Settings
+
+__all__ = ["DeliveryComposition"]
+
+_PROBE_RESERVE = 30.0  # seconds that a probe may take beside waiting for its reply
+
+
+class DeliveryComposition:
+    """The parts of one execution environment; ``deliver`` is what they are for.
+
+    Parameters
+    ----------
+    clock, sleep, jitter : callable
+        The time in epoch seconds, waiting, and chance; a test has its own.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clients: Clients,
+        *,
+        metrics: InvocationMetrics | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings
+        self._clients = clients
+        self._clock = clock
+        self._sleep = sleep
+        self._http = open_http_session(settings.reply_seconds)
+        self._trusted = TrustedDomains(settings.trusted_endpoint_domains)
+        self._alone: dict[str, AlonePace] = {}  # by account
+        self.ledger = self.open_ledger()
+        self.reporting = Reporting(metrics or InvocationMetrics(), service="segment_events", clock=clock)
+        self._logins = LoginComposition(
+            settings,
+            clients,
+            http=self._http,
+            trusted=self._trusted,
+            observer=self.reporting,
+            clock=clock,
+            sleep=sleep,
+        )
+        throttled = SourceQueue(settings.throttled_dead_letter_queue_url, clients.sqs, clock=clock)
+        self._connector_settings = ConnectorSettings(
+            ConnectorParameters(settings.connector_parameter_prefix, clients.ssm),
+            time_scale=settings.time_scale,
+            clock=clock,
+        )
+        self.delivery = Delivery(
+            connector_settings=self._connector_settings,
+            open_sender=self.open_sender,
+            trusted=self._trusted,
+            settling=Settling(
+                source_queues=[SourceQueue(settings.segment_events_queue_url, clients.sqs, clock=clock), throttled],
+                throttled=DeadLetterQueue(settings.throttled_dead_letter_queue_url, clients.sqs, clock=clock),
+                rejected=DeadLetterQueue(settings.rejected_dead_letter_queue_url, clients.sqs, clock=clock),
+                time_scale=settings.time_scale,
+                clock=clock,
+                jitter=jitter,
+            ),
+            reporting=self.reporting,
+            maximum_age=settings.maximum_event_age_hours * 3600,
+            in_flight=settings.requests_in_flight,
+            shortest_request=shortest_request(settings.reply_seconds),
+            throttled_queue=throttled.name,
+            clock=clock,
+        )
+
+    def open_ledger(self) -> Ledger:
+        """Open the ledger that all senders share."""
+        return Ledger(
+            self._settings.delivery_table_name,
+            self._clients.dynamodb,
+            time_scale=self._settings.time_scale,
+            clock=self._clock,
+            sleep=self._sleep,
+        )
+
+    def open_pace(self, name: str, connector: Connector) -> RequestPace:
+        """Open a connector's pace within its account's."""
+        settings = self._settings
+        table, dynamodb = settings.delivery_table_name, self._clients.dynamodb
+        account = f"account#{account_id(connector)}"
+        if account not in self._alone:
+            self._alone[account] = AlonePace(
+                environments=settings.maximum_concurrency + settings.replay_maximum_concurrency,
+                time_scale=settings.time_scale,
+                clock=self._clock,
+                sleep=self._sleep,
+            )
+        alone = self._alone[account]
+
+        def open_budget(owner: str) -> RequestBudget:
+            return RequestBudget(
+                table,
+                owner,
+                dynamodb,
+                alone=alone,
+                probe_seconds=settings.reply_seconds + _PROBE_RESERVE,
+                time_scale=settings.time_scale,
+                clock=self._clock,
+                sleep=self._sleep,
+            )
+
+        return RequestPace(
+            connector.requests_per_minute,
+            limit=AccountLimit(table, account, dynamodb, clock=self._clock),
+            account=open_budget(account),
+            own=open_budget(f"pace#{name}"),
+            alone=alone,
+            clock=self._clock,
+            sleep=self._sleep,
+        )
+
+    def open_session(self, name: str, connector: Connector) -> Session:
+        """Open a connector's way to a token."""
+        return self._logins.open_session(name, connector)
+
+    def open_sender(self, name: str, connector: Connector) -> RequestSender:
+        """Open a connector's sender."""
+        return RequestSender(
+            name,
+            connector,
+            http=self._http,
+            session=self.open_session(name, connector),
+            pace=self.open_pace(name, connector),
+            ledger=self.ledger,
+            maximum_resends=self._settings.allowed_resends,
+            reply_seconds=self._settings.reply_seconds,
+            observe_doubt=self.reporting.doubted,
+            several_accounts=self._connector_settings.several_accounts,
+            time_scale=self._settings.time_scale,
+            clock=self._clock,
+            sleep=self._sleep,
+        )

@@ -1,0 +1,122 @@
+"""Which recipients share a request, and in what order do requests go?
+
+Pure. Requests are rationed, recipients are not: full requests are worth 200 times as much as single ones.
+"""
+
+from __future__ import annotations
+
+import uuid
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
+
+from responsys_activation.change import Change
+from responsys_activation.delivery.custom_event import CustomEvent
+from responsys_activation.received import ReceivedMessage
+from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS, MAXIMUM_REQUEST_BYTES
+
+__all__ = [
+    "MAXIMUM_WAVES",
+    "Outgoing",
+    "Plan",
+    "PlannedRequest",
+    "plan_requests",
+]
+
+# One recipient's messages go one by one, in requests that nobody else may share: a placeholder in thousands of messages
+# must not use up the account's minute.
+MAXIMUM_WAVES = 12
+
+
+class Outgoing(NamedTuple):
+    """A message that has become a custom event."""
+
+    message: ReceivedMessage
+    event: CustomEvent
+    change: Change
+
+
+@dataclass(slots=True)
+class PlannedRequest:
+    """One request: one event name, no recipient twice.
+
+    Attributes
+    ----------
+    wave : int
+        All requests of a wave may be in flight together; a wave starts when the one before it has ended.
+    request_id : str
+        Sent as ``X-Request-Id`` and logged; a further HTTP request for the same messages has a number behind it.
+    """
+
+    event_name: str
+    wave: int
+    items: list[Outgoing] = field(default_factory=list)
+    size: int = 0
+    request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def take_out(self, positions: Collection[int]) -> PlannedRequest:
+        """Take items out, and give them as a request that will not be sent."""
+        out = PlannedRequest(self.event_name, self.wave, [self.items[position] for position in positions])
+        self.items = [item for position, item in enumerate(self.items) if position not in positions]
+        return out
+
+    def has_room_for(self, size: int) -> bool:
+        """Tell whether one more recipient of ``size`` bytes keeps the request within Responsys's limits."""
+        return len(self.items) < MAXIMUM_RECIPIENTS and self.size + size <= MAXIMUM_REQUEST_BYTES
+
+
+class Plan(NamedTuple):
+    """What a batch becomes.
+
+    Attributes
+    ----------
+    requests : list of PlannedRequest
+        By wave.
+    put_off : list of Outgoing
+        Later messages of recipients that have more than ``MAXIMUM_WAVES`` of them.
+    """
+
+    requests: list[PlannedRequest]
+    put_off: list[Outgoing]
+
+
+def plan_requests(items: Sequence[Outgoing]) -> Plan:
+    """Group one connector's messages into as few requests as their order allows.
+
+    The changes of a membership, and the messages of a recipient, go in their order, each in a later wave than the one
+    before it. A message takes the first open request of its event that its recipient's order allows, so that later
+    waves fill up with recipients who could have gone earlier instead of leaving a part-filled request behind.
+    """
+    last_wave: defaultdict[str, int] = defaultdict(int)
+    last_wave_of_membership: defaultdict[str, int] = defaultdict(int)
+    open_requests: defaultdict[str, list[PlannedRequest]] = defaultdict(list)
+    planned: list[PlannedRequest] = []
+    put_off: list[Outgoing] = []
+    for item in sorted(items, key=lambda item: item.change.order):
+        event, size = item.event, len(item.event.recipient_json) + 1
+        membership = item.change.membership  # its recipient may be another by now
+        earliest = max(last_wave[event.recipient], last_wave_of_membership[membership]) + 1
+        if earliest > MAXIMUM_WAVES:
+            put_off.append(item)
+            last_wave_of_membership[membership] = MAXIMUM_WAVES  # so that no newer change goes before it
+            continue
+        candidates = open_requests[event.event_name]  # by wave
+        allowed = islice(candidates, bisect_left(candidates, earliest, key=_wave), None)
+        request = next((candidate for candidate in allowed if candidate.has_room_for(size)), None)
+        if request is None:
+            request = PlannedRequest(event.event_name, earliest)
+            planned.append(request)
+            insort(candidates, request, key=_wave)
+        request.items.append(item)
+        request.size += size
+        last_wave[event.recipient] = last_wave_of_membership[membership] = request.wave
+        if len(request.items) == MAXIMUM_RECIPIENTS:
+            candidates.remove(request)
+    return Plan(sorted(planned, key=_wave), put_off)
+
+
+def _wave(request: PlannedRequest) -> int:
+    return request.wave

@@ -1,0 +1,233 @@
+"""How is a batch told to the people who watch? One log line a request, one a batch, and the metrics.
+
+A message has a line of its own only where its way was not straight; most have none, for a batch may hold 10,000.
+Reasons of rejections are logged: they name fields and settings, never values.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.delivery.custom_event import CustomEvent
+from responsys_activation.delivery.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
+from responsys_activation.delivery.sending import Answer, Exchange
+from responsys_activation.delivery.settling import NOT_KNOWN, Ending, reason_of
+from responsys_activation.observability import InvocationMetrics, logger
+from responsys_activation.responsys.errors import ThrottledError
+
+__all__ = ["Reporting"]
+
+_COUNTERS = {
+    Delivered: "EventsDelivered",
+    Duplicate: "EventsDuplicate",
+    Throttled: "EventsThrottled",
+    Rejected: "EventsRejected",
+    Retried: "EventsRetried",
+    Ignored: "EventsIgnored",
+}
+_LOGGED_REASONS = 5
+_MOST_EVENTS = 50  # of a connector, that are counted by name
+_LOGGED_MESSAGES = 1_000
+# SQS's ids look like this; a producer who sets the attribute of an earlier life could put anything there.
+_SQS_MESSAGE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Reporting:
+    """Logs and counts what the delivery of a batch comes to.
+
+    Parameters
+    ----------
+    service : str
+        The dimension under which the whole function's counters stand.
+    """
+
+    def __init__(self, metrics: InvocationMetrics, *, service: str, clock: Callable[[], float] = time.time) -> None:
+        self._metrics = metrics
+        self._service = service
+        self._clock = clock
+        self._connectors: set[str] = set()
+        self._events: defaultdict[str, set[str]] = defaultdict(set)
+
+    def login_ended(self, connector: str, *, refused_code: str | None) -> None:
+        """Tell of one login, taken or refused."""
+        self._metrics.count("TokenLogins", connector=connector)
+        self._metrics.count("TokenLoginFailures", int(refused_code is not None), connector=connector)
+        self._metrics.count("TokenLoginFailures", int(refused_code is not None), service=self._service)
+        if refused_code is None:
+            logger.info("logged in", extra={"connector": connector})
+        else:
+            logger.error("login refused", extra={"connector": connector, "errorCode": refused_code})
+
+    def doubted(self, connector: str, *, doubts: int = 0, allowed: int = 0, unrecorded: int = 0) -> None:
+        """Tell at once of messages of unknown outcome, that a person let go in spite of it, or sent without a claim."""
+        by_connector, by_service = {"connector": connector}, {"service": self._service}
+        if doubts:
+            self._metrics.tell("OutcomesUnknown", doubts, by_connector, by_service)
+            logger.warning("outcome unknown", extra={"connector": connector, "messages": doubts})
+        if allowed:
+            self._metrics.tell("SentInDoubt", allowed, by_connector, by_service)
+            logger.warning("sent again in doubt, as allowed", extra={"connector": connector, "messages": allowed})
+        if unrecorded:
+            self._metrics.tell("SentWithoutLedger", unrecorded, by_connector, by_service)
+
+    def login_held_back(self, connector: str, *, code: str, reason: str) -> None:
+        """Tell of a connector that needed a login and may not try one: once an invocation, however many requests."""
+        if self._metrics.count_once("LoginsHeldBack", connector=connector):
+            self._metrics.count("LoginsHeldBack", service=self._service)
+            fields = {"connector": connector, "errorCode": code, "errorTitle": reason}
+            logger.error("login held back", extra=fields)
+
+    def connector_used(self, connector: str, configured_events: Iterable[str], events: Sequence[CustomEvent]) -> None:
+        """Tell of a connector that exists, of the events that its settings name, and of what it is about to send."""
+        self._connectors.add(connector)
+        self._events[connector].update(name for name in configured_events if name.isascii())
+        overridden = sum(event.variables_overridden for event in events)
+        self._metrics.count("VariablesOverridden", overridden, connector=connector)
+        system_columns = sum(event.system_columns for event in events)
+        self._metrics.count("SystemColumns", system_columns, connector=connector)
+
+    def request_ended(self, answer: Answer) -> None:
+        """Tell of one planned request, and of each HTTP request that it took."""
+        connector = answer.connector
+        self._metrics.milliseconds("BudgetWait", answer.budget_wait, connector=connector)
+        for dimensions in ({"connector": connector}, {"service": self._service}):
+            for name in ("OutcomesUnknown", "SentWithoutLedger"):
+                self._metrics.count(name, 0, **dimensions)  # what is not 0 was told when it was known
+            self._metrics.count("BudgetUnavailable", int(answer.alone), **dimensions)
+        self._metrics.count("ApiRequests", len(answer.exchanges), connector=connector)
+        throttles = sum(isinstance(exchange.failure, ThrottledError) for exchange in answer.exchanges)
+        self._metrics.count("ApiThrottles", throttles, connector=connector)
+        self._metrics.count("ApiThrottles", throttles, service=self._service)
+        for exchange in answer.exchanges:
+            self._metrics.milliseconds("ApiLatency", exchange.seconds, connector=connector)
+            self._metrics.sample("RecipientsPerRequest", exchange.recipients, connector=connector)
+            self._log_exchange(answer, exchange)
+        if isinstance(answer.failure, AwsUnavailableError):
+            logger.warning("request not made", extra={"connector": connector, "fault": str(answer.failure)})
+        arrivals = [
+            item.message.age_from
+            for item, outcome in zip(answer.request.items, answer.outcomes, strict=True)
+            if isinstance(outcome, Delivered)
+        ]
+        if arrivals:
+            # One value a request, its oldest message's: as many values as messages would cost more than the sending.
+            self._metrics.milliseconds("DeliveryLag", self._clock() - min(arrivals), connector=connector)
+
+    def _log_exchange(self, answer: Answer, exchange: Exchange) -> None:
+        fields = {
+            "connector": answer.connector,
+            "eventName": answer.request.event_name,
+            "requestId": exchange.request_id,
+            "recipients": exchange.recipients,
+            "milliseconds": round(exchange.seconds * 1000),
+        }
+        if exchange.reply:
+            codes = Counter(code or "delivered" for code in exchange.reply.error_codes)
+            reply = {"status": exchange.reply.status, "correlationId": exchange.reply.correlation_id, "results": codes}
+            logger.info("request answered", extra=fields | reply)
+        elif failure := exchange.failure:
+            error = {
+                "status": failure.status,
+                "correlationId": failure.correlation_id,
+                "errorCode": failure.code,
+                "errorTitle": failure.title,
+                "errorType": type(failure).__name__,
+            }
+            logger.warning("request failed", extra=fields | error)
+
+    def batch_ended(self, received: int, endings: Sequence[Ending], seconds: float) -> None:
+        """Tell what the batch came to, and write the metrics."""
+        self._count(received, endings)
+        outcomes = Counter(type(ending.outcome) for ending in endings)
+        codes = Counter(code for ending in endings if (code := _error_code(ending)))
+        reasons = Counter(
+            ending.outcome.reason
+            for ending in endings
+            if isinstance(ending.outcome, Rejected) and ending.outcome.reason
+        )
+        winding = [ending for ending in endings if not _straight(ending)]
+        for ending in winding[:_LOGGED_MESSAGES]:
+            self._log_message(ending)
+        logger.info(
+            "batch settled",
+            extra={
+                "received": received,
+                **{kind.__name__.lower(): outcomes[kind] for kind in _COUNTERS},
+                "errorCodes": dict(codes),
+                "reasons": dict(reasons.most_common(_LOGGED_REASONS)),
+                "messagesNotLogged": max(0, len(winding) - _LOGGED_MESSAGES),
+                "milliseconds": round(seconds * 1000),
+            },
+        )
+        self._metrics.flush()
+        self._connectors.clear()
+
+    def _log_message(self, ending: Ending) -> None:
+        """Log one message's outcome. The producer's own id is left out: it may tell who the recipient is."""
+        known, outcome = ending.connector in self._connectors, ending.outcome
+        message_id = ending.message.original_message_id
+        logger.info(
+            "message settled",
+            extra={
+                "originalMessageId": message_id if _SQS_MESSAGE_ID.fullmatch(message_id) else NOT_KNOWN,
+                "outcome": type(outcome).__name__.lower(),
+                "errorCode": _error_code(ending) or NOT_KNOWN,
+                "reason": reason_of(outcome) if isinstance(outcome, Throttled | Rejected) else NOT_KNOWN,
+                "connector": ending.connector if known else NOT_KNOWN,
+                "eventName": ending.event_name if known else NOT_KNOWN,
+                "requestId": ending.request_id,
+                "attempts": ending.message.attempts,
+            },
+        )
+
+    def _count(self, received: int, endings: Sequence[Ending]) -> None:
+        by_service = {"service": self._service}
+        self._metrics.count("MessagesReceived", received, **by_service)
+        self._count_outcomes(Counter(type(ending.outcome) for ending in endings), by_service)
+        failed = sum(ending.dead_letter_failed for ending in endings)
+        self._metrics.count("DeadLetterSendFailures", failed, **by_service)
+        self._metrics.count("LoginsHeldBack", 0, **by_service)  # what is not 0 was told when it was known
+        by_event = defaultdict[tuple[str, str], Counter[type[Outcome]]](Counter)
+        for ending in endings:
+            connector = ending.connector if ending.connector in self._connectors else NOT_KNOWN
+            if NOT_KNOWN not in {connector, ending.event_name}:
+                by_event[connector, self._event_dimension(ending)][type(ending.outcome)] += 1
+            if code := _error_code(ending):
+                self._metrics.count("Errors", connector=connector, errorCode=code)
+        for (connector, event_name), outcomes in by_event.items():
+            dimensions = {"connector": connector, "eventName": event_name}
+            self._metrics.count("MessagesReceived", outcomes.total(), **dimensions)
+            self._count_outcomes(outcomes, dimensions)
+
+    def _event_dimension(self, ending: Ending) -> str:
+        """Give the event's name if it may become a dimension: each is six metrics, and a producer can name any event.
+
+        CloudWatch takes ASCII alone.
+        """
+        events, name = self._events[ending.connector], ending.event_name
+        if isinstance(ending.outcome, Delivered) and name.isascii() and len(events) < _MOST_EVENTS:
+            events.add(name)
+        return name if name in events else NOT_KNOWN
+
+    def _count_outcomes(self, outcomes: Counter[type[Outcome]], dimensions: dict[str, str]) -> None:
+        for kind, counter in _COUNTERS.items():
+            self._metrics.count(counter, outcomes[kind], **dimensions)  # zeros too, so that ratios exist
+
+
+def _straight(ending: Ending) -> bool:
+    """Tell whether a message was delivered in its first life at its first receive: there is nothing to tell of it."""
+    message = ending.message
+    first = message.attempts == 1 and message.original_message_id == message.message_id
+    return first and isinstance(ending.outcome, Delivered)
+
+
+def _error_code(ending: Ending) -> str | None:
+    match ending.outcome:
+        case Throttled(error_code) | Rejected(error_code) | Retried(error_code) | Ignored(error_code):
+            return error_code
+        case _:
+            return None
