@@ -11,7 +11,7 @@ from tests.local_stack.build import read_template
 from tests.local_stack.environments import REPOSITORY
 from tests.local_stack.local_aws import LocalAws
 from tests.local_stack.parameters import require_trusted_endpoint, resolved_parameters
-from tests.simulator.client import SimulatorClient, SimulatorProcess
+from tests.simulator.client import SimulatorClient, simulator_process
 from tests.simulator.settings import AccountSettings, SimulatorSettings
 
 STACK_NAME = "responsys-activation"
@@ -122,7 +122,7 @@ class LocalStack:
         with contextlib.ExitStack() as resources:
             if self._starts_simulator:
                 settings = self._simulator_settings.model_copy(update={"time_scale": self._time_scale})
-                self.simulator = resources.enter_context(SimulatorProcess(settings))
+                self.simulator = resources.enter_context(simulator_process(settings))
                 self.parameters["ResponsysAuthEndpoint"] = self.simulator.url
             self._aws = resources.enter_context(
                 LocalAws(

@@ -2,13 +2,14 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
 
+from tests.end_to_end.observing import eventually
 from tests.local_stack.environments import REPOSITORY
 from tests.local_stack.local_aws import LocalAws
 
@@ -57,14 +58,6 @@ def only_observation(aws: LocalAws, ids: set[str]) -> dict[str, Any]:
     seen = eventually(lambda: observations(aws, ids))
     assert len(seen) == 1
     return seen[0]
-
-
-def eventually(look: Callable[[], Value], seconds: float = 20.0) -> Value:
-    """Return the first true value of a look, or the last value when the time is over."""
-    deadline = time.monotonic() + seconds
-    while not (value := look()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return value
 
 
 def depth(aws: LocalAws, queue: str) -> int:

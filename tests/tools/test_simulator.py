@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.simulator.client import PROJECT_ROOT, SimulatorClient, SimulatorProcess
+from tests.local_stack.processes import child_process
+from tests.simulator.client import PROJECT_ROOT, SimulatorClient, simulator_process
 from tests.simulator.faults import (
     ConnectionReset,
     DripReply,
@@ -106,7 +107,7 @@ def only(**settings: Any) -> SimulatorSettings:
 
 @pytest.fixture(scope="module")
 def running_simulator() -> Iterator[SimulatorClient]:
-    with SimulatorProcess() as client:
+    with simulator_process() as client:
         yield client
 
 
@@ -1160,17 +1161,11 @@ class TestObservation:
 class TestCommandLine:
     @contextmanager
     def start(self, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-        with subprocess.Popen(
-            [sys.executable, "-m", "tests.simulator", *arguments],
-            cwd=PROJECT_ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        command = [sys.executable, "-m", "tests.simulator", *arguments]
+        with child_process(
+            command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
+            yield process
 
     @pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
     def test_it_announces_its_url_takes_settings_and_ends_cleanly(
