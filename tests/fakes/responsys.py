@@ -179,6 +179,8 @@ class FakeResponsys(BaseAdapter):
         By user name; ``None``: every login is right. The fifth wrong one in a row locks the user out.
     logins : list of Login
         Those that were checked.
+    on_accepted : callable
+        Told of each recipient's event that it accepts; keeps it in ``accepted``, unless replaced.
     record_named_from : int or None
         Where a refusal of the whole request counts records from; ``None``: it names none.
     maximum_recipients : int
@@ -204,6 +206,7 @@ class FakeResponsys(BaseAdapter):
         self.known_events: set[str] | None = None
         self.token_lifetime = 7200.0
         self.accepted: list[Accepted] = []
+        self.on_accepted: Callable[[Accepted], None] = self.accepted.append
         self.seen: list[Seen] = []
         self.calls: Counter[str] = Counter()
         self._tokens: dict[str, float] = {}
@@ -327,7 +330,7 @@ class FakeResponsys(BaseAdapter):
             elif str(recipient) == str(UNKNOWN_RECIPIENT):
                 error = f"NO_RECIPIENT_FOUND: Recipient Not Found {recipient}"
             else:
-                self.accepted.append(
+                self.on_accepted(
                     Accepted(event_name, recipient, values, self._clock(), request.began_at, request.errand)
                 )
             recipient_id = -1 if error else recipient
