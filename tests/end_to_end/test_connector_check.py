@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from tests.end_to_end.connector_under_test import ConnectorUnderTest
-from tests.end_to_end.observing import eventually
 from tests.local_stack.check_connector import check, show
 from tests.local_stack.published_metrics import PublishedMetrics
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import STACK_NAME, LocalStack
 
 

@@ -10,7 +10,6 @@ from tests.end_to_end.observing import (
     SEGMENT_EVENTS,
     THROTTLED,
     attributes,
-    eventually,
     held_on_throttled_queue,
     invoke,
     rejected,
@@ -19,6 +18,7 @@ from tests.end_to_end.observing import (
     waiting,
 )
 from tests.local_stack.queues import take_all
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import LocalStack
 from tests.simulator.faults import ErrorReply
 

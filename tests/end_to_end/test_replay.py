@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from tests.end_to_end.connector_under_test import ConnectorUnderTest, message_ids
-from tests.end_to_end.observing import REJECTED, Seen, eventually, rejected_messages, replay, settle, waiting
+from tests.end_to_end.observing import REJECTED, Seen, rejected_messages, replay, settle, waiting
 from tests.local_stack import replay as replay_command
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import LocalStack
 
 EACH = 200

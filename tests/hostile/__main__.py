@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.fakes.responsys import Fault
-from tests.hostile.attack import FAULTS, OUTCOMES, attack
+from tests.hostile.attack import FAULTS, attack
 from tests.hostile.bodies import bodies
 from tests.hostile.spellings import Spelling, look_at_reading, spellings
+from tests.local_stack.published_metrics import OUTCOMES
 
 _BATCHES_A_ROUND = 250
 _MOST_IN_A_BATCH = 40

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tests.end_to_end.observing import eventually
 from tests.local_stack.environments import REPOSITORY
 from tests.local_stack.local_aws import LocalAws
+from tests.local_stack.repeating import eventually
 
 Value = TypeVar("Value")
 SAMPLE = REPOSITORY / "tests" / "local_stack" / "sample" / "template.yaml"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.observing import eventually
 from tests.local_stack.aws_endpoint import AwsEndpoint
 from tests.local_stack.environments import LOCAL_DIRECTORY, REPOSITORY
 from tests.local_stack.processes import LOOPBACK, LocalStackError, child_process, free_port
+from tests.local_stack.repeating import eventually
 from tests.local_stack.settings import read_settings
 from tests.local_stack.stack import LocalStack
 
