@@ -27,7 +27,7 @@ def aws() -> Iterator[LocalAws]:
 def _empty_queues(aws: LocalAws) -> Iterator[None]:
     yield
     with aws.paused_event_sources():
-        assert eventually(lambda: aws.worker_counts(aws.outputs["FunctionName"])["running"] == 0)
+        assert eventually(lambda: aws.worker_counts()["running"] == 0)
         for name in ("LargeBatchesUrl", "SmallBatchesUrl", "DroppedUrl"):
             aws.endpoint.sqs.purge_queue(QueueUrl=aws.outputs[name])
 
@@ -186,7 +186,7 @@ def test_only_failed_messages_come_again_and_are_dropped_after_their_last_receiv
 )
 def test_a_function_error_leaves_the_whole_batch_on_the_queue(aws: LocalAws, action: str, told: str) -> None:
     # Given a batch with a message that ends the invocation
-    invocations = aws.worker_counts(aws.outputs["FunctionName"])["invocations"]
+    invocations = aws.worker_counts()["invocations"]
     before = sum(told in line for line in log_lines(aws))
     send(aws, "LargeBatchesUrl", ["succeed", action])
 
@@ -194,7 +194,7 @@ def test_a_function_error_leaves_the_whole_batch_on_the_queue(aws: LocalAws, act
     assert eventually(lambda: sum(told in line for line in log_lines(aws)) > before)
 
     # Then both messages are still there, and its log says why
-    assert aws.worker_counts(aws.outputs["FunctionName"])["invocations"] == invocations + 1
+    assert aws.worker_counts()["invocations"] == invocations + 1
     assert depth(aws, "LargeBatchesUrl") == 2
 
 
@@ -202,11 +202,11 @@ def test_a_killed_worker_is_a_crash_and_the_next_invocation_gets_a_new_one(aws: 
     # Given an invocation that runs
     with ThreadPoolExecutor() as threads:
         running = threads.submit(invoke, aws, {"do": "hang"})
-        assert eventually(lambda: aws.worker_counts(aws.outputs["FunctionName"])["running"] == 1)
+        assert eventually(lambda: aws.worker_counts()["running"] == 1)
         time.sleep(0.3)
 
         # When its worker is killed
-        killed = aws.kill_running_workers(aws.outputs["FunctionName"])
+        killed = aws.kill_running_workers()
 
         # Then the caller is told so, and the function works again
         failed, answer = running.result()
@@ -250,11 +250,11 @@ def test_a_function_gets_its_own_variables_and_lambdas_and_nothing_of_ours(
 
 def test_variables_set_from_outside_take_effect_with_the_next_invocation(aws: LocalAws) -> None:
     invoke(aws, {})
-    aws.set_function_environment(aws.outputs["FunctionName"], {"GREETING": "good day"})
+    aws.set_function_environment({"GREETING": "good day"})
     try:
         assert invoke(aws, {})[1]["greeting"] == "good day"
     finally:
-        aws.set_function_environment(aws.outputs["FunctionName"], {})
+        aws.set_function_environment({})
     assert invoke(aws, {})[1]["greeting"] == "hello"
 
 
