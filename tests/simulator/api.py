@@ -5,7 +5,6 @@ Every call passes token, throttles and faults, in that order, before any work.
 
 import asyncio
 import itertools
-import random
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -111,7 +110,7 @@ class ResponsysApi:
 
         def list_events() -> Json:
             if not account.events:
-                raise refusals.no_events(account.replies.event_not_found_status, account.username)
+                raise refusals.no_events(account.username)
             return [
                 {"eventName": event.name, "description": event.description, "eventType": event.event_type}
                 for event in account.events
@@ -153,14 +152,6 @@ class ResponsysApi:
         return await self._reply(request, account, lambda: [function.row(account.limits) for function in ApiFunction])
 
     def _authenticate(self, request: web.Request) -> Account:
-        try:
-            return self._account_of_token(request)
-        except RequestRefusedError as refusal:
-            if self._simulator.settings.bad_token_as_unexpected_exception:
-                raise refusals.token_not_understood() from refusal
-            raise
-
-    def _account_of_token(self, request: web.Request) -> Account:
         token = self._simulator.tokens.find(request.headers.get("Authorization", ""))
         account = self._simulator.accounts.find(token.username) if token is not None else None
         if token is None or account is None:
@@ -183,10 +174,9 @@ class ResponsysApi:
         fault = self._simulator.faults.take(path, account.username, record.event_name)
         if fault is not None:
             record.fault = fault.kind
-        latency_ms = account.replies.latency_ms + random.uniform(0, account.replies.latency_jitter_ms)  # noqa: S311
         response = await reply_with_fault(request, fault, work)
-        if latency_ms:
-            await asyncio.sleep(latency_ms / 1000)
+        if account.replies.latency_ms:
+            await asyncio.sleep(account.replies.latency_ms / 1000)
         return response
 
     def _issue_token(self, account: AccountSettings) -> Json:
@@ -197,8 +187,7 @@ class ResponsysApi:
         }
 
     def _end_point(self, account: AccountSettings) -> str:
-        end_point = account.replies.end_point or self._simulator.base_url
-        return end_point.partition("://")[2] if account.replies.end_point_without_scheme else end_point
+        return account.replies.end_point or self._simulator.base_url
 
     def _trigger(
         self,
@@ -215,12 +204,10 @@ class ResponsysApi:
         record.overlaps = flight.hold(judgement.recipient_keys)
         record.warnings = dict(judgement.warnings)
         if all(event.name != event_name for event in account.events):
-            raise refusals.event_not_found(account.replies.event_not_found_status, event_name)
+            raise refusals.event_not_found(event_name)
         for position, result in enumerate(judgement.results):
             if account.recipients.invalid.holds(result.identifier.value):
                 raise invalid_record(position, "recipient: value is not valid", account.replies)
-        if account.replies.duplicate_refuses_request and judgement.has_duplicates:
-            raise refusals.duplicate_recipients()
         record.result_codes = dict(Counter(result.code for result in judgement.results if result.error_message))
         accepted = tuple(position for position, result in enumerate(judgement.results) if result.error_message is None)
         if accepted:
