@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import Phase
 
 from responsys_activation import received
 from responsys_activation.aws import ledger
@@ -36,6 +36,7 @@ from responsys_activation.responsys.errors import UnavailableError
 from responsys_activation.responsys.login_memory import LoginMemory
 from tests.property.law import check
 from tests.property.scenario import Scenario, scenarios
+from tests.property.soaking import try_round
 from tests.property.world import RecordedMetrics, World
 
 _MOST_WORLDS = 3000
@@ -356,15 +357,6 @@ def worlds_until_seen(name: str) -> tuple[int, str]:
     """Count the worlds until one breaks the law, and tell how; 0 where none did."""
     tried = 0
 
-    @seed(2)
-    @settings(
-        max_examples=_MOST_WORLDS,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(scenarios())
     def try_worlds(scenario: Scenario) -> None:
         nonlocal tried
         tried += 1
@@ -372,7 +364,7 @@ def worlds_until_seen(name: str) -> tuple[int, str]:
             check(World(scenario).run())
 
     try:
-        try_worlds()
+        try_round(try_worlds, scenarios(), examples=_MOST_WORLDS, seed=2, phases=[Phase.generate])
     except Exception as exc:  # noqa: BLE001 - whatever it is, the mutation was seen
         return tried, f"{type(exc).__name__}: {next(iter(str(exc).splitlines()), '')}"
     return 0, "never"
