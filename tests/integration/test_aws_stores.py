@@ -17,6 +17,7 @@ from responsys_activation.account import account_id
 from responsys_activation.aws.connector_parameters import ConnectorParameters
 from responsys_activation.aws.connector_settings import ConnectorSettings, UnknownConnectorError
 from responsys_activation.aws.credentials import SecretCredentials
+from responsys_activation.aws.delivery_table import DeliveryTable
 from responsys_activation.aws.faults import CLIENT_CONFIG, AwsUnavailableError
 from responsys_activation.aws.login_guard import LEASE_SECONDS, TableLoginGuard
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue, SourceQueue
@@ -452,7 +453,7 @@ def guard_of(dynamodb: DynamoDBClient) -> GuardOf:
     """Open guards, each as another environment would."""
 
     def open_guard(clock: Clock, username: str = "api_user", host: str = HOST) -> TableLoginGuard:
-        return TableLoginGuard(TABLE, host, username, dynamodb, clock=clock)
+        return TableLoginGuard(DeliveryTable(TABLE, dynamodb), host, username, clock=clock)
 
     return open_guard
 

@@ -18,10 +18,12 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
+from responsys_activation.aws.claims import ClaimState
 from responsys_activation.aws.connector_parameters import ConnectorParameters
 from responsys_activation.aws.connector_settings import ConnectorSettings, UnknownConnectorError
+from responsys_activation.aws.delivery_table import DeliveryTable
 from responsys_activation.aws.faults import AwsUnavailableError
-from responsys_activation.aws.ledger import ClaimState, Ledger
+from responsys_activation.aws.ledger import Ledger
 from responsys_activation.change import Change, membership_change
 from responsys_activation.connector import Connector, InvalidConnectorError
 from responsys_activation.membership import InvalidMessageError, Membership, read_membership
@@ -229,7 +231,7 @@ def _advice(code: str) -> str:
 
 
 def _ledger(stack: StackInUse) -> Ledger:
-    return Ledger(stack.delivery_table, stack.client("dynamodb"))
+    return Ledger(DeliveryTable(stack.delivery_table, stack.client("dynamodb")))
 
 
 def _membership(settings: ConnectorSettings, body: str, console: Console) -> Membership | None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from responsys_activation.aws.account_limit import AccountLimit
+from responsys_activation.aws.delivery_table import DeliveryTable
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
@@ -23,8 +24,8 @@ from tests.fakes.clock import Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb
 
 
-def limit_of(table: InMemoryDynamoDb, clock: Clock, owner: str = "account#one") -> AccountLimit:
-    return AccountLimit("delivery", owner, cast("Any", table), clock=clock)
+def limit_of(table: InMemoryDynamoDb, clock: Clock, account: str = "one") -> AccountLimit:
+    return AccountLimit(DeliveryTable("delivery", cast("Any", table)), account, clock=clock)
 
 
 class Account:
@@ -80,7 +81,7 @@ def test_two_accounts_have_two_limits() -> None:
     table, clock = InMemoryDynamoDb(), Clock()
 
     assert limit_of(table, clock).requests_per_minute(Account(400)) == 380
-    assert limit_of(table, clock, "account#two").requests_per_minute(Account(50)) == 47.5
+    assert limit_of(table, clock, "two").requests_per_minute(Account(50)) == 47.5
 
 
 def test_a_changed_limit_counts_everywhere_within_five_minutes_of_being_read() -> None:

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from responsys_activation.aws.alone_pace import AlonePace
+from responsys_activation.aws.delivery_table import DeliveryTable, account_budget_key
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.error_code import ErrorCode
@@ -33,13 +34,12 @@ def budget(
     *,
     time_scale: float = 1.0,
     skew: float = 0.0,
-    owner: str = "account#one",
+    account: str = "one",
     probe_seconds: float = 60.0,
 ) -> RequestBudget:
     return RequestBudget(
-        "delivery",
-        owner,
-        cast("Any", table),
+        DeliveryTable("delivery", cast("Any", table)),
+        account_budget_key(account),
         alone=AlonePace(environments=2, clock=clock),
         probe_seconds=probe_seconds,
         time_scale=time_scale,
@@ -194,9 +194,8 @@ class Asking:
         with threads_of(simulation):
             for number in range(environments):
                 of_account = RequestBudget(
-                    "delivery",
-                    "account#one",
-                    cast("Any", SlowTable(simulation, self.table)),
+                    DeliveryTable("delivery", cast("Any", SlowTable(simulation, self.table))),
+                    account_budget_key("one"),
                     alone=AlonePace(environments=environments),
                     probe_seconds=60.0,
                     clock=lambda: simulation.now,
@@ -246,9 +245,8 @@ def test_a_slot_that_nobody_could_use_is_gone_with_its_time() -> None:
     refused: list[str] = []
     with threads_of(simulation):
         of_account = RequestBudget(
-            "delivery",
-            "account#one",
-            cast("Any", SlowTable(simulation, table)),
+            DeliveryTable("delivery", cast("Any", SlowTable(simulation, table))),
+            account_budget_key("one"),
             alone=AlonePace(environments=2),
             probe_seconds=60.0,
             clock=lambda: simulation.now,
@@ -283,7 +281,7 @@ def test_two_accounts_have_two_budgets() -> None:
     table, clock = InMemoryDynamoDb(), Clock()
     budget(table, clock).reserve(1, clock() + FAR)
 
-    assert budget(table, clock, owner="account#two").reserve(1, clock() + FAR).at == clock()
+    assert budget(table, clock, account="two").reserve(1, clock() + FAR).at == clock()
 
 
 @pytest.mark.parametrize("time_scale", [1.0, 10.0])
@@ -425,7 +423,7 @@ def test_a_throttle_holds_up_every_environment_until_its_clock_has_run_out(time_
     assert error.clock == pytest.approx(400, abs=0.2)
     assert error.since == pytest.approx(clock() - 200 / time_scale)
     assert error.age_share == pytest.approx(0.1 * time_scale)
-    assert budget(table, clock, owner="account#two").reserve(60, clock() + FAR).probe is None
+    assert budget(table, clock, account="two").reserve(60, clock() + FAR).probe is None
 
 
 def test_after_a_throttle_one_request_probes_and_the_others_wait_for_what_it_learns() -> None:

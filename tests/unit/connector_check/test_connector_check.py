@@ -14,6 +14,7 @@ import requests
 
 from responsys_activation.account import account_id
 from responsys_activation.aws.clients import Clients
+from responsys_activation.aws.delivery_table import DeliveryTable
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.connector_check.checked_connector import CheckedConnector
 from responsys_activation.connector_check.composition import compose_connector_check
@@ -160,7 +161,9 @@ class Stack:
 
     def guard(self) -> TableLoginGuard:
         """Open the guard of the user's logins, as the delivering function does."""
-        return TableLoginGuard(self.table.table, HOST, USERNAME, cast("Any", self.table), clock=self.clock)
+        return TableLoginGuard(
+            DeliveryTable(self.table.table, cast("Any", self.table)), HOST, USERNAME, clock=self.clock
+        )
 
     def store_token(self, token: str, obtained_at: float) -> None:
         """Leave a token that an earlier login brought."""

@@ -18,7 +18,6 @@ __all__ = [
     "age_share",
     "furthest_slot",
     "nearest",
-    "number",
     "read_budget_item",
     "seconds_away",
 ]
@@ -132,9 +131,3 @@ def age_share(since: float, until: float, time_scale: float = 1.0) -> float:
 
 def _seconds(item: Mapping[str, Any], name: str) -> float | None:
     return float(item[name]["N"]) if name in item else None
-
-
-def number(value: float) -> dict[str, str]:
-    """Write a number for DynamoDB."""
-    # Microseconds: a slot of 2,000 requests a minute is 32 ms wide, and far less on a faster local clock.
-    return {"N": f"{value:.6f}"}

@@ -11,9 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-from botocore.exceptions import ClientError
+from typing import Any
 
 from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.budget_item import (
@@ -22,18 +20,15 @@ from responsys_activation.aws.budget_item import (
     age_share,
     furthest_slot,
     nearest,
-    number,
     read_budget_item,
     seconds_away,
 )
-from responsys_activation.aws.faults import AwsUnavailableError, aws_call, error_code
+from responsys_activation.aws.delivery_table import DeliveryTable, Item, Key, Updated, number
+from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.slots import CATCHING_UP, RETURNS_SHARE, Slot, lateness, spacing
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import logger
 from responsys_activation.responsys.errors import ThrottledError
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 __all__ = ["RequestBudget"]
 
@@ -49,8 +44,8 @@ class RequestBudget:
 
     Parameters
     ----------
-    owner : str
-        Whose budget it is: the item's partition key.
+    key : Key
+        The budget's item: an account's, or that of a connector with a pace of its own.
     alone : AlonePace
         Learns here that the table is out of reach.
     probe_seconds : float
@@ -61,9 +56,8 @@ class RequestBudget:
 
     def __init__(
         self,
-        table: str,
-        owner: str,
-        client: DynamoDBClient,
+        table: DeliveryTable,
+        key: Key,
         *,
         alone: AlonePace,
         probe_seconds: float,
@@ -72,8 +66,7 @@ class RequestBudget:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._table = table
-        self._key: dict[str, Any] = {"pk": {"S": owner}, "sk": {"S": "budget"}}
-        self._client = client
+        self._key = key
         self._alone = alone
         self._probe_lease = max(_SHORTEST_PROBE, probe_seconds / time_scale)
         self._time_scale = time_scale
@@ -235,9 +228,7 @@ class RequestBudget:
                 count = max(1, min(count - 1, 1 + int((latest - item.next_slot) / apart)))
         raise self._exhausted(0.0)
 
-    def _move_on(
-        self, now: float, apart: float, latest: float, count: int, *, new: bool
-    ) -> tuple[dict[str, Any], list[Slot]]:
+    def _move_on(self, now: float, apart: float, latest: float, count: int, *, new: bool) -> tuple[Item, list[Slot]]:
         """Take the next slots of a budget that is in use; what is new, unless others are away."""
         nobody_away = " AND (attribute_not_exists(nextReturn) OR nextReturn <= :near)" if new else ""
         moved, attributes = self._update(
@@ -252,7 +243,7 @@ class RequestBudget:
         )
         return attributes, self._row(float(attributes["nextSlot"]["N"]), apart, count) if moved else []
 
-    def _start_anew(self, now: float, apart: float, latest: float) -> tuple[dict[str, Any], list[Slot]]:
+    def _start_anew(self, now: float, apart: float, latest: float) -> tuple[Item, list[Slot]]:
         """Take the first slot after idleness, or after a wrong clock.
 
         If a wrong clock goes on, both start anew all the time; so each keeps the distance to its own last slot.
@@ -348,34 +339,10 @@ class RequestBudget:
             age_share=age_share(pause.since, pause.until, self._time_scale),
         )
 
-    def _update(self, expression: str, condition: str, values: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
-        """Update the item on a condition.
+    def _update(self, changes: str, condition: str, values: dict[str, Any]) -> Updated:
+        return self._table.update("request budget", self._key, changes, condition=condition, values=values)
 
-        Returns
-        -------
-        updated : bool
-        attributes : dict
-            What the update replaced; the item as it stands where the condition failed.
-        """
-        with aws_call("DynamoDB request budget"):
-            try:
-                answer = self._client.update_item(
-                    TableName=self._table,
-                    Key=self._key,
-                    UpdateExpression=expression,
-                    ConditionExpression=condition,
-                    ExpressionAttributeValues=values,
-                    ReturnValues="UPDATED_OLD",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-            except ClientError as exc:
-                if error_code(exc) != "ConditionalCheckFailedException":
-                    raise
-                item: Any = exc.response.get("Item", {})
-                return False, item
-        return True, dict(answer.get("Attributes", {}))
-
-    def _tell(self, expression: str, condition: str, values: dict[str, Any]) -> tuple[bool | None, dict[str, Any]]:
+    def _tell(self, expression: str, condition: str, values: dict[str, Any]) -> tuple[bool | None, Item]:
         """Tell the other environments, or leave it: they would learn the same from Responsys.
 
         Returns

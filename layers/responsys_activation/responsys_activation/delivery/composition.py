@@ -15,6 +15,7 @@ from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.clients import Clients
 from responsys_activation.aws.connector_parameters import ConnectorParameters
 from responsys_activation.aws.connector_settings import ConnectorSettings
+from responsys_activation.aws.delivery_table import DeliveryTable, Key, account_budget_key, connector_budget_key
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue
 from responsys_activation.aws.request_budget import RequestBudget
@@ -61,6 +62,7 @@ class DeliveryComposition:
         self._sleep = sleep
         self._http = open_http_session(settings.reply_seconds)
         self._trusted = TrustedDomains(settings.trusted_endpoint_domains)
+        self._table = DeliveryTable(settings.delivery_table_name, clients.dynamodb, sleep=sleep)
         self._alone: dict[str, AlonePace] = {}  # by account
         self.ledger = self.open_ledger()
         self.reporting = Reporting(metrics or InvocationMetrics(), service="segment_events", clock=clock)
@@ -101,19 +103,12 @@ class DeliveryComposition:
 
     def open_ledger(self) -> Ledger:
         """Open the ledger that all senders share."""
-        return Ledger(
-            self._settings.delivery_table_name,
-            self._clients.dynamodb,
-            time_scale=self._settings.time_scale,
-            clock=self._clock,
-            sleep=self._sleep,
-        )
+        return Ledger(self._table, time_scale=self._settings.time_scale, clock=self._clock)
 
     def open_pace(self, name: str, connector: Connector) -> RequestPace:
         """Open a connector's pace within its account's."""
         settings = self._settings
-        table, dynamodb = settings.delivery_table_name, self._clients.dynamodb
-        account = f"account#{account_id(connector)}"
+        account = account_id(connector)
         if account not in self._alone:
             self._alone[account] = AlonePace(
                 environments=settings.maximum_concurrency + settings.replay_maximum_concurrency,
@@ -123,11 +118,10 @@ class DeliveryComposition:
             )
         alone = self._alone[account]
 
-        def open_budget(owner: str) -> RequestBudget:
+        def open_budget(key: Key) -> RequestBudget:
             return RequestBudget(
-                table,
-                owner,
-                dynamodb,
+                self._table,
+                key,
                 alone=alone,
                 probe_seconds=settings.reply_seconds + _PROBE_RESERVE,
                 time_scale=settings.time_scale,
@@ -137,9 +131,9 @@ class DeliveryComposition:
 
         return RequestPace(
             connector.requests_per_minute,
-            limit=AccountLimit(table, account, dynamodb, clock=self._clock),
-            account=open_budget(account),
-            own=open_budget(f"pace#{name}"),
+            limit=AccountLimit(self._table, account, clock=self._clock),
+            account=open_budget(account_budget_key(account)),
+            own=open_budget(connector_budget_key(name)),
             alone=alone,
             clock=self._clock,
             sleep=self._sleep,

@@ -16,8 +16,9 @@ from typing import Protocol
 
 import requests
 
+from responsys_activation.aws.claims import Claim, ClaimState, NewerChange
 from responsys_activation.aws.faults import AwsUnavailableError
-from responsys_activation.aws.ledger import Claim, ClaimState, Ledger, NewerChange
+from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.request_pace import RequestPace, Slot
 from responsys_activation.connector import Connector
 from responsys_activation.delivery.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
