@@ -16,6 +16,7 @@ from responsys_activation.aws.delivery_table import DeliveryTable, account_budge
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.aws.request_budget import RequestBudget
+from responsys_activation.aws.slots import Timing
 from responsys_activation.change import Change
 from responsys_activation.responsys.errors import ThrottledError, UnavailableError
 from responsys_activation.responsys.login import SecretVersion
@@ -326,12 +327,13 @@ def the_ledger(client: Recorder) -> None:
 
 def the_request_budget(client: Recorder) -> None:
     clock, hours_ahead = Clock(), Clock(NOW + 20_000)
+    timing = Timing(probe_seconds=60.0)
     budgets = [
         RequestBudget(
             DeliveryTable(TABLE, cast("Any", client)),
             account_budget_key("one"),
-            alone=AlonePace(environments=2, clock=its_clock, sleep=clock.sleep),
-            probe_seconds=60.0,
+            alone=AlonePace(environments=2, timing=timing, clock=its_clock, sleep=clock.sleep),
+            timing=timing,
             clock=its_clock,
             sleep=clock.sleep,
         )

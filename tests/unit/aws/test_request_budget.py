@@ -19,6 +19,7 @@ from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.delivery_table import DeliveryTable, account_budget_key
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.request_budget import RequestBudget
+from responsys_activation.aws.slots import Timing
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import ThrottledError
 from tests.fakes.clock import NOW, Clock
@@ -26,6 +27,7 @@ from tests.fakes.dynamodb import InMemoryDynamoDb
 from tests.property.simulation import Place, Simulation, threads_of
 
 FAR = 10_000.0  # later than any slot of these tests
+TIMING = Timing(probe_seconds=60.0)
 
 
 def budget(
@@ -37,12 +39,12 @@ def budget(
     account: str = "one",
     probe_seconds: float = 60.0,
 ) -> RequestBudget:
+    timing = Timing(probe_seconds=probe_seconds, time_scale=time_scale)
     return RequestBudget(
         DeliveryTable("delivery", cast("Any", table)),
         account_budget_key(account),
-        alone=AlonePace(environments=2, clock=clock),
-        probe_seconds=probe_seconds,
-        time_scale=time_scale,
+        alone=AlonePace(environments=2, timing=timing, clock=clock),
+        timing=timing,
         clock=lambda: clock() + skew,
         sleep=clock.sleep,
     )
@@ -196,8 +198,8 @@ class Asking:
                 of_account = RequestBudget(
                     DeliveryTable("delivery", cast("Any", SlowTable(simulation, self.table))),
                     account_budget_key("one"),
-                    alone=AlonePace(environments=environments),
-                    probe_seconds=60.0,
+                    alone=AlonePace(environments=environments, timing=TIMING),
+                    timing=TIMING,
                     clock=lambda: simulation.now,
                     sleep=simulation.sleep,
                 )
@@ -247,8 +249,8 @@ def test_a_slot_that_nobody_could_use_is_gone_with_its_time() -> None:
         of_account = RequestBudget(
             DeliveryTable("delivery", cast("Any", SlowTable(simulation, table))),
             account_budget_key("one"),
-            alone=AlonePace(environments=2),
-            probe_seconds=60.0,
+            alone=AlonePace(environments=2, timing=TIMING),
+            timing=TIMING,
             clock=lambda: simulation.now,
             sleep=simulation.sleep,
         )

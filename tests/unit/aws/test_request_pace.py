@@ -19,7 +19,7 @@ from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.delivery_table import DeliveryTable, Key, account_budget_key, connector_budget_key
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.request_pace import RequestPace
-from responsys_activation.aws.slots import Slot, requests_alone
+from responsys_activation.aws.slots import Slot, Timing, requests_alone
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import ThrottledError, UnavailableError
 from tests.fakes.clock import NOW, Clock
@@ -44,14 +44,14 @@ class Environment:
     ) -> None:
         self._table = DeliveryTable("delivery", table)
         self._times: dict[str, Any] = {"clock": clock, "sleep": sleep}
-        self._scaled = {"time_scale": time_scale} | self._times
-        self._alone = AlonePace(environments=environments, **self._scaled)
+        self._timed = {"timing": Timing(probe_seconds=90.0, time_scale=time_scale)} | self._times
+        self._alone = AlonePace(environments=environments, **self._timed)
 
     def pace(
         self, requests_per_minute: int | None = None, *, name: str = "default", account: str = "one"
     ) -> RequestPace:
         def budget(key: Key) -> RequestBudget:
-            return RequestBudget(self._table, key, alone=self._alone, probe_seconds=90.0, **self._scaled)
+            return RequestBudget(self._table, key, alone=self._alone, **self._timed)
 
         return RequestPace(
             requests_per_minute,

@@ -20,6 +20,7 @@ from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.request_pace import RequestPace
+from responsys_activation.aws.slots import Timing
 from responsys_activation.connector import Connector
 from responsys_activation.delivery.batch import Delivery
 from responsys_activation.delivery.reporting import Reporting
@@ -63,6 +64,7 @@ class DeliveryComposition:
         self._http = open_http_session(settings.reply_seconds)
         self._trusted = TrustedDomains(settings.trusted_endpoint_domains)
         self._table = DeliveryTable(settings.delivery_table_name, clients.dynamodb, sleep=sleep)
+        self._timing = Timing(probe_seconds=settings.reply_seconds + _PROBE_RESERVE, time_scale=settings.time_scale)
         self._alone: dict[str, AlonePace] = {}  # by account
         self.ledger = self.open_ledger()
         self.reporting = Reporting(metrics or InvocationMetrics(), service="segment_events", clock=clock)
@@ -112,7 +114,7 @@ class DeliveryComposition:
         if account not in self._alone:
             self._alone[account] = AlonePace(
                 environments=settings.maximum_concurrency + settings.replay_maximum_concurrency,
-                time_scale=settings.time_scale,
+                timing=self._timing,
                 clock=self._clock,
                 sleep=self._sleep,
             )
@@ -123,8 +125,7 @@ class DeliveryComposition:
                 self._table,
                 key,
                 alone=alone,
-                probe_seconds=settings.reply_seconds + _PROBE_RESERVE,
-                time_scale=settings.time_scale,
+                timing=self._timing,
                 clock=self._clock,
                 sleep=self._sleep,
             )
