@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from responsys_activation.aws.faults import CLIENT_CONFIG, AwsUnavailableError
+from responsys_activation.aws.faults import CLIENT_CONFIG, AwsCallError
 from responsys_activation.aws.parked_messages import ParkedMessage, ParkedMessages
 
 if TYPE_CHECKING:
@@ -210,5 +210,5 @@ def test_large_messages_are_sent_in_calls_that_sqs_takes(sqs: SQSClient, dlq: st
 def test_a_queue_that_does_not_answer_is_a_fault(sqs: SQSClient, dlq: str) -> None:
     # Given a queue that does not answer / When it is read / Then the fault names it
     replace_answer(sqs, "receive_message", unavailable)
-    with pytest.raises(AwsUnavailableError, match="rejected-dlq"):
+    with pytest.raises(AwsCallError, match="rejected-dlq"):
         ParkedMessages(dlq, sqs).receive(60)

@@ -22,7 +22,7 @@ from responsys_activation.aws.claims import ClaimState
 from responsys_activation.aws.connector_parameters import ConnectorParameters
 from responsys_activation.aws.connector_settings import ConnectorSettings, UnknownConnectorError
 from responsys_activation.aws.delivery_table import DeliveryTable
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.change import Change, membership_change
 from responsys_activation.connector import Connector, InvalidConnectorError
@@ -78,7 +78,7 @@ def main() -> int:
         settings = ConnectorSettings(parameters)
         body = membership_body(os.environ, settings)
         return follow(stack, send(stack, settings, body, console), _patience(os.environ), console)
-    except (LocalStackError, AwsUnavailableError, BotoCoreError, ClientError) as exc:
+    except (LocalStackError, AwsCallError, BotoCoreError, ClientError) as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

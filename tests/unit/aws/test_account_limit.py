@@ -11,7 +11,7 @@ import pytest
 
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.delivery_table import DeliveryTable
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
     RefusalScope,
@@ -253,7 +253,7 @@ def test_a_turn_that_a_wrong_clock_took_is_over() -> None:
     assert limit_of(table, clock).requests_per_minute(Account(30)) == 28.5
 
 
-@pytest.mark.parametrize("failure", [LoginRefusedError("PASSWORD_EXPIRED", clock=600), AwsUnavailableError("SSM")])
+@pytest.mark.parametrize("failure", [LoginRefusedError("PASSWORD_EXPIRED", clock=600), AwsCallError("SSM")])
 def test_a_limit_that_could_not_be_asked_for_is_asked_for_later(failure: Exception) -> None:
     # Given a connector that cannot log in
     table, clock, account = InMemoryDynamoDb(), Clock(), Account(400, failure)

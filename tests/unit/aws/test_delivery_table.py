@@ -19,7 +19,7 @@ from responsys_activation.aws.delivery_table import (
     connector_budget_key,
     login_key,
 )
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.change import Change
 from tests.fakes.clock import NOW
 from tests.fakes.dynamodb import InMemoryDynamoDb
@@ -67,7 +67,7 @@ def test_a_fault_of_an_update_is_no_failed_condition_and_says_what_was_tried() -
     client.fail("UpdateItem", times=1)
     table = DeliveryTable("delivery", cast("Any", client))
 
-    with pytest.raises(AwsUnavailableError, match="DynamoDB take login lease"):
+    with pytest.raises(AwsCallError, match="DynamoDB take login lease"):
         table.update("take login lease", ONE, "SET leaseOwner = :owner", **SET_ONCE)
     assert not client.items
 

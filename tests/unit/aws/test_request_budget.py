@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.delivery_table import DeliveryTable, account_budget_key
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.slots import Timing
 from responsys_activation.error_code import ErrorCode
@@ -753,7 +753,7 @@ def test_after_a_fault_the_table_is_left_alone_for_a_while() -> None:
     of_account = budget(table, clock)
 
     for _ in range(2):
-        with pytest.raises(AwsUnavailableError):
+        with pytest.raises(AwsCallError):
             of_account.reserve(60, clock() + FAR)
 
     assert table.calls["UpdateItem"] == 1

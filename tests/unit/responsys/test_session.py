@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from responsys_activation.aws.delivery_table import DeliveryTable
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.login_guard import LEASE_SECONDS, TableLoginGuard
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys import session
@@ -195,11 +195,11 @@ def test_a_stored_token_for_an_endpoint_that_is_not_trusted_is_not_used() -> Non
 def test_an_unreadable_store_makes_no_login() -> None:
     class Unreadable(SharedToken):
         def read(self) -> Token | None:
-            raise AwsUnavailableError("SSM get: ThrottlingException")
+            raise AwsCallError("SSM get: ThrottlingException")
 
     environment = Environment(ResponsysTransport(CountingLogins()), store=Unreadable())
 
-    with pytest.raises(AwsUnavailableError):
+    with pytest.raises(AwsCallError):
         environment.token()
     assert environment.logins == 0
 

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Any
 
 from responsys_activation.aws.delivery_table import DeliveryTable, Item, account_limit_key, number
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.observability import logger
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
@@ -90,7 +90,7 @@ class AccountLimit:
         item: Item = {}
         try:
             item, our_turn = self._look()
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             logger.warning("account limit not shared", extra={"fault": str(exc)})
             our_turn = not self.is_known
         else:
@@ -134,7 +134,7 @@ class AccountLimit:
                 {":again": number(now + _READ_AGAIN), ":now": number(now)},
             )
             return
-        except (LoginRefusedError, AwsUnavailableError) as exc:
+        except (LoginRefusedError, AwsCallError) as exc:
             self._tell("SET readAgainAt = :now", {":now": number(0.0)})  # Responsys was not asked: no turn was taken
             if isinstance(exc, LoginRefusedError):
                 raise
@@ -149,7 +149,7 @@ class AccountLimit:
     def _tell(self, changes: str, values: dict[str, Any]) -> None:
         try:
             self._table.update("account limit", self._key, changes, values=values)
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             logger.warning("account limit not shared", extra={"fault": str(exc)})
 
     def _take_turn(self, item: Item, now: float) -> bool:

@@ -52,8 +52,8 @@ class ConnectorParameters:
 
         Raises
         ------
-        AwsUnavailableError
-            SSM did not answer.
+        AwsCallError
+            SSM refused or did not answer.
         """
         name = self.name_of(connector)
         with aws_call(f"SSM get {name}"):
@@ -69,8 +69,8 @@ class ConnectorParameters:
 
         Raises
         ------
-        AwsUnavailableError
-            SSM did not answer.
+        AwsCallError
+            SSM refused or did not answer.
         """
         path = self._prefix.rstrip("/")
         found: dict[str, ConnectorParameter] = {}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from responsys_activation.account import account_id
 from responsys_activation.aws.connector_parameters import ConnectorParameter, ConnectorParameters
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.connector import Connector, InvalidConnectorError, read_connector
 from responsys_activation.observability import logger
 
@@ -44,7 +44,7 @@ class ConnectorSettings:
         self._listed: dict[str, Connector | InvalidConnectorError] = {}
         self._accounts: set[str] = set()
         self._listed_at = float("-inf")
-        self._fault: AwsUnavailableError | None = None
+        self._fault: AwsCallError | None = None
         self._fault_until = 0.0
 
     def read(self, name: str) -> Connector:
@@ -56,8 +56,8 @@ class ConnectorSettings:
             There is no such parameter.
         InvalidConnectorError
             Its JSON cannot be used.
-        AwsUnavailableError
-            SSM did not answer.
+        AwsCallError
+            SSM refused or did not answer.
         """
         age = (self._clock() - self._listed_at) * self._time_scale
         if age >= _MAXIMUM_AGE or (name not in self._listed and age >= _UNKNOWN_AGE):
@@ -79,7 +79,7 @@ class ConnectorSettings:
             raise self._fault
         try:
             parameters = self._parameters.read_all()
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             logger.warning("connectors not listed", extra={"fault": str(exc)})
             self._fault, self._fault_until = exc, now + _FAULT_MEMORY / self._time_scale
             raise

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from botocore.exceptions import ClientError
 
-from responsys_activation.aws.faults import AwsUnavailableError, aws_call, error_code
+from responsys_activation.aws.faults import AwsCallError, aws_call, error_code
 from responsys_activation.change import Change
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Updated(NamedTuple):
 
 
 class DeliveryTable:
-    """The table's calls. Each is told what it is for, and says so in its fault; each raises ``AwsUnavailableError``."""
+    """The table's calls. Each is told what it is for, and says so in its fault; each raises ``AwsCallError``."""
 
     def __init__(self, name: str, client: DynamoDBClient, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.name = name
@@ -182,7 +182,7 @@ class DeliveryTable:
                 if not left:
                     break
             if left:
-                raise AwsUnavailableError(f"DynamoDB {what}: unprocessed keys")
+                raise AwsCallError(f"DynamoDB {what}: unprocessed keys")
         return items
 
     def read_partition(self, what: str, pk: str) -> list[Item]:

@@ -32,7 +32,7 @@ from responsys_activation.aws.delivery_table import (
     chunks,
     claim_key,
 )
-from responsys_activation.aws.faults import AwsOutOfReachError, AwsRefusedError, AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError, AwsOutOfReachError, AwsRefusedError
 from responsys_activation.change import Change
 from responsys_activation.observability import logger
 
@@ -115,7 +115,7 @@ class Ledger:
                 if not claiming.open_over:
                     break
                 held_up = claiming.open_over.keys() - set(standing)
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             logger.warning("messages not claimed", extra={"fault": str(exc)})
             if not isinstance(exc, AwsOutOfReachError):
                 for claim in claiming.claims:
@@ -134,8 +134,8 @@ class Ledger:
 
         Raises
         ------
-        AwsUnavailableError
-            DynamoDB did not do it: the claims stand as those of a killed sender.
+        AwsCallError
+            DynamoDB refused or did not answer: the claims stand as those of a killed sender.
         """
         answer: dict[str, Any] = {"expiresAt": {"N": str(int(self._clock()) + ANSWER_KEPT_SECONDS)}}
         for name, positions in (("undelivered", undelivered), ("unknown", unknown)):
@@ -153,8 +153,8 @@ class Ledger:
 
         Raises
         ------
-        AwsUnavailableError
-            DynamoDB did not answer.
+        AwsCallError
+            DynamoDB refused or did not answer.
         """
         if not changes:
             return []
@@ -182,8 +182,8 @@ class Ledger:
 
         Raises
         ------
-        AwsUnavailableError
-            DynamoDB did not answer.
+        AwsCallError
+            DynamoDB refused or did not answer.
         """
         (claim,) = self._standing([change])
         return self._states([claim])[claim] if claim else None

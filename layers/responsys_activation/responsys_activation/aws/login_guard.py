@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pydantic import TypeAdapter, ValidationError
 
 from responsys_activation.aws.delivery_table import DeliveryTable, Item, login_key, number
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.observability import logger
 from responsys_activation.responsys.login_memory import LoginMemory
 from responsys_activation.responsys.session import Lesson
@@ -50,8 +50,8 @@ class TableLoginGuard:
 
         Raises
         ------
-        AwsUnavailableError
-            DynamoDB did not answer.
+        AwsCallError
+            DynamoDB refused or did not answer.
         """
         return _memory(self._table.read("read login memory", self._key, consistent=True))
 
@@ -60,8 +60,8 @@ class TableLoginGuard:
 
         Raises
         ------
-        AwsUnavailableError
-            DynamoDB did not answer.
+        AwsCallError
+            DynamoDB refused or did not answer.
         """
         now = self._clock()
         return self._table.update(
@@ -80,7 +80,7 @@ class TableLoginGuard:
         """
         try:
             self._remember(lesson)
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             logger.error("login not remembered", extra={"fault": str(exc), "lost": lesson is not None})
 
     def forget(self) -> None:
@@ -88,8 +88,8 @@ class TableLoginGuard:
 
         Raises
         ------
-        AwsUnavailableError
-            DynamoDB did not answer.
+        AwsCallError
+            DynamoDB refused or did not answer.
         """
         self._table.update("forget logins", self._key, "REMOVE loginMemory")
 
@@ -119,7 +119,7 @@ class TableLoginGuard:
             condition = " AND ".join(conditions)
             if self._table.update(_REMEMBER, self._key, " ".join(changes), condition=condition, values=values).done:
                 return
-        raise AwsUnavailableError(f"DynamoDB {_REMEMBER}: others wrote each time")
+        raise AwsCallError(f"DynamoDB {_REMEMBER}: others wrote each time")
 
 
 def _memory(item: Item) -> LoginMemory:
@@ -128,4 +128,4 @@ def _memory(item: Item) -> LoginMemory:
     try:
         return _MEMORY.validate_json(item["loginMemory"]["S"])
     except ValidationError as exc:
-        raise AwsUnavailableError("DynamoDB read login memory: not in its form") from exc
+        raise AwsCallError("DynamoDB read login memory: not in its form") from exc

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from responsys_activation.aws.faults import AwsUnavailableError, aws_call
+from responsys_activation.aws.faults import AwsCallError, aws_call
 from responsys_activation.aws.queues import SourceQueue, send_batches
 from responsys_activation.observability import logger
 from responsys_activation.received import LIFE_ATTRIBUTES
@@ -93,8 +93,8 @@ class ParkedMessages:
 
         Raises
         ------
-        AwsUnavailableError
-            SQS did not answer, or too many messages are hidden.
+        AwsCallError
+            SQS refused or did not answer, or too many messages are hidden.
         """
         with aws_call(f"SQS receive from {self._url}"):
             answer = self._client.receive_message(
@@ -139,7 +139,7 @@ class ParkedMessages:
         try:
             with aws_call(f"SQS send to {destination_url}"):
                 answer = self._client.send_message_batch(QueueUrl=destination_url, Entries=entries)
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             logger.error("messages not moved", extra={"fault": str(exc), "messages": len(entries)})
             return set()
         if failed := answer.get("Failed"):
@@ -166,7 +166,7 @@ class ParkedMessages:
                         QueueUrl=self._url,
                         Entries=[{"Id": str(number), "ReceiptHandle": handle} for number, handle in enumerate(chunk)],
                     )
-            except AwsUnavailableError:
+            except AwsCallError:
                 left.extend(chunk)
             else:
                 left.extend(chunk[int(failure["Id"])] for failure in answer.get("Failed", []))

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from responsys_activation.aws.faults import AwsUnavailableError, aws_call
+from responsys_activation.aws.faults import AwsCallError, aws_call
 from responsys_activation.observability import logger
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class DeadLetterQueue:
         try:
             with aws_call(f"SQS send to {self._url}"):
                 answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             logger.error("dead-letter queue did not take messages", extra={"fault": str(exc), "messages": len(entries)})
             return []
         if failed := answer.get("Failed"):
@@ -135,7 +135,7 @@ class SourceQueue:
         try:
             with aws_call(f"SQS change visibility on {self._url}"):
                 failed = self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries).get("Failed")
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             logger.warning("back-off not set", extra={"fault": str(exc), "messages": len(entries)})
             return
         if failed:

@@ -17,7 +17,7 @@ from typing import Any
 from responsys_activation.aws import pace
 from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.delivery_table import DeliveryTable, Item, Key, Updated, number
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.slots import RETURNS_SHARE, Slot, Timing
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import logger
@@ -80,8 +80,8 @@ class RequestBudget:
         ------
         ThrottledError
             There is a pause, or the next slot is later than ``latest``. Its clock says how long.
-        AwsUnavailableError
-            The table is out of reach.
+        AwsCallError
+            DynamoDB refused or did not answer, now or a moment ago.
         """
         apart = self._timing.spacing(requests_per_minute)
         if returned is not None:
@@ -176,10 +176,10 @@ class RequestBudget:
             return self._reserved.popleft()
         self.heed_pause()
         if self._alone.is_on:
-            raise AwsUnavailableError("request budget out of reach")
+            raise AwsCallError("DynamoDB request budget: failed a moment ago, and is not asked again yet")
         try:
             self._reserved.extend(self._shared_slots(pace.Wish(apart, latest, self._waiting, new)))
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             self._alone.begin(str(exc))
             raise
         self._after_last = self._reserved[-1].at + apart
@@ -267,7 +267,7 @@ class RequestBudget:
                     {":next": number(slot + apart), ":now": number(now), ":furthest": number(pace.furthest_slot(now))},
                 )
             return min(longest, max(0.0, slot - now - self._timing.early))
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             self._alone.begin(str(exc))
             raise
 
@@ -309,6 +309,6 @@ class RequestBudget:
         """
         try:
             return self._update(changes, condition, values)
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             logger.warning("pause not shared", extra={"fault": str(exc)})
             return None, {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from responsys_activation.aws.faults import AwsRefusedError, AwsUnavailableError, aws_call, error_code
+from responsys_activation.aws.faults import AwsCallError, AwsRefusedError, aws_call, error_code
 from responsys_activation.observability import logger
 from responsys_activation.responsys.login import Token
 
@@ -46,8 +46,8 @@ class ParameterTokenStore:
 
         Raises
         ------
-        AwsUnavailableError
-            SSM did not answer.
+        AwsCallError
+            SSM refused or did not answer.
         """
         try:
             with aws_call(f"SSM get {self._parameter}"):
@@ -90,5 +90,5 @@ class ParameterTokenStore:
         try:
             with aws_call(f"SSM put {self._parameter}"):
                 self._client.put_parameter(**request)
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             logger.warning("token not shared", extra={"fault": str(exc)})

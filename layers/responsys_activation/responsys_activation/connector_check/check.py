@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from responsys_activation.account import account_id
 from responsys_activation.aws.connector_parameters import ConnectorParameter, ConnectorParameters
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.connector import Connector, InvalidConnectorError, read_connector
 from responsys_activation.connector_check.account import (
     compare_secrets,
@@ -87,7 +87,7 @@ class ConnectorCheck:
 
         Raises
         ------
-        AwsUnavailableError
+        AwsCallError
             The connectors' parameters could not be read.
         """
         if names is None:
@@ -170,8 +170,8 @@ class ConnectorCheck:
                 checked.error(Check.LOGIN, "credentialsSecretId", why_not_logged_in(exc))
         except ResponsysError as exc:
             checked.error(Check.LOGIN, "authEndpoint", f"{host}: {why_not_logged_in(exc)}")
-        except AwsUnavailableError as exc:
-            state = f"not tried, because what is known of earlier logins is out of reach ({exc}): run the check again"
+        except AwsCallError as exc:
+            state = f"not tried, because what is known of earlier logins could not be read ({exc}): run the check again"
             checked.error(Check.LOGIN, "login", state)
         return None
 
@@ -185,7 +185,7 @@ class ConnectorCheck:
             )
             checked.error(Check.SECRET, "credentialsSecretId", wrong)
             return None
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             unread = f"the secret could not be read ({exc}): run the check again"
             checked.error(Check.SECRET, "credentialsSecretId", unread)
             return None
