@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from responsys_activation.aws.connector_parameters import ConnectorParameters
-from responsys_activation.aws.connector_settings import ConnectorSettings
+from responsys_activation.aws.connectors import ConnectorParameters, ConnectorSettings
 from tests.end_to_end.connector_under_test import ConnectorUnderTest
 from tests.local_stack import send as send_command
 from tests.local_stack.processes import LocalStackError

@@ -14,8 +14,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 from moto import mock_aws
 
 from responsys_activation.account import account_id
-from responsys_activation.aws.connector_parameters import ConnectorParameters
-from responsys_activation.aws.connector_settings import ConnectorSettings, UnknownConnectorError
+from responsys_activation.aws.connectors import ConnectorParameters, ConnectorSettings, UnknownConnectorError
 from responsys_activation.aws.credentials import SecretCredentials
 from responsys_activation.aws.delivery_table import DeliveryTable
 from responsys_activation.aws.faults import CLIENT_CONFIG, AwsCallError

@@ -19,8 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from responsys_activation.aws.claims import ClaimState
-from responsys_activation.aws.connector_parameters import ConnectorParameters
-from responsys_activation.aws.connector_settings import ConnectorSettings, UnknownConnectorError
+from responsys_activation.aws.connectors import ConnectorParameters, ConnectorSettings, UnknownConnectorError
 from responsys_activation.aws.delivery_table import DeliveryTable
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.ledger import Ledger

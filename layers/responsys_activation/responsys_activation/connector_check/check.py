@@ -13,7 +13,7 @@ import requests
 from pydantic import TypeAdapter, ValidationError
 
 from responsys_activation.account import account_id
-from responsys_activation.aws.connector_parameters import ConnectorParameter, ConnectorParameters
+from responsys_activation.aws.connectors import ConnectorParameter, ConnectorParameters
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.connector import Connector, InvalidConnectorError, read_connector
 from responsys_activation.connector_check.account import (

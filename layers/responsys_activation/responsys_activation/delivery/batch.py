@@ -11,7 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from responsys_activation.aws.connector_settings import ConnectorSettings, UnknownConnectorError
+from responsys_activation.aws.connectors import ConnectorSettings, UnknownConnectorError
 from responsys_activation.aws.faults import SLOWEST_SETTLING_CALL, AwsCallError
 from responsys_activation.change import membership_change
 from responsys_activation.connector import Connector, InvalidConnectorError

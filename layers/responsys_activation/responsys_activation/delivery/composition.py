@@ -13,8 +13,7 @@ from responsys_activation.account import account_id
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.clients import Clients
-from responsys_activation.aws.connector_parameters import ConnectorParameters
-from responsys_activation.aws.connector_settings import ConnectorSettings
+from responsys_activation.aws.connectors import ConnectorParameters, ConnectorSettings
 from responsys_activation.aws.delivery_table import DeliveryTable, Key, account_budget_key, connector_budget_key
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue

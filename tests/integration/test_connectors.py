@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from responsys_activation.aws.connector_parameters import ConnectorParameter, ConnectorParameters
+from responsys_activation.aws.connectors import ConnectorParameter, ConnectorParameters
 from responsys_activation.aws.faults import CLIENT_CONFIG, AwsCallError
 
 if TYPE_CHECKING:
