@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from responsys_activation.aws.faults import AwsCallError
-from responsys_activation.aws.parked_messages import ParkedMessage
+from responsys_activation.aws.queues import ParkedMessage
 from responsys_activation.received import MARK, Mark, ReceivedMessage, read_mark, read_record
 from responsys_activation.replay.request import read_replay_request
 from responsys_activation.replay.run import Replay

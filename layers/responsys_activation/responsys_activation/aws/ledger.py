@@ -77,8 +77,8 @@ class Ledger:
         # call. They are hashes, numbers and words of ours.
         self._insert = (
             f'INSERT INTO "{table.name}" VALUE'
-            " {{'pk': '{}', 'sk': '{}', 'callType': '{}', 'requestId': '{}', 'position': {}, 'until': {:.3f},"
-            " 'doubts': 0, 'happenedAt': {:.6f}, 'arrivedAt': {:.6f}, 'expiresAt': {}}}"
+            " {{'pk': '{}', 'sk': '{}', 'callType': '{}', 'happenedAt': {:.6f}, 'arrivedAt': {:.6f},"
+            " 'requestId': '{}', 'position': {}, 'until': {:.3f}, 'doubts': 0, 'expiresAt': {}}}"
         ).format
         # In quotes, because DynamoDB reserves some of these words.
         changed = " ".join(f'SET "{name}"=?' for name in _ATTRIBUTES)
@@ -218,31 +218,14 @@ class Ledger:
         until = claiming.deadline + self._patience
         expires_at = int(self._clock()) + CLAIM_KEPT_SECONDS
         if over is None:
-            statement = self._insert(
-                change.membership,
-                change.key,
-                change.call_type,
-                claiming.request_id,
-                position,
-                until,
-                change.happened_at,
-                change.arrived_at,
-                expires_at,
-            )
-            return {"Statement": statement}
+            return {"Statement": self._insert(*change, claiming.request_id, position, until, expires_at)}
         # A producer may send the same change with another time: it may have been taken under either.
         happened_at, arrived_at = max(change.order, over.order) if over.doubts else change.order
-        parameters: list[Any] = [
+        numbers = (str(position), f"{until:.3f}", str(over.doubts), f"{happened_at:.6f}", f"{arrived_at:.6f}")
+        parameters = [
             {"S": claiming.request_id},
-            {"N": str(position)},
-            {"N": f"{until:.3f}"},
-            {"N": str(over.doubts)},
-            {"N": f"{happened_at:.6f}"},
-            {"N": f"{arrived_at:.6f}"},
-            {"N": str(expires_at)},
-            {"S": change.membership},
-            {"S": change.key},
-            {"S": over.request_id},
+            *({"N": value} for value in (*numbers, str(expires_at))),
+            *({"S": value} for value in (change.membership, change.key, over.request_id)),
         ]
         return {"Statement": self._take_over, "Parameters": parameters}
 

@@ -277,12 +277,7 @@ class RequestBudget:
         became, _ = self._update(
             "SET pausedUntil = :probe, probing = :true, nextSlot = :next",
             "pausedUntil = :paused",
-            {
-                ":probe": number(probe),
-                ":true": _TRUE,
-                ":next": number(now + apart),
-                ":paused": number(pause.until),
-            },
+            {":probe": number(probe), ":true": _TRUE, ":next": number(now + apart), ":paused": number(pause.until)},
         )
         if not became:
             return None

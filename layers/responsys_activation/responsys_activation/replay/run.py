@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from responsys_activation.aws.faults import AwsCallError
-from responsys_activation.aws.parked_messages import ParkedMessage, ParkedMessages
+from responsys_activation.aws.queues import ParkedMessage, ParkedMessages
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import logger
 from responsys_activation.received import MARK, Mark, read_mark

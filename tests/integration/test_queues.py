@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from responsys_activation.aws.faults import CLIENT_CONFIG, AwsCallError
-from responsys_activation.aws.parked_messages import ParkedMessage, ParkedMessages
+from responsys_activation.aws.queues import ParkedMessage, ParkedMessages
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -183,9 +183,7 @@ def test_a_deletion_that_fails_for_good_is_told(
 ) -> None:
     # Given that SQS deletes nothing
     told: list[dict[str, Any]] = []
-    monkeypatch.setattr(
-        "responsys_activation.aws.parked_messages.logger.error", lambda _text, extra: told.append(extra)
-    )
+    monkeypatch.setattr("responsys_activation.aws.queues.logger.error", lambda _text, extra: told.append(extra))
     parked, messages = received(sqs, dlq)
     calls = replace_answer(sqs, "delete_message_batch", unavailable)
     # When messages are moved / Then they have moved all the same; three attempts were made, and the log has the number
