@@ -114,12 +114,12 @@ class RequestBudget:
         if pause and not pause.probing and now < min(pause.until, self._known_until):
             raise pause.refusal(now, self._timing)
 
-    def pause(self, code: str, clock: float, *, in_doubt: bool = False) -> tuple[float, float]:
+    def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> tuple[float, float]:
         """Hold up all environments.
 
         Parameters
         ----------
-        clock : float
+        retry_after : float
             Seconds, unscaled.
         in_doubt : bool
             Requests got no answer: the probe is to carry one recipient.
@@ -130,7 +130,7 @@ class RequestBudget:
             As a :class:`ThrottledError` carries them. A probe that failed does not make the outage younger.
         """
         now = self._clock()
-        until = now + self._timing.here(clock)
+        until = now + self._timing.here(retry_after)
         told, before = self._tell(
             "SET pausedUntil = :until, pausedSince = if_not_exists(pausedSince, :now), pauseCode = :code"
             f"{', inDoubt = :true' if in_doubt else ''} REMOVE probing",

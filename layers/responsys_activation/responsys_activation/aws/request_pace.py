@@ -100,9 +100,9 @@ class RequestPace:
             self._sleep(max(0.0, own.at - self._clock()))
         return self._account.reserve(of_account, latest, returned=returned)
 
-    def pause(self, code: str, clock: float, *, in_doubt: bool = False) -> tuple[float, float]:
+    def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> tuple[float, float]:
         """Hold up all connectors of the account; see :meth:`RequestBudget.pause`."""
-        return self._account.pause(code, clock, in_doubt=in_doubt)
+        return self._account.pause(code, retry_after, in_doubt=in_doubt)
 
     def lift(self, probe: float) -> None:
         """End the pause that a probe found over."""
