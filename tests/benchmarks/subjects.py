@@ -166,7 +166,7 @@ def ours(task: Task) -> Handler:
                 raise AssertionError("every message of a benchmark is delivered")
 
     class NoPace:
-        def reserve(self, _read_limit: Any, latest: float) -> Slot:
+        def reserve(self, _read_limit: Any, latest: float, **_options: Any) -> Slot:
             return Slot(time.time(), until=latest)
 
     class WithoutTable(DeliveryComposition):

@@ -512,7 +512,7 @@ def throttled_messages_are_not_moved() -> Iterator[None]:
 
 @mutation
 def the_shared_slot_does_not_move_on() -> Iterator[None]:
-    def at_once(self: RequestPace, _read_limit: Any, _latest: float) -> Slot:
+    def at_once(self: RequestPace, _read_limit: Any, _latest: float, **_options: Any) -> Slot:
         now = self._clock()
         return Slot(now, until=now + 60.0)
 
