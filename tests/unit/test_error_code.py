@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from responsys_activation.error_code import ERROR_CODES, CodeMeaning, ErrorCode, advice
-from tests.template.runbook import anchors_of
+from tests.generated_part import with_part
+from tests.template.runbook import headings_of
+from tests.unit.error_code_tables import COMMAND, DOCS, tables
 
-DOCS = Path(__file__).parents[2] / "docs"
 ROWS = list(dict.fromkeys(ERROR_CODES.values()))
 
 
@@ -33,7 +34,7 @@ def test_no_code_is_written_down_twice() -> None:
 def test_a_code_sends_people_to_a_section_that_exists(row: CodeMeaning) -> None:
     page, _, section = row.see.partition("#")
 
-    assert section in anchors_of(DOCS / page)
+    assert section in headings_of(DOCS / page)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.codes[0])
@@ -43,9 +44,14 @@ def test_its_texts_fit_into_a_sentence(row: CodeMeaning) -> None:
         assert "|" not in text, "it would end a column"
 
 
+@pytest.mark.parametrize(("page", "name", "text"), tables(), ids=lambda value: str(value)[:40])
+def test_the_pages_say_what_the_table_says(page: Path, name: str, text: str) -> None:
+    assert page.read_text() == with_part(page, name, COMMAND, text), f"run: {COMMAND}"
+
+
 def test_advice_is_plain_text_that_names_the_section() -> None:
     assert advice("UNKNOWN_CONNECTOR") == (
-        "put the connector's parameter (it counts within half a minute), or correct connector in the message "
+        "create the connector's parameter (it counts within half a minute), or correct connector in the message "
         "(docs/runbook.md#connector-check)"
     )
 

@@ -200,7 +200,7 @@ _ROWS: Mapping[Family, Sequence[_Row]] = {
             "UNKNOWN_CONNECTOR",
             ("rejected",),
             "the stack has no such connector",
-            "put the connector's parameter (it counts within half a minute), or correct `connector` in the message",
+            "create the connector's parameter (it counts within half a minute), or correct `connector` in the message",
         ),
         _Row(
             "INVALID_CONNECTOR",
@@ -242,7 +242,7 @@ _ROWS: Mapping[Family, Sequence[_Row]] = {
             "INVALID_CREDENTIALS",
             ("throttled",),
             "Responsys refuses the login, or the secret is missing, may not be read, or lacks `username` or `password`",
-            "the log lines *login refused* and *login held back* have Responsys's code: do what it asks for",
+            "do what the code in the log line *login refused* asks for; *login held back* says why none was tried",
         ),
         _Row(
             "UNTRUSTED_ENDPOINT",
