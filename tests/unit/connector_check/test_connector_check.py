@@ -241,10 +241,10 @@ def test_without_a_connector_nothing_would_be_delivered(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"identifierType": "RID"}, "identifierType: Input should be 'RIID'"),
-        ({"profileList": {}}, "profileList.name: Field required"),
-        ({"requestPerMinute": 5}, "requestPerMinute: Extra inputs are not permitted"),
-        ({"authEndpoint": ABSENT}, "authEndpoint: Field required"),
+        ({"identifierType": "RID"}, "identifierType: must be 'RIID'"),
+        ({"profileList": {}}, "profileList.name: is missing"),
+        ({"requestPerMinute": 5}, "requestPerMinute: is not a known field"),
+        ({"authEndpoint": ABSENT}, "authEndpoint: is missing"),
     ],
 )
 def test_a_wrong_field_is_named(stack: Stack, changes: dict[str, Any], named: str) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, ValidationError
+from pydantic.alias_generators import to_camel
+
+from responsys_activation.validation import reasons
 
 __all__ = ["CheckRequest", "InvalidCheckRequestError", "read_check_request"]
 
@@ -29,10 +32,10 @@ class CheckRequest(BaseModel):
         Whether their logins are tried whatever was refused before.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel)
 
     connectors: Annotated[list[str] | None, Field(min_length=1), AfterValidator(_each_once)] = None
-    forget_refused_login: Annotated[bool, Field(alias="forgetRefusedLogin", strict=True)] = False
+    forget_refused_login: StrictBool = False
 
 
 def read_check_request(event: Mapping[str, Any]) -> CheckRequest:
@@ -47,9 +50,7 @@ def read_check_request(event: Mapping[str, Any]) -> CheckRequest:
     try:
         request = CheckRequest.model_validate(event)
     except ValidationError as exc:
-        errors = exc.errors(include_url=False, include_input=False, include_context=False)
-        reasons = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in errors)
-        raise InvalidCheckRequestError(reasons) from None
+        raise InvalidCheckRequestError(reasons(exc, "event")) from None
     if request.forget_refused_login and request.connectors is None:
         raise InvalidCheckRequestError("forgetRefusedLogin: name the connectors that it is meant for")
     return request
