@@ -15,9 +15,8 @@ import requests
 from responsys_activation.account import account_id
 from responsys_activation.aws.clients import Clients
 from responsys_activation.aws.login_guard import TableLoginGuard
-from responsys_activation.connector_check.checked_connector import CheckedConnector
 from responsys_activation.connector_check.composition import compose_connector_check
-from responsys_activation.connector_check.findings import Check, Level
+from responsys_activation.connector_check.findings import Check, CheckedConnector, Level
 from responsys_activation.connector_check.report import all_ok, count_failures, log_checked, report_document
 from responsys_activation.connector_check.request import InvalidCheckRequestError, read_check_request
 from responsys_activation.observability import InvocationMetrics

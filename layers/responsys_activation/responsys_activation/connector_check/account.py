@@ -6,8 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from responsys_activation.connector import Connector
-from responsys_activation.connector_check.checked_connector import CheckedConnector
-from responsys_activation.connector_check.findings import Check, suggestion
+from responsys_activation.connector_check.findings import Check, CheckedConnector, suggestion
 from responsys_activation.responsys.catalogue import KnownList
 from responsys_activation.responsys.rate_limit import account_requests_per_minute
 

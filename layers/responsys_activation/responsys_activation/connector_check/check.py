@@ -23,8 +23,7 @@ from responsys_activation.connector_check.account import (
     judge_profile_list,
     judge_requests_per_minute,
 )
-from responsys_activation.connector_check.checked_connector import CheckedConnector
-from responsys_activation.connector_check.findings import Check, why_not_logged_in, why_not_read
+from responsys_activation.connector_check.findings import Check, CheckedConnector, why_not_logged_in, why_not_read
 from responsys_activation.connector_check.login import Logins, SessionOpener
 from responsys_activation.error_code import ErrorCode, advice
 from responsys_activation.membership import ConnectorName

@@ -1,4 +1,4 @@
-"""What is wrong with a connector, and what should a person change? Each finding is a sentence or two that says both.
+"""What was found about a connector, and what should a person change? Each finding is a sentence or two that says both.
 
 Messages quote settings and names of the account, never a secret or a token.
 """
@@ -6,7 +6,7 @@ Messages quote settings and names of the account, never a secret or a token.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
 
@@ -20,7 +20,7 @@ from responsys_activation.responsys.errors import (
 )
 from responsys_activation.responsys.login_memory import LoginHeldBackError
 
-__all__ = ["Check", "Finding", "Level", "suggestion", "why_not_logged_in", "why_not_read"]
+__all__ = ["Check", "CheckedConnector", "Finding", "Level", "suggestion", "why_not_logged_in", "why_not_read"]
 
 _NAMES_SHOWN = 5
 _MAYBE_ADDRESS = (
@@ -56,6 +56,52 @@ class Finding:
     level: Level
     check: Check
     message: str
+
+
+@dataclass(slots=True)
+class CheckedConnector:
+    """What was found about one connector.
+
+    Attributes
+    ----------
+    exists : bool
+        It has a parameter.
+    user : tuple of str or None
+        Login host and user, by which connectors of one user are known; never told to anybody.
+    secret : str or None
+        The secret that holds the user's name and password.
+    account : str or None
+        Of login host and secret: what shares limit, budget and pause.
+    account_requests_per_minute : int or None
+        The account's limit for custom events; ``None`` where it was not read or Responsys names none.
+    requests_per_minute : int or None
+        What no minute of the connector exceeds.
+    """
+
+    name: str
+    exists: bool = True
+    findings: list[Finding] = field(default_factory=list)
+    user: tuple[str, str] | None = field(default=None, repr=False)
+    secret: str | None = None
+    account: str | None = None
+    account_requests_per_minute: int | None = None
+    requests_per_minute: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the connector would deliver."""
+        return not any(finding.level is Level.ERROR for finding in self.findings)
+
+    def error(self, check: Check, setting: str, text: str) -> None:
+        """Note what keeps events from being delivered."""
+        self._add(Level.ERROR, check, setting, text)
+
+    def warn(self, check: Check, setting: str, text: str) -> None:
+        """Note what a person should know."""
+        self._add(Level.WARNING, check, setting, text)
+
+    def _add(self, level: Level, check: Check, setting: str, text: str) -> None:
+        self.findings.append(Finding(level, check, f"Connector {self.name}, {setting}: {text}"))
 
 
 def why_not_logged_in(error: ResponsysError) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from responsys_activation.connector_check.checked_connector import CheckedConnector
-from responsys_activation.connector_check.findings import Level
+from responsys_activation.connector_check.findings import CheckedConnector, Level
 from responsys_activation.observability import InvocationMetrics, logger
 from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS
 
