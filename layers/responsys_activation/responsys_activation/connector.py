@@ -46,7 +46,7 @@ class Connector(BaseModel):
     send_occurred_at : bool
         Whether a message's time is sent as the property ``occurredAt``, so that a Program can tell the newer of two.
     requests_per_minute : int or None
-        Most API requests a minute, within the account's limit; ``None``: as many as that leaves us.
+        Most API requests per minute, within the account's limit; ``None``: as many as that leaves us.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)

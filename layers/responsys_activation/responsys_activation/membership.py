@@ -51,7 +51,7 @@ class CallType(StrEnum):
 
 def _safe_segment(value: str) -> str:
     if value in {".", ".."} or not value.strip():
-        raise ValueError("blanks, '.' and '..' are no names")
+        raise ValueError("must not be blank, '.' or '..'")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Which connectors shall be checked, and shall what is remembered of their refused logins be cleared before?"""
+"""Which connectors should be checked, and should their refused logins be forgotten first?"""
 
 from __future__ import annotations
 
@@ -44,13 +44,15 @@ def read_check_request(event: Mapping[str, Any]) -> CheckRequest:
     Raises
     ------
     InvalidCheckRequestError
-        A field has another form, or refused logins are to be forgotten and no connector is named: to try all wrong
-        passwords at once is what the memory is there to prevent.
+        A field is wrong, or refused logins are to be forgotten and no connector is named: the memory is there to keep
+        all wrong passwords from being tried at once.
     """
     try:
         request = CheckRequest.model_validate(event)
     except ValidationError as exc:
         raise InvalidCheckRequestError(reasons(exc, "event")) from None
     if request.forget_refused_login and request.connectors is None:
-        raise InvalidCheckRequestError("forgetRefusedLogin: name the connectors that it is meant for")
+        raise InvalidCheckRequestError(
+            "forgetRefusedLogin: needs connectors, the names of those whose logins to try again"
+        )
     return request
