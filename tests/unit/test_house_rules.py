@@ -57,7 +57,7 @@ def test_no_http_session_is_opened_at_import(module: str) -> None:
     assert not called & {"requests.Session", "requests.session", "Session", "open_http_session", "ThreadPoolExecutor"}
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "cli.__main__"])  # where a process begins
 def test_the_environment_is_not_read_in_the_package(module: str) -> None:
     assert "os" not in libraries(module)
 

@@ -99,3 +99,12 @@ def test_a_recipients_messages_go_one_by_one_and_too_many_are_put_off() -> None:
     rehearsal = rehearsed(*changes)
     assert [len(request.items) for request in rehearsal.requests] == [1] * 12
     assert [type(ending.outcome).__name__ for ending in rehearsal.endings] == ["Throttled"]
+
+
+def test_of_a_change_that_comes_twice_the_second_is_a_duplicate() -> None:
+    # Given the same change twice, and another of the same profile / When they are rehearsed
+    twice = [record(1, messageId="m-1"), record(1, messageId="m-1"), record(1, messageId="m-2")]
+    rehearsal = rehearsed(*twice)
+    # Then two are sent
+    assert [len(request.items) for request in rehearsal.requests] == [1, 1]
+    assert [type(ending.outcome).__name__ for ending in rehearsal.endings] == ["Duplicate"]

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple, cast
 
 from responsys_activation.aws.clients import Clients
 from responsys_activation.aws.connector_parameters import ConnectorParameter
+from responsys_activation.change import Change
 from responsys_activation.delivery.composition import DeliveryComposition
 from responsys_activation.delivery.custom_event import CustomEvent
-from responsys_activation.delivery.outcome import Delivered, Outcome
+from responsys_activation.delivery.outcome import Delivered, Duplicate, Outcome
 from responsys_activation.delivery.planning import Outgoing, PlannedRequest
 from responsys_activation.delivery.reporting import Reporting
 from responsys_activation.delivery.sending import Answer
@@ -58,7 +59,7 @@ class Rehearsal(NamedTuple):
     requests : sequence of RehearsedRequest
         In their order.
     endings : sequence of Ending
-        How the others would end.
+        How the others would end: of a change that comes twice, the second is a duplicate.
     """
 
     requests: Sequence[RehearsedRequest]
@@ -107,10 +108,11 @@ def rehearse(
 
 
 class _NoSender:
-    """Takes every request for delivered."""
+    """Takes every request for delivered, and of a change that comes twice the second for a duplicate."""
 
     def __init__(self, connector: str) -> None:
         self._connector = connector
+        self._taken: set[tuple[str, str]] = set()
 
     def begin_batch(self) -> None:
         pass
@@ -121,10 +123,16 @@ class _NoSender:
         deadline: float,
         stopped: Callable[[], Outcome | None] = lambda: None,
     ) -> Answer:
-        return Answer(self._connector, request, [Delivered()] * len(request.items))
+        return Answer(self._connector, request, [self._outcome(item.change) for item in request.items])
 
     def knows_event(self, event_name: str) -> bool:
         return True
+
+    def _outcome(self, change: Change) -> Outcome:
+        key = (change.membership, change.key)
+        outcome = Duplicate() if key in self._taken else Delivered()
+        self._taken.add(key)
+        return outcome
 
 
 class _Report(Reporting):
@@ -139,7 +147,10 @@ class _Report(Reporting):
         pass
 
     def request_ended(self, answer: Answer) -> None:
-        self.requests.append(RehearsedRequest(answer.connector, answer.request.event_name, tuple(answer.request.items)))
+        outcomes = zip(answer.request.items, answer.outcomes, strict=True)
+        items = tuple(item for item, outcome in outcomes if isinstance(outcome, Delivered))
+        if items:
+            self.requests.append(RehearsedRequest(answer.connector, answer.request.event_name, items))
 
     def batch_ended(self, received: int, endings: Sequence[Ending], seconds: float) -> None:
         self.endings = [ending for ending in endings if not isinstance(ending.outcome, Delivered)]
