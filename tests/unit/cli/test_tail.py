@@ -117,7 +117,7 @@ def test_the_command_prints_until_it_is_interrupted(monkeypatch: pytest.MonkeyPa
     # When she follows / Then she sees a line with time and kind, and a program reads the same
     ended = command("tail", "--since", "1h", stack=FakeStack(logged=[[settled(1)]]))
     assert ended.out == "17:00:01  message  retried, TIMEOUT\n"
-    assert "Following prod since " in ended.err
+    assert "Following prod (local) since " in ended.err
     as_json = command("tail", "--json", stack=FakeStack(logged=[[settled(1), settled(2)]]))
     assert [json.loads(line)["errorCode"] for line in as_json.out.splitlines()] == ["TIMEOUT", "TIMEOUT"]
 
