@@ -46,7 +46,7 @@ def test_a_rejected_membership_is_told_with_its_code_and_what_to_do(connector: C
     assert ended.code == ExitCode.NOT_DONE
     assert "It will be rejected, NO_IDENTIFIER: identifiers: " in ended.out
     assert "rejected, NO_IDENTIFIER (" in ended.out
-    assert "What to do: " in ended.out
+    assert "What to do: fix the producer, or the connector's identifierType" in ended.out
 
 
 def test_a_throttled_membership_is_followed_until_it_is_delivered(connector: ConnectorUnderTest) -> None:

@@ -46,7 +46,7 @@ def test_each_line_of_the_function_is_told_in_a_line() -> None:
     assert "1 delivered" in request
     assert "1 NO_RECIPIENT_FOUND" in request
     assert by_kind["message", "NO_RECIPIENT_FOUND"].startswith(
-        "rejected, NO_RECIPIENT_FOUND · default SEGMENT_CHANGED · Responsys answered NO_RECIPIENT_FOUND · "
+        "rejected, NO_RECIPIENT_FOUND · default SEGMENT_CHANGED · "
     )
     assert by_kind["message", "INVALID_MESSAGE"].startswith("rejected, INVALID_MESSAGE · body: not valid JSON")
     batch = by_kind["batch", None]
