@@ -35,6 +35,8 @@ COMMANDS = ("send", "replay", "check", "explain", "tail")
         ["check", "loyalty"],
         ["explain"],
         ["tail", "--since", "yesterday"],
+        ["tail", "--since", "99999999999d"],
+        ["tail", "--since", ""],
         ["purge"],
         [],
     ],
