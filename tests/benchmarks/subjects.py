@@ -141,8 +141,9 @@ def common(task: Task) -> Handler:
 
 def ours(task: Task) -> Handler:
     """Everything but the delivery table."""
+    from responsys_activation.aws.claims import Claim, ClaimState
     from responsys_activation.aws.clients import open_clients
-    from responsys_activation.aws.ledger import Claim, ClaimState, Ledger
+    from responsys_activation.aws.ledger import Ledger
     from responsys_activation.aws.request_pace import RequestPace
     from responsys_activation.aws.slots import Slot
     from responsys_activation.change import Change

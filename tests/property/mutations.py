@@ -16,9 +16,10 @@ from unittest.mock import patch
 from hypothesis import Phase
 
 from responsys_activation import received
-from responsys_activation.aws import ledger
-from responsys_activation.aws.ledger import Claim, ClaimState, Ledger
-from responsys_activation.aws.login_guard import TableLoginGuard
+from responsys_activation.aws import claims, ledger
+from responsys_activation.aws.claims import Claim, ClaimState
+from responsys_activation.aws.delivery_table import DeliveryTable, Updated
+from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.queues import DeadLetterQueue
 from responsys_activation.aws.request_pace import RequestPace, Slot
 from responsys_activation.delivery import batch as delivery
@@ -119,9 +120,9 @@ CLAIMS: dict[str, Callable[[], Patches]] = {
     # A fault that this suite found: held back messages whose claim took effect read as delivered.
     "only claimed messages are recorded": only_claimed_messages_are_recorded,
     "claims are abandoned at once": lambda: around(
-        Ledger, "_state", lambda state, self, claim, answer: state(self, replace(claim, until=0.0), answer)
+        claims, "claim_state", lambda state, claim, answer, now: state(replace(claim, until=0.0), answer, now)
     ),
-    "delivered messages may be claimed": lambda: around(Ledger, "_state", _free_where_delivered),
+    "delivered messages may be claimed": lambda: around(claims, "claim_state", _free_where_delivered),
     "a claim is taken over whoever has it by now": lambda: around(Ledger, "_statement", _without_condition),
     "a fought over message is sent without a claim": lambda: around(Ledger, "claim", _sent_without_claim),
 }
@@ -195,16 +196,16 @@ DOUBT: dict[str, Callable[[], Patches]] = {
         sending, "OutcomeUnknownError", type("Never", (UnavailableError,), {})
     ),
     "doubts are not counted in the claim": lambda: around(
-        ledger, "_standing", lambda standing, item: replace(standing(item), doubts=0)
+        ledger, "read_claim", lambda read, item: replace(read(item), doubts=0)
     ),
     "doubts do not bound what is sent again": lambda: patch.object(
         RequestSender, "_allowed_doubts", lambda _self, _item: 1_000
     ),
     "what is in doubt is told at the end of the invocation": lambda: patch.object(RecordedMetrics, "tell", _at_the_end),
     "the doubt of a killed sender is not told": lambda: around(
-        Ledger, "_state", lambda state, *arguments: (state(*arguments)[0], False)
+        claims, "claim_state", lambda state, *standing: (state(*standing)[0], False)
     ),
-    "a doubt is told again when it is taken over": lambda: around(Ledger, "_state", _told_when_taken_over),
+    "a doubt is told again when it is taken over": lambda: around(claims, "claim_state", _told_when_taken_over),
     "requests start without time for their reply": lambda: together(
         patch.object(composition, "shortest_request", lambda _reply_seconds: 2.0),
         patch.object(sending, "shortest_request", lambda _reply_seconds: 2.0),
@@ -257,7 +258,7 @@ ORDER: dict[str, Callable[[], Patches]] = {
     "a newer change in flight does not count": lambda: _blind_to(ClaimState.IN_FLIGHT),
     # A fault that this suite found: an older change was sent after a newer one that was in doubt.
     "a doubt is forgotten by a request that took nothing": lambda: patch.object(
-        Ledger, "_standing_state", lambda self, claim, answer: self._state(claim, answer)[0]
+        ledger, "state_for_others", lambda *standing: claims.claim_state(*standing)[0]
     ),
     "an addition is sent whatever is newer": lambda: around(
         sending,
@@ -283,11 +284,14 @@ def _narrow(heed: Any, memory: LoginMemory, version: Any, now: float, **options:
         heed(memory, version, now, **options)
 
 
-def _modest(update: Any, guard: TableLoginGuard, changes: str, condition: str, values: Any) -> Any:
-    if ":until" not in values:
-        return update(guard, changes, condition, values)
-    mine = {name: value for name, value in values.items() if name != ":now"}
-    return update(guard, changes, condition.replace("leaseUntil < :now OR ", ""), mine)
+def _modest(
+    update: Any, table: DeliveryTable, what: str, *change: Any, condition: str = "", values: Any = None
+) -> Updated:
+    if what == "take login lease":
+        condition = condition.replace("leaseUntil < :now OR ", "")
+        values = {name: value for name, value in values.items() if name != ":now"}
+    updated: Updated = update(table, what, *change, condition=condition, values=values)
+    return updated
 
 
 def _slot_at_once(self: RequestPace, _read_limit: Any, _latest: float, **_options: Any) -> Slot:
@@ -303,7 +307,7 @@ PACE: dict[str, Callable[[], Patches]] = {
         LoginMemory, "heed", lambda *_arguments, **_options: None
     ),
     "wrong passwords are remembered by secret": lambda: around(LoginMemory, "heed", _narrow),
-    "the lease of a killed login is never taken": lambda: around(TableLoginGuard, "_update", _modest),
+    "the lease of a killed login is never taken": lambda: around(DeliveryTable, "update", _modest),
     "the shared slot does not move on": lambda: patch.object(RequestPace, "reserve", _slot_at_once),
 }
 
