@@ -13,3 +13,5 @@ Start reading in :mod:`responsys_activation.delivery.batch`. The rooms, each abo
 ``settings``, ``observability``, ``error_code``, ...
     The ground that every room stands on.
 """
+
+__version__ = "0.1.0"

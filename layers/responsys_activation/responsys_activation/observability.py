@@ -16,9 +16,11 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
+from responsys_activation import __version__
+
 __all__ = ["InvocationMetrics", "logger"]
 
-logger = Logger(use_rfc3339=True, utc=True)
+logger = Logger(use_rfc3339=True, utc=True, version=__version__)
 
 # LogLevel is for our own lines. Lambda sets the root logger to it as well, and at DEBUG boto3 would write every request
 # and every answer whole: passwords, tokens, message bodies.
