@@ -364,7 +364,7 @@ def test_a_wrong_password_is_found_although_an_older_token_is_still_good(stack: 
     # Then the login is refused, and the finding says what to correct
     assert (level, check) == ("error", "login")
     assert message.startswith("Connector default, credentialsSecretId: Responsys refuses the login")
-    assert "put the API user's present username and password into the secret" in message
+    assert "put the API user's current user name and password into the secret" in message
     # And the token of the others is untouched
     assert stack.parameters.writes == 0
 

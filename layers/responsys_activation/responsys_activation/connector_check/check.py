@@ -26,7 +26,7 @@ from responsys_activation.connector_check.account import (
 from responsys_activation.connector_check.checked_connector import CheckedConnector
 from responsys_activation.connector_check.findings import Check, why_not_logged_in, why_not_read
 from responsys_activation.connector_check.login import Logins, SessionOpener
-from responsys_activation.error_code import ErrorCode
+from responsys_activation.error_code import ErrorCode, advice
 from responsys_activation.membership import ConnectorName
 from responsys_activation.responsys.catalogue import read_event_names, read_profile_lists
 from responsys_activation.responsys.endpoint import TrustedDomains, UntrustedEndpointError
@@ -149,10 +149,7 @@ class ConnectorCheck:
         try:
             host = self._trusted.base_url(connector.auth_endpoint)
         except UntrustedEndpointError as exc:
-            untrusted = (
-                f"{exc}, so no password is sent there: correct it to the WS End Point that Responsys shows; if the "
-                "host is Oracle's, add its domain to the stack parameter TrustedEndpointDomains"
-            )
+            untrusted = f"{exc}, so no password is sent there: {advice(ErrorCode.UNTRUSTED_ENDPOINT)}"
             checked.error(Check.END_POINT, "authEndpoint", untrusted)
             return None
         if credentials is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 
-from responsys_activation.error_code import ErrorCode
+from responsys_activation.error_code import ErrorCode, advice
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
     RequestRefusedError,
@@ -27,28 +27,7 @@ _MAYBE_ADDRESS = (
     "if the host is right, Responsys may not let this stack's address in (IP allow-listing, "
     "docs/runbook.md#ip-allow-listing), or be down"
 )
-_ASK_ADMINISTRATOR = "ask the administrator of the Responsys account, or Oracle, what the code means for this API user"
-_UNLOCK = "unlock the API user in Responsys, and look for another program that logs in with an old password"
-_CORRECT_SECRET = "put the API user's present username and password into the secret"  # noqa: S105
-_RENEW_PASSWORD = "give the API user a new password in Responsys, and put it into the secret"  # noqa: S105
-_WHAT_CURES_A_REFUSED_LOGIN = {
-    "INVALID_USER_NAME_PASSWORD": _CORRECT_SECRET,
-    "INVALID_USER_NAME": _CORRECT_SECRET,
-    "INVALID_PASSWORD": _CORRECT_SECRET,
-    "AUTHENTICATION_FAILED": _CORRECT_SECRET,
-    "PASSWORD_EXPIRED": _RENEW_PASSWORD,
-    "PASSWORD_LOCKOUT": _UNLOCK,
-    "LOGIN_BLOCKED_TEMPORARILY": _UNLOCK,
-    "LOGIN_BLOCKED_TEMPORARY": _UNLOCK,
-    "MAX_LOGIN_FAILURES_EXCEEDED": _UNLOCK,
-    "LOGIN_BLOCKED_INVALID_IPRANGE": (
-        "give the account's administrator this stack's fixed address (docs/runbook.md#ip-allow-listing)"
-    ),
-    ErrorCode.UNTRUSTED_ENDPOINT: (
-        "check that authEndpoint is your account's; if the host that it names is Oracle's, add its domain to the stack "
-        "parameter TrustedEndpointDomains"
-    ),
-}
+_UNKNOWN_REFUSAL = "ask the administrator of the Responsys account, or Oracle, what the code means for this API user"
 
 
 class Level(StrEnum):
@@ -88,8 +67,8 @@ def why_not_logged_in(error: ResponsysError) -> str:
         case LoginRefusedError(code=ErrorCode.NO_LOGIN_AT_ENDPOINT):
             minutes = max(1, round(error.clock / 60))
             return (
-                f"is not a Responsys login ({_reason(error)}): correct it to the WS End Point that Responsys shows; if "
-                f"it is right, Responsys may be under maintenance: run the check again in {minutes} min"
+                f"is not a Responsys login ({_reason(error)}): {_cure(error.code)}, and run the check again in "
+                f"{minutes} min"
             )
         case LoginHeldBackError():
             return _why_held_back(error)
@@ -118,7 +97,7 @@ def _why_held_back(error: LoginHeldBackError) -> str:
 
 
 def _cure(code: str) -> str:
-    return _WHAT_CURES_A_REFUSED_LOGIN.get(code, _ASK_ADMINISTRATOR)
+    return advice(code) or _UNKNOWN_REFUSAL
 
 
 def why_not_read(error: ResponsysError, what: str) -> str:
