@@ -28,6 +28,7 @@ PARAMETERS_OF_THE_CONTRACT = {
 }
 FURTHER_PARAMETERS = {
     "Architecture",
+    "EventNames",
     "FormerKmsKeyArns",
     "KmsKeyArn",
     "RequestsInFlight",
