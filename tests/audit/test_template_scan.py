@@ -22,6 +22,7 @@ EVERYTHING = {
     "AlarmEmail": "crm@example.com",
     "ProducerSilentHours": "6",
 }
+IN_VPC = {"VpcSubnetIds": "subnet-0123456789abcdef0", "VpcSecurityGroupIds": "sg-0123456789abcdef0"}
 WAIVERS = REPOSITORY / ".checkov.yaml"
 # So few checks, or so few resources read, would mean that the scanner no longer understands the template.
 LEAST_CHECKS_PASSED = 50
@@ -82,6 +83,19 @@ def test_every_waiver_is_needed_by_functions_and_by_nothing_else(resources: dict
     # Then each would find fault, and with functions only
     assert {check for check, _ in failed} == set(waived)
     assert {resource_type for _, resource_type in failed} == {"AWS::Lambda::Function"}
+
+
+def test_a_vpc_adds_the_one_finding_that_lambda_insists_on(
+    stack_with: Callable[..., Stack],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    # Given a stack in a VPC / When the scanner reads it
+    report = scanned(stack_with(**EVERYTHING, **IN_VPC).resources, tmp_path, "--config-file", str(WAIVERS))
+    # Then it finds what Lambda asks for to attach a function: network interfaces of any name
+    assert {(c["resource"], c["check_id"]) for c in report["results"]["failed_checks"]} == {
+        ("AWS::IAM::Role.SegmentEventsFunctionRole", "CKV_AWS_111"),
+        ("AWS::IAM::Role.ConnectorCheckFunctionRole", "CKV_AWS_111"),
+    }
 
 
 def test_the_scanner_would_find_a_queue_without_encryption(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ FURTHER_PARAMETERS = {
     "KmsKeyArn",
     "RequestsInFlight",
     "UnknownOutcome",
+    "VpcSecurityGroupIds",
+    "VpcSubnetIds",
     # Alarms
     "DeadLetterDaysAllowed",
     "DuplicateSharePercentAllowed",

@@ -129,3 +129,21 @@ def test_the_guide_deploys_with_a_password(
     # Then the template takes what comes of them, and the stack is the one with the required parameters alone
     assert refusals(source, given) == []
     assert stack_with(**given).resources == stack_with().resources
+
+
+def test_no_page_tells_to_change_by_hand_what_a_deployment_writes(stack: Stack) -> None:
+    # Given what CloudFormation writes: the settings of the connector "default", and its secret
+    written = [
+        *[parameter["Name"] for parameter in stack.of_type("AWS::SSM::Parameter").values()],
+        *[secret["Name"] for secret in stack.of_type("AWS::SecretsManager::Secret").values()],
+    ]
+    assert written == ["/crm/connectors/default", "crm/credentials/default"]
+    # When the commands of all pages that write a parameter or a secret are read
+    words = re.compile(
+        r"\b(?:put-parameter|put-secret-value|update-secret|create-secret|delete-secret|delete-parameter)\b.*"
+    )
+    lines = [line for text in blocks("") for line in text.replace("\\\n", " ").splitlines()]
+    commands = [match[0].replace("$STACK", "crm") for line in lines if (match := words.search(line))]
+    assert len(commands) > 3
+    # Then none is about these
+    assert [command for command in commands for name in written if name in command] == []

@@ -69,6 +69,9 @@ ACCEPTED = [
     ("OutcomesUnknownAllowed", "200"),
     ("DurationPercentAllowed", "99"),
     ("ProducerSilentHours", "24"),
+    ("VpcSubnetIds", ""),
+    ("VpcSubnetIds", "subnet-0123456789abcdef0,subnet-0123456789abcdef1,subnet-0123abcd"),
+    ("VpcSecurityGroupIds", "sg-0123456789abcdef0"),
 ]
 
 REFUSED = [
@@ -170,6 +173,9 @@ REFUSED = [
     ("FunctionThrottlesAllowed", "none"),
     ("DurationPercentAllowed", "100"),
     ("ProducerSilentHours", "25"),
+    ("VpcSubnetIds", "vpc-0123abcd"),
+    ("VpcSubnetIds", "subnet-0123abcd, subnet-0123abce"),
+    ("VpcSecurityGroupIds", "default"),
 ]
 
 
