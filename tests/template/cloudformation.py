@@ -18,6 +18,7 @@ PSEUDO_PARAMETERS = {
     "AWS::Partition": "aws",
     "AWS::Region": REGION,
     "AWS::StackName": STACK_NAME,
+    "AWS::URLSuffix": "amazonaws.com",
 }
 
 _REMOVED = object()
