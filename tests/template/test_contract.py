@@ -28,10 +28,13 @@ PARAMETERS_OF_THE_CONTRACT = {
 }
 FURTHER_PARAMETERS = {
     "Architecture",
+    "EventNames",
     "FormerKmsKeyArns",
     "KmsKeyArn",
     "RequestsInFlight",
     "UnknownOutcome",
+    "VpcSecurityGroupIds",
+    "VpcSubnetIds",
     # Alarms
     "DeadLetterDaysAllowed",
     "DuplicateSharePercentAllowed",

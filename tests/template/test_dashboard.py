@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 from tests.template.cloudformation import Stack
@@ -62,6 +62,15 @@ class MetricProperties(Part):
     y_axis: YAxis | None = None
     annotations: Annotations | None = None
     table: TableOptions | None = None
+
+    @field_validator("metrics")
+    @classmethod
+    def written_out(cls, rows: list[list[Any]]) -> list[list[Any]]:
+        """Put what stands in the row before in the place of each dot."""
+        found: list[list[Any]] = []
+        for row in rows:
+            found.append([found[-1][place] if part == "." else part for place, part in enumerate(row)])
+        return found
 
 
 class LogProperties(Part):

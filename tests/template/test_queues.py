@@ -110,4 +110,8 @@ def test_only_topics_and_rules_of_this_account_are_let_in_by_a_queue(stack: Stac
     assert statement["Principal"] == {"Service": ["sns.amazonaws.com", "events.amazonaws.com"]}
     assert statement["Action"] == "sqs:SendMessage"
     assert statement["Resource"] == stack.outputs["SegmentEventsQueueArn"]
-    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+    assert statement["Condition"] == {
+        "ArnLike": {
+            "aws:SourceArn": ["arn:aws:sns:*:123456789012:*", "arn:aws:events:eu-west-1:123456789012:rule/*"],
+        }
+    }
