@@ -84,7 +84,7 @@ check-connector: setup  ## Would the connectors of a running `make local` delive
 	@exec $(PYTHON) -m tests.local_stack.check_connector
 
 # On AWS: the same with STACK=name, and credentials where the AWS CLI finds them.
-replay: setup  ## Count dead letters that would go back (ERROR_CODE=..., docs/runbook.md#replay); APPLY=1 moves them
+replay: setup  ## Count dead letters that would go back (ERROR_CODE=..., docs/runbook.md#replaying-dead-letters); APPLY=1 moves them
 	@PYTHONPATH=layers/responsys_activation exec $(PYTHON) -m tests.local_stack.replay
 
 send: setup  ## Send one membership and follow it: PROFILE=p1 SEGMENT=aud-42 ID=364470825 CALL_TYPE=ADD
