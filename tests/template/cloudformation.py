@@ -84,6 +84,8 @@ class Stack:
                 return delimiter.join(self.resolved(parts))
             case "Fn::Split", [delimiter, text]:
                 return self.resolved(text).split(delimiter)
+            case "Fn::Select", [index, items]:
+                return self.resolved(items)[int(index)]
             case "Fn::FindInMap", [mapping, first_key, second_key]:
                 return self._template["Mappings"][mapping][self.resolved(first_key)][second_key]
             case "Fn::If", [condition, yes, no]:
@@ -122,6 +124,8 @@ class Stack:
                 return _arn("secretsmanager", f"secret:{name}-AbC123")
             case "AWS::Lambda::LayerVersion":
                 return _arn("lambda", f"layer:{name}:1")
+            case "AWS::Lambda::Alias":
+                return _arn("lambda", f"function:{self.resolved(properties['FunctionName'])}:{properties['Name']}")
         return name
 
     def _attribute(self, logical_id: str, attribute: str) -> str:
@@ -138,6 +142,8 @@ class Stack:
                 return _arn("events", f"rule/{name}")
             case "AWS::Lambda::Function", "Arn":
                 return _arn("lambda", f"function:{name}")
+            case "AWS::Lambda::Version", "Version":
+                return "1"
             case "AWS::SNS::Topic", "TopicName":
                 return name.rpartition(":")[2]
             case "AWS::CloudWatch::Alarm" | "AWS::CloudWatch::CompositeAlarm", "Arn":

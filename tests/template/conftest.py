@@ -51,6 +51,11 @@ def functions(source: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def translated(source: dict[str, Any]) -> dict[str, Any]:
     """Return the template as SAM hands it to CloudFormation."""
+    return sam_translated(source)
+
+
+def sam_translated(source: dict[str, Any]) -> dict[str, Any]:
+    """Translate a template as SAM does when the required parameters are given."""
     packaged = copy.deepcopy(source)
     for resource in packaged["Resources"].values():
         for location in ("CodeUri", "ContentUri"):

@@ -187,7 +187,7 @@ def test_new_and_throttled_messages_feed_the_function(stack_with: Callable[..., 
     new, throttled = stack.of_type("AWS::Lambda::EventSourceMapping").values()
     # Then both hand over such batches and accept partial failures, and replay stays at the least concurrency
     shared = {
-        "FunctionName": "crm-segment-events",
+        "FunctionName": ARN.format("lambda", "function:crm-segment-events:live"),
         "BatchSize": "500",
         "MaximumBatchingWindowInSeconds": "20",
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
