@@ -269,7 +269,7 @@ def test_a_throttled_message_that_is_too_old_is_rejected_with_its_last_error_cod
         "outcome": "rejected",
         "errorCode": "EXPIRED",
         "attempts": "8",
-        "reason": "it could not be sent within MaximumEventAgeHours",
+        "reason": "not sent within MaximumEventAgeHours after SQS first had it, or after it was replayed",
     }
     assert connector.inbox() == []
 

@@ -253,8 +253,8 @@ _ROWS: Mapping[Family, Sequence[_Row]] = {
             ("rejected", "throttled"),
             "`authEndpoint` (rejected), or the host that a login named (throttled), is outside "
             "`TrustedEndpointDomains`",
-            "check that `authEndpoint` is the account's; if the host is Oracle's, add its domain to the stack "
-            "parameter `TrustedEndpointDomains`",
+            "check that `authEndpoint` is the account's *WS End Point*; if the host is Oracle's, add its domain to the "
+            "stack parameter `TrustedEndpointDomains`",
         ),
         _Row(
             "NO_LOGIN_AT_ENDPOINT",
