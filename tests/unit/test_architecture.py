@@ -77,6 +77,17 @@ def test_the_arrows_are_the_imports(picture: Picture, imports: dict[str, set[str
     assert picture.arrows == real
 
 
+def test_every_module_that_the_page_names_is_there() -> None:
+    # Given the names in code type that have a folder of the package in front
+    package = REPOSITORY / "layers/responsys_activation" / PACKAGE
+    folders = "|".join(path.parent.name for path in package.glob("*/__init__.py"))
+    named = re.findall(rf"`((?:{folders})/\w+)(?:\.py)?`", (REPOSITORY / "docs/architecture.md").read_text())
+
+    # Then each is a module
+    assert named
+    assert [name for name in named if not (package / f"{name}.py").is_file()] == []
+
+
 @pytest.mark.parametrize(
     ("line", "change"),
     [
