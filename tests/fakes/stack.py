@@ -45,6 +45,10 @@ class FakeStack:
     sent: list[str] = field(default_factory=list)
     invoked: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
 
+    @property
+    def title(self) -> str:
+        return f"{self.name} (local)" if self.is_local else self.name
+
     def output(self, name: str) -> str:
         return f"/{self.name}/connectors/" if name == "ConnectorParameterPrefix" else name
 

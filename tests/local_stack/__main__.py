@@ -9,7 +9,7 @@ import threading
 from tests.local_stack.environments import LOCAL_DIRECTORY, REPOSITORY
 from tests.local_stack.processes import LocalStackError, ending_on_signals
 from tests.local_stack.settings import read_settings
-from tests.local_stack.stack import LocalStack
+from tests.local_stack.stack import STACK_NAME, LocalStack
 
 _OUTPUTS = LOCAL_DIRECTORY / "outputs.json"
 
@@ -47,6 +47,7 @@ def _run() -> None:
 def _write_outputs(stack: LocalStack) -> None:
     outputs = {
         **stack.outputs,
+        "stackName": STACK_NAME,
         "awsEndpointUrl": stack.endpoint.url,
         "region": stack.endpoint.region,
         "lambdaControlUrl": stack.lambda_control_url,

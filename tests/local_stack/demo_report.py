@@ -50,7 +50,12 @@ def _table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
     )
     right = set(numbers)
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="ellipsis", no_wrap=True)
+        table.add_column(
+            column,
+            justify="right" if column in right else "left",
+            overflow="ellipsis",
+            no_wrap=bool(column),  # explanations, which have no heading, wrap before any other column is cut
+        )
     return table
 
 

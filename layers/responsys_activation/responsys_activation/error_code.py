@@ -322,7 +322,7 @@ _ROWS: Mapping[Family, Sequence[_Row]] = {
         _Row(
             "BUDGET_EXHAUSTED",
             ("throttled",),
-            "more events than `requestsPerMinute` or the account's limit allows, or the delivery table is out of reach",
+            "more events than the request budget allows, or the delivery table is out of reach",
             _WAIT,
             "runbook.md#throttled-backlog",
         ),

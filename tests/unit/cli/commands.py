@@ -24,7 +24,7 @@ class Ended(NamedTuple):
         return json.loads(self.out)
 
 
-def command(*arguments: str, stack: FakeStack | None = None) -> Ended:
+def command(*arguments: str, stack: FakeStack | DeployedStack | None = None) -> Ended:
     """Run a command line, against a stack in memory where one is given."""
     out, err = io.StringIO(), io.StringIO()
 

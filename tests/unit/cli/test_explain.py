@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
+from responsys_activation import error_code
+from responsys_activation.cli.advice import advice
 from responsys_activation.cli.exit_code import ExitCode
 from responsys_activation.cli.explain import UNDEPLOYED
 from responsys_activation.cli.masking import masked, without_personal_data
+from responsys_activation.cli.message_file import read_records
 from tests.fakes.memberships import connector_document, document
 from tests.fakes.stack import FakeStack
 from tests.unit.cli.commands import Ended, command
@@ -76,10 +79,7 @@ def test_an_array_is_explained_message_by_message(tmp_path: Path, monkeypatch: p
     # When they are explained
     ended = explain(Path("body.json"))
     # Then it is told what is sent, to the digit, and why not
-    out = ended.out
-    advice = out[out.index("what to do") + len("what to do  ") :].partition("\n")[0]
-    assert out == GOLDEN.replace("ADVICE", advice)
-    assert advice
+    assert ended.out == GOLDEN.replace("ADVICE", advice("INVALID_MESSAGE"))
     assert (ended.code, ended.err) == (ExitCode.NOT_DONE, "")
 
 
@@ -173,9 +173,12 @@ def test_an_identifier_is_masked_wherever_it_stands(tmp_path: Path, identifier_t
     ],
 )
 def test_a_file_holds_an_event_an_array_or_a_body(content: str, bodies: list[str]) -> None:
-    from responsys_activation.cli.message_file import read_records
-
     assert [record["body"] for record in read_records(content)] == bodies
+
+
+def test_the_advice_is_the_tables_or_says_where_to_look() -> None:
+    assert advice("NO_RECIPIENT_FOUND") == error_code.advice("NO_RECIPIENT_FOUND")
+    assert advice("NEWLY_INVENTED") == "look up what NEWLY_INVENTED means (docs/runbook.md#error-codes)"
 
 
 def test_settings_come_from_a_stack_where_none_are_given(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_what_the_function_would_refuse_is_refused_before_it_is_asked(arguments:
 
 
 COUNTED = """\
-Replay from RejectedDLQ
+Replay from RejectedDLQ of prod (local)
 ┏━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━━━━┓
 ┃ error code      ┃ would move ┃ not chosen ┃
 ┡━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━━━━━━┩

@@ -78,7 +78,7 @@ def test_a_delivered_membership_is_followed_to_its_end() -> None:
     lines = [line.partition(" s  ")[2] or line for line in ended.out.splitlines()]
     assert lines == [
         "connector default, event SEGMENT_CHANGED",
-        "sent to prod: SQS message sqs-message-1",
+        "sent to prod (local): SQS message sqs-message-1",
         "waits on SegmentEventsQueue, or the function just received it.",
         "the function is sending it to Responsys.",
         "delivered: Responsys took the event.",

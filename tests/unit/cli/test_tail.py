@@ -46,7 +46,7 @@ def test_each_line_of_the_function_is_told_in_a_line() -> None:
     assert "1 delivered" in request
     assert "1 NO_RECIPIENT_FOUND" in request
     assert by_kind["message", "NO_RECIPIENT_FOUND"].startswith(
-        "rejected, NO_RECIPIENT_FOUND · default SEGMENT_CHANGED · Responsys answered NO_RECIPIENT_FOUND · "
+        "rejected, NO_RECIPIENT_FOUND · default SEGMENT_CHANGED · "
     )
     assert by_kind["message", "INVALID_MESSAGE"].startswith("rejected, INVALID_MESSAGE · body: not valid JSON")
     batch = by_kind["batch", None]
@@ -117,7 +117,7 @@ def test_the_command_prints_until_it_is_interrupted(monkeypatch: pytest.MonkeyPa
     # When she follows / Then she sees a line with time and kind, and a program reads the same
     ended = command("tail", "--since", "1h", stack=FakeStack(logged=[[settled(1)]]))
     assert ended.out == "17:00:01  message  retried, TIMEOUT\n"
-    assert "Following prod since " in ended.err
+    assert "Following prod (local) since " in ended.err
     as_json = command("tail", "--json", stack=FakeStack(logged=[[settled(1), settled(2)]]))
     assert [json.loads(line)["errorCode"] for line in as_json.out.splitlines()] == ["TIMEOUT", "TIMEOUT"]
 

@@ -60,6 +60,11 @@ class DeployedStack:
         self._endpoint_url = endpoint_url
         self._clients: dict[str, Any] = {}
 
+    @property
+    def title(self) -> str:
+        """Its name for a person, who must see which of the two it is."""
+        return f"{self.name} (local)" if self.is_local else self.name
+
     @cached_property
     def outputs(self) -> Mapping[str, str]:
         """The stack's outputs, by name.

@@ -6,15 +6,12 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from responsys_activation.aws.deployed_stack import DeployedStack
 from responsys_activation.cli.exit_code import CommandError, ExitCode
 from responsys_activation.cli.options import names
 from responsys_activation.cli.terminal import Terminal
 
-__all__ = ["DESCRIPTION", "EXAMPLES", "HELP", "NAME", "add_options", "run", "show"]
+__all__ = ["DESCRIPTION", "EXAMPLES", "HELP", "NAME", "add_options", "run"]
 
 NAME = "check"
 HELP = "would the connectors deliver, and if not, what is to be changed?"
@@ -28,7 +25,7 @@ EXAMPLES = """\
   responsys-activation check --stack prod --connector loyalty --forget-refused-login
 """
 
-_STYLES = {"error": "bold red", "warning": "yellow"}
+_STYLES = {"error": "red", "warning": "yellow"}
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -51,34 +48,16 @@ def run(options: Namespace, terminal: Terminal, open_stack: Callable[[], Deploye
     if options.forget_refused_login:
         event["forgetRefusedLogin"] = True
     stack = open_stack()
-    with terminal.progress(f"Checking the connectors of {stack.name}; each takes a second or two"):
+    with terminal.progress(f"Checking the connectors of {stack.title}; each takes a second or two"):
         report = stack.invoke("ConnectorCheckFunctionName", event)
     terminal.document(report)
-    show(report, terminal)
+    terminal.say(f"Connectors of {stack.title}", style="bold")
+    _show(report, terminal)
     return ExitCode.DONE if report["ok"] else ExitCode.NOT_DONE
 
 
-def show(report: Mapping[str, Any], terminal: Terminal) -> None:
-    """Print a report for a person."""
-    table = Table(title="Connector check", title_justify="left", show_lines=True)
-    for heading in ("connector", "requests\nper minute", "findings"):
-        table.add_column(heading, overflow="fold")
-    for connector in report["connectors"]:
-        name = Text(connector["connector"], style="bold green" if connector["ok"] else "bold red")
-        findings = Text("\n").join(
-            Text.assemble(
-                (finding["level"], _STYLES[finding["level"]]), f" ({finding['check']}): {finding['message']}."
-            )
-            for finding in connector["findings"]
-        )
-        table.add_row(name, _pace(connector), findings or Text("ok", style="green"))
-    if report["connectors"]:
-        terminal.say(table)
-    terminal.say(report["report"].partition("\n")[0], style="green" if report["ok"] else "red")
-
-
-def _pace(connector: Mapping[str, Any]) -> str:
-    pace, limit = connector["requestsPerMinute"], connector["accountRequestsPerMinute"]
-    if pace is None:
-        return "not known"
-    return f"{pace} of {limit}" if limit else str(pace)
+def _show(report: Mapping[str, Any], terminal: Terminal) -> None:
+    """Print the function's own report, what is wrong in colour."""
+    for line in report["report"].splitlines():
+        style = next((style for beginning, style in _STYLES.items() if line.strip().startswith(beginning)), None)
+        terminal.say(line, style=style)

@@ -95,7 +95,7 @@ def run(options: Namespace, terminal: Terminal, open_stack: Callable[[], Deploye
         terminal.note("The function goes on by itself, and ends within 15 minutes.")
         raise
     terminal.document(report)
-    show(report, terminal)
+    show(report, stack.title, terminal)
     return ExitCode.DONE if report["complete"] else ExitCode.NOT_DONE
 
 
@@ -138,10 +138,10 @@ def replay(stack: DeployedStack, event: Mapping[str, Any], terminal: Terminal) -
         event = reports[-1]["continuation"]
 
 
-def show(report: Mapping[str, Any], terminal: Terminal) -> None:
+def show(report: Mapping[str, Any], stack: str, terminal: Terminal) -> None:
     """Print a report for a person."""
     verb = "would move" if report["dryRun"] else "moved"
-    table = Table(title=f"Replay from {_QUEUES[report['source']]}", title_justify="left")
+    table = Table(title=f"Replay from {_QUEUES[report['source']]} of {stack}", title_justify="left")
     table.add_column("error code")
     table.add_column(verb, justify="right")
     table.add_column("not chosen" if report["dryRun"] else "left", justify="right")

@@ -126,7 +126,7 @@ def run(options: Namespace, terminal: Terminal, open_stack: Callable[[], Deploye
     sent = _Sent(message_id, sent_at, tuple(_changes(_rehearsed(stack, connectors, body, message_id))))
     for request in expected.requests:
         terminal.say(f"connector {request.connector}, event {request.event_name}")
-    terminal.say(f"sent to {stack.name}: SQS message {message_id}")
+    terminal.say(f"sent to {stack.title}: SQS message {message_id}")
     started = time.monotonic()
     try:
         end = _follow(stack, sent, options.timeout, terminal)

@@ -57,7 +57,7 @@ def _local(path: Path) -> DeployedStack:
     try:
         found = json.loads(path.read_text())
         return stack_at_endpoint(found["stackName"], found["awsEndpointUrl"], found["region"])
-    except (OSError, ValueError, KeyError) as exc:
+    except (OSError, ValueError, KeyError, TypeError) as exc:
         raise CommandError(
             f"{path} does not say where the local stack is ({type(exc).__name__}): restart it."
         ) from None

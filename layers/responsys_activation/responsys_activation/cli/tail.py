@@ -43,7 +43,7 @@ def run(options: Namespace, terminal: Terminal, open_stack: Callable[[], Deploye
     """Print lines until interrupted."""
     stack = open_stack()
     begin = options.since or datetime.now(UTC)
-    terminal.note(f"Following {stack.name} since {begin:%Y-%m-%d %H:%M:%S} UTC. Ctrl-C ends it.")
+    terminal.note(f"Following {stack.title} since {begin:%Y-%m-%d %H:%M:%S} UTC. Ctrl-C ends it.")
     for line in follow(stack, begin.timestamp()):
         terminal.document(line, indent=None)
         terminal.say(f"{line['time'][11:19]}  {line['kind']:<8} {told(line)}", style=_STYLES.get(line["level"]))
