@@ -33,7 +33,7 @@ _ERROR_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 
 
 class InvalidReplayRequestError(ValueError):
-    """The event asks for no replay; the text names the fields."""
+    """The event cannot be followed; the text names the fields."""
 
 
 @dataclass(frozen=True, slots=True)
