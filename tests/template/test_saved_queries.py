@@ -54,7 +54,7 @@ def logged() -> tuple[set[str], set[str]]:
     answered = Exchange("id", 1, 0.1, reply=EventReply(status=200, error_codes=[None], correlation_id="c"))
     failed = Exchange("id", 1, 0.1, failure=ThrottledError("API_LIMIT_EXCEEDED", clock=60))
     with captured_output() as output:
-        reporting = Reporting(InvocationMetrics(), service="segment_events")
+        reporting = Reporting(InvocationMetrics("stack"), service="segment_events")
         reporting.connector_used("default", {"EVENT"}, [])
         reporting.request_ended(Answer("default", PlannedRequest("EVENT", wave=0), [], exchanges=[answered, failed]))
         reporting.batch_ended(

@@ -45,14 +45,14 @@ def test_at_debug_we_write_more_and_libraries_do_not_write_passwords_and_bodies(
 
 def test_what_is_told_at_once_stands_under_each_set_of_dimensions_before_the_end() -> None:
     # Given metrics that count something else / When a number is told under two sets
-    metrics = InvocationMetrics()
+    metrics = InvocationMetrics("stack")
     metrics.count("Events", 5, connector="default")
     with captured_output() as output:
         metrics.tell("OutcomesUnknown", 3, {"connector": "default"}, {"service": "segment_events"})
         # Then it is written, and nothing else
         assert list(output.metrics()) == [
-            ("ResponsysActivation", "OutcomesUnknown", {"connector": "default"}, 3),
-            ("ResponsysActivation", "OutcomesUnknown", {"service": "segment_events"}, 3),
+            ("ResponsysActivation", "OutcomesUnknown", {"stack": "stack", "connector": "default"}, 3),
+            ("ResponsysActivation", "OutcomesUnknown", {"stack": "stack", "service": "segment_events"}, 3),
         ]
         # And the end does not write it again
         metrics.flush()
@@ -75,7 +75,7 @@ class Writes(io.StringIO):
 @pytest.mark.parametrize("samples", [0, 1, 89, 90, 91, 99, 100, 101, 250])
 def test_a_line_is_one_write_so_that_threads_cannot_break_each_others(samples: int) -> None:
     # Given a counter, and a distribution of so many values
-    metrics = InvocationMetrics()
+    metrics = InvocationMetrics("stack")
     metrics.count("Events", 5, connector="default")
     for number in range(samples):
         metrics.milliseconds("ApiLatency", number / 1000, connector="default")

@@ -34,9 +34,15 @@ class InvocationMetrics:
     """Gathers an invocation's numbers and writes them as one embedded metric line for each dimension set.
 
     Ids never become dimensions: connectors, event names and error codes are few.
+
+    Parameters
+    ----------
+    stack : str
+        The stack's name, the first dimension of every set: stacks of one account share the namespace and nothing else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stack: str) -> None:
+        self._stack = stack
         self._counts: defaultdict[Dimensions, Counter[str]] = defaultdict(Counter)
         self._samples: defaultdict[Dimensions, list[tuple[str, float]]] = defaultdict(list)
         self._lock = threading.Lock()
@@ -82,7 +88,7 @@ class InvocationMetrics:
             # A provider of its own for each set: the shared one of Powertools would mix dimensions, and "" keeps it
             # from adding the service where it is not a dimension.
             provider = AmazonCloudWatchEMFProvider(namespace=_NAMESPACE, service="", metric_set={}, dimension_set={})
-            for name, value in dimensions:
+            for name, value in (("stack", self._stack), *dimensions):
                 provider.add_dimension(name, value)
             if not start:
                 for name, count in counts.items():

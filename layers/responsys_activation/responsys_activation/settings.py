@@ -34,6 +34,8 @@ class ConnectionSettings(BaseModel):
 
     Attributes
     ----------
+    stack_name : str
+        The dimension under which the stack's metrics stand.
     token_kms_key_id : str
         The key that encrypts the shared tokens; empty for the account's ``aws/ssm``.
     reply_seconds : float
@@ -45,6 +47,7 @@ class ConnectionSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    stack_name: Annotated[str, Field(alias="STACK_NAME", min_length=1)]
     connector_parameter_prefix: Annotated[str, Field(alias="CONNECTOR_PARAMETER_PREFIX", pattern="^/.+/$")]
     token_parameter_prefix: Annotated[str, Field(alias="TOKEN_PARAMETER_PREFIX", pattern="^/.+/$")]
     token_kms_key_id: Annotated[str, Field(alias="TOKEN_KMS_KEY_ID")] = ""
