@@ -13,3 +13,7 @@ Start reading in :mod:`responsys_activation.delivery.batch`. The rooms, each abo
 ``settings``, ``observability``, ``error_code``, ...
     The ground that every room stands on.
 """
+
+__all__ = ["__version__"]
+
+__version__ = "0.1.0"
