@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 from tests.template.cloudformation import Stack
+from tests.template.dashboard import metric_of, written_out
 from tests.template.published import OURS, require_metric, written_by_our_code
 from tests.template.runbook import RUNBOOK, headings_of
 
@@ -65,12 +66,8 @@ class MetricProperties(Part):
 
     @field_validator("metrics")
     @classmethod
-    def written_out(cls, rows: list[list[Any]]) -> list[list[Any]]:
-        """Put what stands in the row before in the place of each dot."""
-        found: list[list[Any]] = []
-        for row in rows:
-            found.append([found[-1][place] if part == "." else part for place, part in enumerate(row)])
-        return found
+    def without_dots(cls, rows: list[list[Any]]) -> list[list[Any]]:
+        return written_out(rows)
 
 
 class LogProperties(Part):
@@ -131,7 +128,8 @@ class Body(Part):
 
 
 SEARCH = re.compile(
-    r"SEARCH\('\{ResponsysActivation,(?P<dimensions>[A-Za-z,]+)\} MetricName=\"(?P<name>[A-Za-z]+)\"', "
+    r"SEARCH\('\{ResponsysActivation,stack,(?P<dimensions>[A-Za-z,]+)\} "
+    r"stack=\"crm\" MetricName=\"(?P<name>[A-Za-z]+)\"', "
     r"'(?P<statistic>Sum|Average|p50|p95|p99)', (?P<period>\d+)\)"
 )
 
@@ -163,9 +161,8 @@ def test_every_metric_that_is_shown_exists(stack: Stack, body: Body) -> None:
     # Given the rows of all widgets / When those that name a metric are read
     for row in body.rows():
         if isinstance(row[0], str):
-            namespace, name, dimension, value = (part for part in row if isinstance(part, str))
             # Then somebody publishes it
-            require_metric(stack, namespace, name, {dimension: value})
+            require_metric(stack, *metric_of(row))
 
 
 def test_every_metric_that_is_searched_for_exists(body: Body) -> None:
@@ -173,8 +170,8 @@ def test_every_metric_that_is_searched_for_exists(body: Body) -> None:
     found = [search for widget in body.metric_widgets() for search in searches(widget)]
     assert found
     for search in found:
-        # Then a metric of that name has exactly these dimensions
-        assert tuple(search["dimensions"].split(",")) in written_by_our_code()[search["name"]]
+        # Then a metric of that name has exactly these dimensions and the stack, of which it looks for its own
+        assert ("stack", *search["dimensions"].split(",")) in written_by_our_code()[search["name"]]
 
 
 @pytest.mark.parametrize("title", ["In the last 24 hours", "Messages by outcome"])

@@ -229,7 +229,7 @@ def test_function_is_told_where_everything_is(stack_with: Callable[..., Stack]) 
     queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/crm-"
     assert function["Environment"]["Variables"] == {
         "POWERTOOLS_SERVICE_NAME": "segment_events",
-        "POWERTOOLS_METRICS_NAMESPACE": "ResponsysActivation",
+        "STACK_NAME": "crm",
         "POWERTOOLS_LOG_LEVEL": "DEBUG",
         "CONNECTOR_PARAMETER_PREFIX": "/crm/connectors/",
         "TOKEN_PARAMETER_PREFIX": "/crm/tokens/",

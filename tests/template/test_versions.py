@@ -12,55 +12,10 @@ import pytest
 
 from tests.template.cloudformation import Stack, refusals
 from tests.template.conftest import REQUIRED, sam_translated
+from tests.template.other_values import KEY, OTHER, SUBNETS
 
 FUNCTIONS = ["SegmentEventsFunction", "ConnectorCheckFunction", "ReplayFunction"]
 LONGEST_DESCRIPTION = 256
-
-KEY = "arn:aws:kms:eu-west-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab"
-SUBNETS = "subnet-0123456789abcdef0,subnet-0123456789abcdef1,subnet-0123456789abcdef2"
-# Another value than the default of each parameter.
-OTHER = {
-    "AlarmEmail": "crm@example.com",
-    "Architecture": "x86_64",
-    "BatchSize": "100",
-    "BatchingWindowSeconds": "9",
-    "CredentialsSecretArn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:elsewhere-AbC123",
-    "DeadLetterDaysAllowed": "9",
-    "DefaultEventName": "SEGMENT_CHANGED",
-    "DuplicateSharePercentAllowed": "9",
-    "DurationPercentAllowed": "90",
-    "EventNames": '{"aud-42": "CART_ABANDONED"}',
-    "FailureSharePercentAllowed": "9",
-    "FormerKmsKeyArns": KEY,
-    "FunctionErrorsAllowed": "9",
-    "FunctionThrottlesAllowed": "9",
-    "IdentifierType": "CRM_ID",
-    "KmsKeyArn": KEY,
-    "LogLevel": "DEBUG",
-    "LogRetentionDays": "90",
-    "MaximumConcurrency": "9",
-    "MaximumEventAgeHours": "9",
-    "MaximumResends": "9",
-    "OldestMessageSecondsAllowed": "999",
-    "OutcomesUnknownAllowed": "9",
-    "PagingTopicArn": "arn:aws:sns:eu-west-1:123456789012:on-call",
-    "ProducerSilentHours": "9",
-    "ProfileListFolder": "!MasterData",
-    "ProfileListName": "OTHER_LIST",
-    "RejectedMessagesAllowed": "9",
-    "ReplySeconds": "120",
-    "RequestsInFlight": "9",
-    "RequestsPerMinute": "90",
-    "ResponsysAuthEndpoint": "https://login2.responsys.net",
-    "ResponsysPassword": "other-horse",
-    "ResponsysUsername": "other_user",
-    "RunbookUrl": "https://wiki.example.com/runbook",
-    "ThrottledRequestsAllowed": "9",
-    "TrustedEndpointDomains": "responsys.net",
-    "UnknownOutcome": "Reject",
-    "VpcSecurityGroupIds": "sg-0123456789abcdef0",
-    "VpcSubnetIds": SUBNETS,
-}
 
 
 def version_of(stack: Stack, function: str) -> tuple[str, dict[str, Any]]:

@@ -43,9 +43,15 @@ class InvocationMetrics:
     """Gathers an invocation's numbers and writes them as one embedded metric line per dimension set.
 
     Ids never become dimensions: connectors, event names and error codes are few.
+
+    Parameters
+    ----------
+    stack : str
+        The stack's name, the first dimension of every set: stacks of one account share the namespace and nothing else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stack: str) -> None:
+        self._stack = stack
         self._counts: defaultdict[Dimensions, Counter[str]] = defaultdict(Counter)
         self._samples: defaultdict[Dimensions, list[_Sample]] = defaultdict(list)
         self._lock = threading.Lock()
@@ -92,7 +98,7 @@ class InvocationMetrics:
             # One provider per set: the shared one of Powertools would mix dimensions. With "" it does not add the
             # service where that is not a dimension.
             provider = AmazonCloudWatchEMFProvider(namespace=_NAMESPACE, service="", metric_set={}, dimension_set={})
-            for name, value in dimensions:
+            for name, value in (("stack", self._stack), *dimensions):
                 provider.add_dimension(name, value)
             if not start:
                 for name, count in counts.items():

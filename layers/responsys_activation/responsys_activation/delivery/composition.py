@@ -69,7 +69,9 @@ class DeliveryComposition:
         self._trusted = TrustedDomains(settings.trusted_endpoint_domains)
         self._alone: dict[str, AlonePace] = {}  # by account
         self.ledger = self.open_ledger()
-        self.reporting = reporting or Reporting(metrics or InvocationMetrics(), service="segment_events", clock=clock)
+        self.reporting = reporting or Reporting(
+            metrics or InvocationMetrics(settings.stack_name), service="segment_events", clock=clock
+        )
         self._logins = LoginComposition(
             settings,
             clients,
