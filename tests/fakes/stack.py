@@ -42,6 +42,7 @@ class FakeStack:
     states: list[ClaimState | None] = field(default_factory=lambda: [None])
     logged: list[list[dict[str, Any]]] = field(default_factory=lambda: [[]])
     held: int = 1234
+    looked_up: list[Change] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
     invoked: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
 
@@ -84,5 +85,5 @@ class FakeStack:
         return SimpleNamespace(look_up=self._look_up)
 
     def _look_up(self, change: Change) -> ClaimState | None:
-        del change
+        self.looked_up.append(change)
         return self.states.pop(0) if len(self.states) > 1 else self.states[0]

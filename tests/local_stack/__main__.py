@@ -73,7 +73,6 @@ def _print_directions(stack: LocalStack) -> None:
     )
     credentials = " ".join(f"{name}={value}" for name, value in stack.endpoint.environment.items())
     send = f"aws sqs send-message --queue-url {queue_url} --message-body {shlex.quote(message)}"
-    statement = f"import boto3; boto3.client('sqs').send_message(QueueUrl={queue_url!r}, MessageBody='''{message}''')"
     print(f"AWS:        {stack.endpoint.url} ({stack.endpoint.region})")
     if stack.simulator is not None:
         print(f"Responsys:  {stack.simulator.url} (simulated; inbox at /_simulator/inbox)")
@@ -82,8 +81,8 @@ def _print_directions(stack: LocalStack) -> None:
     print(f"Outputs:    {_OUTPUTS.relative_to(REPOSITORY)}")
     print("\nSend a message:")
     print(f"  {credentials} \\\n    {send}")
-    print("or, without the AWS CLI:")
-    print(f"  {credentials} \\\n    .venv/bin/python -c {shlex.quote(statement)}")
+    print("or, and follow it to its end:")
+    print("  make send PROFILE_ID=profile-1 SEGMENT=aud-1 ID=364470825")
     print("\nCtrl-C stops everything.", flush=True)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from responsys_activation.aws.deployed_stack import StackError
+from responsys_activation.cli.__main__ import main
 from responsys_activation.cli.command_line import run, the_parser
 from responsys_activation.cli.exit_code import ExitCode
 from tests.fakes.stack import FakeStack
@@ -35,6 +38,8 @@ COMMANDS = ("send", "replay", "check", "explain", "tail")
         ["check", "loyalty"],
         ["explain"],
         ["tail", "--since", "yesterday"],
+        ["tail", "--since", "99999999999d"],
+        ["tail", "--since", ""],
         ["purge"],
         [],
     ],
@@ -100,6 +105,14 @@ def test_what_aws_refuses_is_told_in_one_line_with_a_code_of_its_own() -> None:
         "",
         "error: cannot invoke prod-replay: not authorized to perform lambda:InvokeFunction\n",
     )
+
+
+def test_what_pip_installs_as_the_command_is_this_one() -> None:
+    # Given the project's entry point, and what its extra installs beside the functions' own packages
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    # Then it is the program that a checkout runs
+    assert pkgutil.resolve_name(project["scripts"]["responsys-activation"]) is main
+    assert project["optional-dependencies"]["cli"] == ["boto3", "rich"]
 
 
 WITHOUT_THE_WORKSHOP = """

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from responsys_activation.aws.ledger import ClaimState
+from responsys_activation.change import membership_change
 from responsys_activation.cli import send as send_command
 from responsys_activation.cli.exit_code import ExitCode
-from tests.fakes.memberships import ABSENT, connector_document, document
+from tests.fakes.memberships import ABSENT, connector_document, document, membership
 from tests.fakes.stack import FakeStack
 from tests.unit.cli.commands import Ended, command
 
@@ -133,6 +134,17 @@ def test_another_end_is_told_with_what_to_do(line: dict[str, Any], told: str, *,
 )
 def test_what_the_ledger_knows_is_told_where_the_log_says_nothing(state: ClaimState | None, told: str) -> None:
     assert told in send(*TYPED, "--timeout", "0.01", stack=FakeStack(states=[state])).out
+
+
+def test_a_message_without_an_id_is_looked_for_under_that_of_sqs(tmp_path: Path) -> None:
+    # Given a message without an id / When it is sent and followed
+    path = tmp_path / "membership.json"
+    path.write_text(json.dumps(document()))
+    stack = delivering()
+    assert send("--message", str(path), stack=stack).code == ExitCode.DONE
+    # Then the ledger is asked for the change that the function claims
+    claimed = membership_change("default", membership(), "sqs-message-1", 0.0, 0.0)
+    assert {(each.membership, each.key) for each in stack.looked_up[1:]} == {(claimed.membership, claimed.key)}
 
 
 def test_the_same_message_id_is_not_sent_again() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -14,6 +16,7 @@ from responsys_activation.aws.deployed_stack import DeployedStack
 from responsys_activation.cli import tail
 from responsys_activation.cli.log_line import read_log_line, told
 from responsys_activation.cli.options import since
+from tests.fakes.clock import Clock
 from tests.fakes.responsys import UNKNOWN_RECIPIENT, Fault
 from tests.fakes.stack import FakeStack
 from tests.unit.cli.commands import command
@@ -102,9 +105,33 @@ def test_each_line_is_told_once_however_often_the_log_is_looked_at() -> None:
     looks = [[settled(number) for number in range(count)] for count in (1, 2, 2, 4)]
     stack = cast("DeployedStack", FakeStack(logged=looks))
     # When it is followed
-    followed = itertools.islice(tail.follow(stack, 0.0, sleep=lambda _seconds: None), 4)
+    followed = itertools.islice(tail.follow(stack, 0.0, clock=lambda: 0.0, sleep=lambda _seconds: None), 4)
     # Then each line comes once, in order
     assert [line["time"][17:19] for line in followed] == ["00", "01", "02", "03"]
+
+
+def test_no_more_of_the_log_is_read_again_than_may_have_come_late() -> None:
+    # Given a log in which nothing happens for an hour
+    asked: list[float] = []
+
+    class Quiet(FakeStack):
+        def log_events(self, since: float, term: str) -> Iterator[dict[str, Any]]:
+            asked.append(since)
+            return super().log_events(since, term)
+
+    clock = Clock()
+    begin = clock() - 60.0
+
+    def an_hour_at_most(_seconds: float) -> None:
+        clock.sleep(600.0)
+        if clock() > begin + 3600.0:
+            raise KeyboardInterrupt
+
+    # When it is followed / Then each look begins two minutes back, and none before what was asked for
+    stack = cast("DeployedStack", Quiet())
+    with pytest.raises(KeyboardInterrupt):
+        list(tail.follow(stack, begin, clock=clock, sleep=an_hour_at_most))
+    assert asked[:3] == [begin, begin, begin + 540.0]
 
 
 def test_the_command_prints_until_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,8 +139,7 @@ def test_the_command_prints_until_it_is_interrupted(monkeypatch: pytest.MonkeyPa
     def interrupted(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("time.sleep", interrupted)
-    monkeypatch.setattr(tail.follow, "__kwdefaults__", {"sleep": interrupted})
+    monkeypatch.setattr(tail.follow, "__kwdefaults__", {"clock": time.time, "sleep": interrupted})
     # When she follows / Then she sees a line with time and kind, and a program reads the same
     ended = command("tail", "--since", "1h", stack=FakeStack(logged=[[settled(1)]]))
     assert ended.out == "17:00:01  message  retried, TIMEOUT\n"

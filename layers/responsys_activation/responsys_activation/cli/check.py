@@ -48,7 +48,7 @@ def run(options: Namespace, terminal: Terminal, open_stack: Callable[[], Deploye
     if options.forget_refused_login:
         event["forgetRefusedLogin"] = True
     stack = open_stack()
-    with terminal.progress(f"Checking the connectors of {stack.title}; each takes a second or two"):
+    with terminal.progress(f"Checking the connectors of {stack.title}"):
         report = stack.invoke("ConnectorCheckFunctionName", event)
     terminal.document(report)
     terminal.say(f"Connectors of {stack.title}", style="bold")

@@ -54,10 +54,10 @@ def json_object(text: str) -> dict[str, Any]:
 
 def since(text: str) -> datetime:
     """Read how long ago, as ``10m``, ``2h`` or ``1d``, or a time in ISO 8601."""
-    if text[:-1].isdecimal() and text[-1] in _UNITS:
-        return datetime.now(UTC) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
     try:
+        if text[:-1].isdecimal() and text[-1] in _UNITS:
+            return datetime.now(UTC) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
         return read_moment(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         forms = "30s, 10m, 2h or 1d, or a time such as 2026-11-23T17:00:00Z"
         raise ArgumentTypeError(f"must be like {forms}, not {text!r}") from None

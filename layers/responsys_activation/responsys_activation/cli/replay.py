@@ -141,7 +141,8 @@ def replay(stack: DeployedStack, event: Mapping[str, Any], terminal: Terminal) -
 def show(report: Mapping[str, Any], stack: str, terminal: Terminal) -> None:
     """Print a report for a person."""
     verb = "would move" if report["dryRun"] else "moved"
-    table = Table(title=f"Replay from {_QUEUES[report['source']]} of {stack}", title_justify="left")
+    terminal.say(f"Replay from {_QUEUES[report['source']]} of {stack}", style="bold")
+    table = Table()
     table.add_column("error code")
     table.add_column(verb, justify="right")
     table.add_column("not chosen" if report["dryRun"] else "left", justify="right")

@@ -28,7 +28,7 @@ EXAMPLES = """\
 """
 
 _SECONDS_BETWEEN_LOOKS = 2.0
-_LATE = 30.0  # seconds that a line may take to be found by CloudWatch Logs; earlier ones are not looked for again
+_LATE = 120.0  # seconds that a line may take to be found, clocks that differ included; older ones are not looked for
 _STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
 
@@ -51,7 +51,11 @@ def run(options: Namespace, terminal: Terminal, open_stack: Callable[[], Deploye
 
 
 def follow(
-    stack: DeployedStack, begin: float, *, sleep: Callable[[float], None] = time.sleep
+    stack: DeployedStack,
+    begin: float,
+    *,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[dict[str, Any]]:
     """Yield the log's lines for an operator, each once, in the order of their time; without end.
 
@@ -67,11 +71,12 @@ def follow(
     """
     seen: dict[str, float] = {}
     while True:
+        next_begin = max(begin, clock() - _LATE)
         events = [event for event in stack.log_events(begin, TERM) if event["eventId"] not in seen]
         for event in sorted(events, key=lambda event: event["timestamp"]):
             seen[event["eventId"]] = event["timestamp"] / 1000
             if line := read_log_line(event):
                 yield line
-        begin = max(begin, max(seen.values(), default=begin) - _LATE)
+        begin = next_begin
         seen = {event_id: at for event_id, at in seen.items() if at >= begin}
         sleep(_SECONDS_BETWEEN_LOOKS)
