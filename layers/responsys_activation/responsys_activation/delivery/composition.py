@@ -20,7 +20,7 @@ from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.request_pace import RequestPace
 from responsys_activation.connector import Connector
-from responsys_activation.delivery.batch import Delivery
+from responsys_activation.delivery.batch import Delivery, Sender
 from responsys_activation.delivery.reporting import Reporting
 from responsys_activation.delivery.sending import RequestSender, shortest_request
 from responsys_activation.delivery.settling import Settling
@@ -41,6 +41,10 @@ class DeliveryComposition:
 
     Parameters
     ----------
+    reporting : Reporting or None
+        Who is told; ``None``: log and metrics.
+    open_sender : callable or None
+        Gives a connector's sender; ``None``: one that sends.
     clock, sleep, jitter : callable
         The time in epoch seconds, waiting, and chance; a test has its own.
     """
@@ -51,6 +55,8 @@ class DeliveryComposition:
         clients: Clients,
         *,
         metrics: InvocationMetrics | None = None,
+        reporting: Reporting | None = None,
+        open_sender: Callable[[str, Connector], Sender] | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
@@ -63,7 +69,7 @@ class DeliveryComposition:
         self._trusted = TrustedDomains(settings.trusted_endpoint_domains)
         self._alone: dict[str, AlonePace] = {}  # by account
         self.ledger = self.open_ledger()
-        self.reporting = Reporting(
+        self.reporting = reporting or Reporting(
             metrics or InvocationMetrics(settings.stack_name), service="segment_events", clock=clock
         )
         self._logins = LoginComposition(
@@ -83,7 +89,7 @@ class DeliveryComposition:
         )
         self.delivery = Delivery(
             connector_settings=self._connector_settings,
-            open_sender=self.open_sender,
+            open_sender=open_sender or self.open_sender,
             trusted=self._trusted,
             settling=Settling(
                 source_queues=[SourceQueue(settings.segment_events_queue_url, clients.sqs, clock=clock), throttled],
