@@ -83,7 +83,7 @@ def rehearse(
         read_settings(
             Settings,
             {
-                "STACK_NAME": "none",
+                "STACK_NAME": "rehearsal",
                 "CONNECTOR_PARAMETER_PREFIX": terms.connector_parameter_prefix,
                 "TOKEN_PARAMETER_PREFIX": "/none/",
                 "DELIVERY_TABLE_NAME": "none",
@@ -140,7 +140,7 @@ class _Report(Reporting):
     """Keeps what the log and the metrics would be told."""
 
     def __init__(self) -> None:
-        super().__init__(InvocationMetrics(stack="none"), service="rehearsal")
+        super().__init__(InvocationMetrics("rehearsal"), service="rehearsal")
         self.requests: list[RehearsedRequest] = []
         self.endings: list[Ending] = []
 
@@ -181,6 +181,6 @@ class _Queues:
 
 
 def _of_our_queues(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record as if one of our queues had it: it may come from a queue of any name, or from none."""
+    """Give a record as if one of our queues had it: it may come from a queue of any name, or from none."""
     is_throttled = str(record.get("eventSourceARN", "")).endswith(_THROTTLED)
     return {"receiptHandle": "none", **record, "eventSourceARN": f"arn:{_THROTTLED if is_throttled else _SOURCE}"}
