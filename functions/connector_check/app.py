@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 SERVICE = "connector_check"
 SECONDS_TO_REPORT = 5.0
 
-metrics = InvocationMetrics()
-connector_check = compose_connector_check(
-    read_settings(ConnectionSettings, os.environ), open_clients(), observer=Reporting(metrics, service=SERVICE)
-)
+settings = read_settings(ConnectionSettings, os.environ)
+metrics = InvocationMetrics(settings.stack_name)
+connector_check = compose_connector_check(settings, open_clients(), observer=Reporting(metrics, service=SERVICE))
 
 
 @logger.inject_lambda_context

@@ -99,13 +99,15 @@ def _usage(
         "ssm_call": stack.calls["ssm"],
         "secrets_call": stack.calls["secrets"],
     }
-    metrics = {(name, *sorted(dimensions)) for _, name, dimensions, _ in output.metrics()}
+    metrics = {(name, *sorted(dimensions.keys() - {"stack"})) for _, name, dimensions, _ in output.metrics()}
     return {name: round(quantity * _MILLION / messages, 6) for name, quantity in quantities.items()}, metrics
 
 
 def _fixed(defaults: StackDefaults, metrics: set[tuple[str, ...]]) -> dict[str, float]:
     """Count what a month takes, whatever is sent, by the price's name."""
     kinds = Counter(tuple(dimensions) for _, *dimensions in metrics)
+    if unknown := kinds.keys() - {("connector",), ("service",), ("connector", "eventName")}:
+        raise ValueError(f"metrics that the bill does not know: {unknown}")
     # The connector check writes one more per connector, and one for all.
     written = kinds["connector",] + 1 + kinds["service",] + 1 + kinds["connector", "eventName"]
     return {

@@ -123,6 +123,13 @@ class LocalStack(LocalAws):
         with self._responsys:
             super().__exit__(*exc)
 
+    def set_function_timeout(self, seconds: int) -> None:
+        """Deploy another time-out of the function, as a deployment does: a new version, and the alias on it."""
+        client = self.endpoint.lambda_
+        client.update_function_configuration(FunctionName=self.function_name, Timeout=seconds)
+        version = client.publish_version(FunctionName=self.function_name)["Version"]
+        client.update_alias(FunctionName=self.function_name, Name="live", FunctionVersion=version)
+
     def add_connector(self, name: str, settings: ConnectorSettings) -> None:
         """Add or replace a connector, as the runbook does: a secret and a parameter, no deployment."""
         secret_id = f"{STACK_NAME}/credentials/{name}"

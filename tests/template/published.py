@@ -13,7 +13,7 @@ from responsys_activation.observability import InvocationMetrics
 from responsys_activation.received import read_record
 from responsys_activation.responsys.errors import ThrottledError
 from tests.fakes.function_output import captured_output
-from tests.template.cloudformation import Stack
+from tests.template.cloudformation import STACK_NAME, Stack
 
 OURS = "ResponsysActivation"
 
@@ -61,6 +61,7 @@ def require_metric(stack: Stack, namespace: str, name: str, dimensions: Mapping[
     """Fail unless somebody publishes this metric under exactly these dimensions."""
     if namespace == OURS:
         assert tuple(dimensions) in written_by_our_code()[name]
+        assert dimensions["stack"] == STACK_NAME
         assert dimensions["service"] in services_of_our_code()[name]
         return
     ((dimension, value),) = dimensions.items()
@@ -87,10 +88,10 @@ def _written() -> tuple[tuple[str, dict[str, str]], ...]:
     throttled = Exchange("request", 1, 0.1, failure=ThrottledError("API_LIMIT_EXCEEDED", clock=60))
     with captured_output() as output:
         # The names of the services, as functions/*/app.py give them; test_function.py holds them to the template.
-        metrics = InvocationMetrics()
+        metrics = InvocationMetrics(STACK_NAME)
         count_failures(metrics, [], all_of_service="connector_check")
         metrics.flush()
-        reporting = Reporting(InvocationMetrics(), service="segment_events")
+        reporting = Reporting(InvocationMetrics(STACK_NAME), service="segment_events")
         reporting.login_ended("default", refused_code="PASSWORD_EXPIRED")
         reporting.login_held_back("default", code="PASSWORD_EXPIRED", reason="")
         reporting.connector_used("default", {"EVENT"}, [])

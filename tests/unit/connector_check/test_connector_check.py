@@ -139,6 +139,7 @@ class Stack:
             read_settings(
                 ConnectionSettings,
                 {
+                    "STACK_NAME": "stack",
                     "CONNECTOR_PARAMETER_PREFIX": "/stack/connectors/",
                     "TOKEN_PARAMETER_PREFIX": "/stack/tokens/",
                     "DELIVERY_TABLE_NAME": self.table.table,
@@ -826,7 +827,7 @@ def test_nothing_that_is_told_holds_a_credential(stack: Stack, capsys: pytest.Ca
     # When they are checked, logged, counted and told
     checked = stack.check()
     log_checked(checked)
-    metrics = InvocationMetrics()
+    metrics = InvocationMetrics("stack")
     count_failures(metrics, checked, all_of_service="connector_check")
     metrics.flush()
     told = json.dumps(report_document(checked)) + capsys.readouterr().out + repr(checked)
@@ -836,14 +837,14 @@ def test_nothing_that_is_told_holds_a_credential(stack: Stack, capsys: pytest.Ca
 
 
 def published(metrics: InvocationMetrics, capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, str], float]:
-    """Give the failures that were written, by dimension."""
+    """Give the failures that were written, by the dimension beside the stack's."""
     capsys.readouterr()
     metrics.flush()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     return {
         (dimension, line[dimension]): sum(line["ConnectorCheckFailures"])
         for line in lines
-        for ((dimension,),) in [line["_aws"]["CloudWatchMetrics"][0]["Dimensions"]]
+        for ((_, dimension),) in [line["_aws"]["CloudWatchMetrics"][0]["Dimensions"]]
     }
 
 
@@ -853,7 +854,7 @@ def test_failures_are_counted_by_connector_and_in_all_with_zeros(
     # Given a right connector and one with two errors
     stack.put("good", requestsPerMinute=1)
     stack.put("wrong", requestsPerMinute=1, defaultEventName="A", eventNames={"aud-1": "B"})
-    metrics = InvocationMetrics()
+    metrics = InvocationMetrics("stack")
     # When all are checked and counted
     count_failures(metrics, stack.check(), all_of_service="connector_check")
     # Then there is a zero, and the sum
@@ -867,7 +868,7 @@ def test_failures_are_counted_by_connector_and_in_all_with_zeros(
 def test_a_check_of_chosen_connectors_says_nothing_about_all(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     # Given a right connector, and a name without one
     stack.put("good")
-    metrics = InvocationMetrics()
+    metrics = InvocationMetrics("stack")
     # When they are checked by name and counted
     count_failures(metrics, stack.check("good", "mistyped"), all_of_service=None)
     # Then the alarm's metric is not written, nor a dimension of what somebody typed
@@ -876,7 +877,7 @@ def test_a_check_of_chosen_connectors_says_nothing_about_all(stack: Stack, capsy
 
 def test_no_connector_at_all_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
     # Given no connector / When that is counted / Then the alarm hears of it
-    metrics = InvocationMetrics()
+    metrics = InvocationMetrics("stack")
     count_failures(metrics, [], all_of_service="connector_check")
     assert published(metrics, capsys) == {("service", "connector_check"): 1}
 

@@ -72,7 +72,9 @@ class DeliveryComposition:
         self._timing = Timing(probe_seconds=settings.reply_seconds + _PROBE_RESERVE, time_scale=settings.time_scale)
         self._alone: dict[str, AlonePace] = {}  # by account
         self.ledger = self.open_ledger()
-        self.reporting = reporting or Reporting(metrics or InvocationMetrics(), service="segment_events", clock=clock)
+        self.reporting = reporting or Reporting(
+            metrics or InvocationMetrics(settings.stack_name), service="segment_events", clock=clock
+        )
         self._logins = LoginComposition(
             settings,
             clients,

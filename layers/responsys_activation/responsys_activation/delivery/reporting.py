@@ -204,7 +204,7 @@ class Reporting:
             self._count_outcomes(outcomes, dimensions)
 
     def _event_dimension(self, ending: Ending) -> str:
-        """Give the event's name if it may become a dimension: each is six metrics, and a producer can name any event.
+        """Give the event's name if it may become a dimension: each is seven metrics, and a producer can name any.
 
         CloudWatch takes ASCII alone.
         """
