@@ -17,40 +17,6 @@ DIRECTORY = Path(__file__).resolve().parents[2] / "docs" / "performance"
 Draw = Callable[[dict[str, Any]], Figure]
 
 
-def _throughput(result: dict[str, Any]) -> Figure:
-    """Draw the share of the limit, by limit and latency, and by the settings that it depends on."""
-    figure, (limits, curves) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    runs = result["limits"][::-1]  # the first one on top
-    names = [f"{run['limit']:,} a minute, {run['latency_ms']:,} ms, {run['concurrency']} at once" for run in runs]
-    bars = limits.barh(names, [100 * run["share"] for run in runs], height=0.6)
-    limits.bar_label(bars, fmt="%.0f %%", label_type="center", color="white")
-    limits.grid(visible=False, axis="y")
-    limits.axvline(90, color="tab:red", linewidth=1, linestyle="--")
-    limits.set_xlim(0, 105)
-    limits.xaxis.set_major_formatter("{x:.0f} %")
-    limits.set_title("By limit, time to reply, invocations at once", fontsize=10)
-    hard = result["inFlight"][0]
-    of_hard = [run for run in runs if (run["limit"], run["latency_ms"]) == (hard["limit"], hard["latency_ms"])]
-    for key, line, marker, label in (
-        ("inFlight", "in_flight", "o", "RequestsInFlight"),
-        ("batchSize", "batch_size", "s", "BatchSize / 200"),
-    ):
-        divisor = 200 if line == "batch_size" else 1
-        points = [*result[key], *of_hard]
-        curves.plot(
-            [run[line] / divisor for run in points], [100 * run["share"] for run in points], marker=marker, label=label
-        )
-    curves.set_title(f"{hard['limit']} a minute, replies after {hard['latency_ms']:,} ms", fontsize=10)
-    curves.set_xlabel("requests; the other setting at its default")
-    curves.set_xlim(left=0)
-    curves.legend(loc="lower right")
-    curves.axhline(90, color="tab:red", linewidth=1, linestyle="--")
-    curves.set_ylim(0, 105)
-    curves.yaxis.set_major_formatter("{x:.0f} %")
-    figure.suptitle("Recipients a minute, as a share of limit x 200", fontsize=11)
-    return figure
-
-
 def _latency(result: dict[str, Any]) -> Figure:
     """Draw where the time goes: the cases without a window are much shorter, and have a scale of their own."""
     figure, scales = plt.subplots(2, 1, figsize=(9, 4.5), layout="constrained")
@@ -97,7 +63,7 @@ def _outage(result: dict[str, Any]) -> Figure:
 
 
 # By benchmark: docs/performance/{name}.svg.
-PLOTS: dict[str, Draw] = {"throughput": _throughput, "latency": _latency, "outage": _outage}
+PLOTS: dict[str, Draw] = {"latency": _latency, "outage": _outage}
 
 
 def main() -> None:

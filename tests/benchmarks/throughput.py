@@ -143,7 +143,6 @@ def report(result: dict[str, Any]) -> str:
             f"With `BatchSize` {settings['BatchSize']:,} and `RequestsInFlight` {settings['RequestsInFlight']}. In all "
             f"runs of this section {messages:,} messages were handed over and {accepted:,} accepted, {duplicates:,} of "
             f"them twice; {throttled:,} requests were throttled.",
-            "![Share of the limit, by limit and setting](performance/throughput.svg)",
             f"A limit of {_HARD[0]} with replies after {_HARD[1]:,} ms, `MaximumConcurrency` "
             f"{settings['MaximumConcurrency']}:",
             _curve("`RequestsInFlight`", "in_flight", [*result["inFlight"], *_hard_runs(result)]),
