@@ -6,7 +6,7 @@ Pure. Requests are rationed, recipients are not: full requests are worth 200 tim
 from __future__ import annotations
 
 import uuid
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -95,16 +95,18 @@ def plan_requests(items: Sequence[Outgoing]) -> Plan:
     open_requests: defaultdict[str, list[PlannedRequest]] = defaultdict(list)
     planned: list[PlannedRequest] = []
     put_off: list[Outgoing] = []
-    for item in sorted(items, key=lambda item: item.change.order):
+    in_order = sorted(items, key=lambda item: item.change.order)
+    for item, latest in zip(in_order, _latest_waves(in_order), strict=True):
         event, size = item.event, len(item.event.recipient_json) + 1
         membership = item.change.membership  # its recipient may be another by now
-        earliest = max(last_wave[event.recipient], last_wave_of_membership[membership]) + 1
-        if earliest > MAXIMUM_WAVES:
+        if latest is None:
             put_off.append(item)
-            last_wave_of_membership[membership] = MAXIMUM_WAVES  # so that no newer change goes before it
             continue
+        earliest = max(last_wave[event.recipient], last_wave_of_membership[membership]) + 1
         candidates = open_requests[event.event_name]  # by wave
-        allowed = islice(candidates, bisect_left(candidates, earliest, key=_wave), None)
+        allowed = islice(
+            candidates, bisect_left(candidates, earliest, key=_wave), bisect_right(candidates, latest, key=_wave)
+        )
         request = next((candidate for candidate in allowed if candidate.has_room_for(size)), None)
         if request is None:
             request = PlannedRequest(event.event_name, earliest)
@@ -116,6 +118,36 @@ def plan_requests(items: Sequence[Outgoing]) -> Plan:
         if len(request.items) == MAXIMUM_RECIPIENTS:
             candidates.remove(request)
     return Plan(sorted(planned, key=_wave), put_off)
+
+
+def _latest_waves(in_order: Sequence[Outgoing]) -> list[int | None]:
+    """Give the last wave that each message may take and leave one for each that follows it.
+
+    Returns
+    -------
+    list of (int or None)
+        ``None`` where more than ``MAXIMUM_WAVES`` would be needed; whatever follows such a message is put off, too.
+    """
+    turns: list[int] = []
+    last: defaultdict[str, int] = defaultdict(int)
+    last_of_membership: defaultdict[str, int] = defaultdict(int)
+    for item in in_order:
+        recipient, membership = item.event.recipient, item.change.membership
+        turns.append(max(last[recipient], last_of_membership[membership]) + 1)
+        last[recipient] = last_of_membership[membership] = turns[-1]
+    latest: list[int | None] = []
+    follower: dict[str, int] = {}
+    follower_in_membership: dict[str, int] = {}
+    for item, turn in zip(reversed(in_order), reversed(turns), strict=True):
+        recipient, membership = item.event.recipient, item.change.membership
+        if turn > MAXIMUM_WAVES:
+            latest.append(None)
+            continue
+        beyond = MAXIMUM_WAVES + 1
+        wave = min(follower.get(recipient, beyond), follower_in_membership.get(membership, beyond)) - 1
+        follower[recipient] = follower_in_membership[membership] = wave
+        latest.append(wave)
+    return latest[::-1]
 
 
 def _wave(request: PlannedRequest) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from responsys_activation.aws.clients import Clients
-from responsys_activation.aws.connector_parameters import ConnectorParameter
+from responsys_activation.aws.connectors import ConnectorParameter
 from responsys_activation.change import Change
 from responsys_activation.delivery.composition import DeliveryComposition
 from responsys_activation.delivery.custom_event import CustomEvent
