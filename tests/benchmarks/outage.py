@@ -6,12 +6,9 @@ the outage, the other's is well all the time.
 
 from __future__ import annotations
 
-import gc
-import logging
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -20,7 +17,7 @@ from responsys_activation.aws.slots import USED_SHARE
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS
 from tests.benchmarks.stack_defaults import read_stack_defaults
-from tests.benchmarks.virtual_stack import Journeys, VirtualStack
+from tests.benchmarks.virtual_stack import Journeys, VirtualStack, only_the_numbers
 from tests.fakes.responsys import Fault
 from tests.fakes.told_metrics import ToldMetrics
 from tests.generated_part import markdown_table
@@ -65,8 +62,7 @@ _OUTAGES = {
 
 def measure() -> dict[str, Any]:
     """Let each outage pass."""
-    with _only_the_numbers():
-        outages = {name: _pass(outage) for name, outage in _OUTAGES.items()}
+    outages = {name: _pass(outage) for name, outage in _OUTAGES.items()}
     return {"settings": read_stack_defaults().settings, "outages": outages}
 
 
@@ -80,18 +76,7 @@ def report(result: dict[str, Any]) -> str:
     )
 
 
-@contextmanager
-def _only_the_numbers() -> Iterator[None]:
-    """Neither logs nor looks for garbage: there are millions of objects, and none is in a circle."""
-    logging.disable(logging.CRITICAL)
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        logging.disable(logging.NOTSET)
-
-
+@only_the_numbers()
 def _pass(outage: Outage) -> dict[str, Any]:
     hit, other = _CONNECTORS[_HIT], _CONNECTORS[_OTHER]
     defaults = read_stack_defaults()

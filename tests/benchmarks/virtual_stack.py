@@ -1,17 +1,19 @@
 """How does the stack behave over hours and hundreds of thousands of messages? The real delivery code in virtual time.
 
 Queues, table, parameters and Responsys are in memory, threads are greenlets and only sleeping takes time, so that an
-hour costs what its messages cost. Lambda's event sources read the queues as AWS says they do: batch size, window and
-maximum concurrency are the template's, and a window begins when the invocation before has ended. How many messages a
-slot gathers in a second AWS does not say.
+hour costs what its messages cost. Lambda's event sources read the queues as AWS says they do
+(:mod:`tests.local_stack.polling`): batch size, window and maximum concurrency are the template's.
 """
 
 from __future__ import annotations
 
+import gc
 import json
+import logging
 from array import array
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -24,18 +26,15 @@ from tests.fakes.environment import Environment, Surroundings
 from tests.fakes.memberships import connector_document
 from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
 from tests.fakes.responsys import Accepted, FakeResponsys
+from tests.local_stack.polling import DOCUMENTED, MESSAGES_A_RECEIVE, Batch, Polling, Readers
 from tests.property.simulation import Place, Simulation, Task, threads_of
 from tests.property.sqs import Message, Queue, SqsClient
 
 _PRINTED_METRICS = partial(InvocationMetrics, "stack")
 _MOST_EVENTS = 50_000_000
 AWS_SECONDS = 0.01  # that a call takes
-_POLL_SECONDS = 0.25
+_LOOK_SECONDS = 0.25  # how often a long poll looks
 _UPSTREAM_SECONDS = 0.5
-# Lambda begins with five pollers a queue, each receiving ten messages a call.
-_POLLERS = 5
-_RECEIVED_A_CALL = 10
-MOST_EVENT_BYTES = 6 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,19 @@ class Invocation:
     seconds: float
     messages: int
     event_bytes: int
+
+
+@contextmanager
+def only_the_numbers() -> Iterator[None]:
+    """Neither log nor look for garbage before the end: there are millions of objects, and most are in no circle."""
+    logging.disable(logging.CRITICAL)
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.collect()
+        logging.disable(logging.NOTSET)
 
 
 class Journeys:
@@ -89,8 +101,8 @@ class VirtualStack:
         Seconds that a request to Responsys takes.
     cpu_seconds : float
         That a message takes in the function.
-    gather_rate : float or None
-        Messages a second that one slot of an event source gathers; ``None``: as fast as five pollers receive them.
+    polling : Polling
+        How Lambda reads the queues.
     message_groups : bool
         Whether upstream gives each message its connector as ``MessageGroupId``.
     body : callable
@@ -104,7 +116,7 @@ class VirtualStack:
         *,
         latency: float = 0.3,
         cpu_seconds: float = 0.0,
-        gather_rate: float | None = None,
+        polling: Polling = DOCUMENTED,
         message_groups: bool = False,
         table: InMemoryDynamoDb | None = None,
         new_metrics: Callable[[], InvocationMetrics] = _PRINTED_METRICS,
@@ -127,7 +139,7 @@ class VirtualStack:
         self.invocations: list[Invocation] = []
         self.most_receives = 0
         self._cpu_seconds = cpu_seconds
-        self._gather_rate = gather_rate
+        self._polling = polling
         self._message_groups = message_groups
         self._new_metrics = new_metrics
         self._body = body or membership_body
@@ -168,12 +180,21 @@ class VirtualStack:
                 due = round(min(elapsed + _UPSTREAM_SECONDS, minutes * 60) / 60 * messages_a_minute)
                 occurred_at = datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="milliseconds")
                 for _ in range(due - sent):
-                    body = self._body(connector, self.journeys[connector].start(), occurred_at)
-                    self.source.send(body, group=connector if self._message_groups else None)
+                    self._send(connector, occurred_at)
                 sent = due
             self._upstream -= 1
 
         self.simulation.spawn(send, Place())
+
+    def send_at_once(self, connector: str, messages: int) -> None:
+        """Let upstream have sent messages of a connector just now."""
+        occurred_at = datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="milliseconds")
+        for _ in range(messages):
+            self._send(connector, occurred_at)
+
+    def _send(self, connector: str, occurred_at: str) -> None:
+        body = self._body(connector, self.journeys[connector].start(), occurred_at)
+        self.source.send(body, group=connector if self._message_groups else None)
 
     def expect_upstream(self) -> None:
         """Wait at the end for an upstream of somebody else's, too."""
@@ -202,14 +223,15 @@ class VirtualStack:
     def run(self) -> None:
         """Let time pass until all is at rest."""
         with threads_of(self.simulation):
-            self._pollers += [
-                self.simulation.spawn(partial(self._poll, queue, event_source), Place())
-                for queue, event_source in (
-                    (self.source, self.defaults.segment_events),
-                    (self.throttled, self.defaults.throttled_events),
-                )
-                for _ in range(event_source.concurrency)
-            ]
+            for queue, event_source in (
+                (self.source, self.defaults.segment_events),
+                (self.throttled, self.defaults.throttled_events),
+            ):
+                readers = Readers(self._polling, event_source.concurrency)
+                self._pollers += [
+                    self.simulation.spawn(partial(self._poll, queue, event_source, readers, number), Place())
+                    for number in range(event_source.concurrency)
+                ]
             try:
                 self.simulation.run()
                 for poller in self._pollers:
@@ -236,35 +258,44 @@ class VirtualStack:
         self.calls[call] += 1
         self.simulation.sleep(AWS_SECONDS)
 
-    def _poll(self, queue: Queue, event_source: EventSource) -> None:
+    def _poll(self, queue: Queue, event_source: EventSource, readers: Readers, number: int) -> None:
+        """Gather and invoke, as one of those that read a queue."""
         place = Place()
         environment: Environment | None = None
+        waiting: deque[Message] = deque()
         while not self.at_rest():
-            batch = self._gather(queue, event_source)
-            if batch:
+            if number >= readers.allowed(self.now()):
+                self.simulation.sleep(_LOOK_SECONDS)
+                continue
+            batch = self._gather(queue, event_source, readers, waiting)
+            if batch.messages:
                 environment = environment or self._start()
                 self._invoke(place, environment, queue, batch)
 
-    def _gather(self, queue: Queue, event_source: EventSource) -> list[Message]:
-        """Receive until the batch is full, by number or by bytes, or its window is over."""
-        batch: list[Message] = []
-        most = event_source.batch_size
-        a_poll = most if self._gather_rate is None else round(self._gather_rate * _POLL_SECONDS)
-        until = self.now() + _POLL_SECONDS
-        while True:
-            before = len(batch)
-            if not batch and (batch := queue.receive(1, twice=lambda: False)):
-                until = self.now() + event_source.window_seconds
-                # A queue's messages are much of one size.
-                most = min(most, MOST_EVENT_BYTES // _event_bytes(queue, batch))
-            if batch:
-                room = min(most - len(batch), a_poll - (len(batch) - before))
-                batch += queue.receive(room, twice=lambda: False)
-            if self._gather_rate is None:
-                self.simulation.sleep((len(batch) - before) / _RECEIVED_A_CALL / _POLLERS * AWS_SECONDS)
-            if len(batch) == most or self.now() >= until:
-                return batch
-            self.simulation.sleep(min(_POLL_SECONDS, until - self.now()))
+    def _gather(
+        self, queue: Queue, event_source: EventSource, readers: Readers, waiting: deque[Message]
+    ) -> Batch[Message]:
+        """Receive until the batch is full or its window is over; what had no room is left for the next."""
+        batch = Batch[Message](
+            event_source.batch_size, event_source.window_seconds, partial(_record_bytes, queue), began=self.now()
+        )
+        batch.take(waiting, self.now())
+        while not (batch.is_closed(self.now()) or self.at_rest()):
+            began = self.now()
+            asked = min(batch.room, MESSAGES_A_RECEIVE)
+            waiting.extend(self._receive(queue, asked))
+            readers.learn(self.now(), more_wait=len(waiting) == asked)
+            batch.take(waiting, self.now())
+            self.simulation.sleep(began + 1 / self._polling.receives_a_second - self.now())
+        return batch
+
+    def _receive(self, queue: Queue, most: int) -> list[Message]:
+        """Poll as long as Lambda does."""
+        until = self.now() + self._polling.longest_poll
+        while not (messages := queue.receive(most)) and self.now() < until and not self.at_rest():
+            # Any of those that wait may be the one that SQS answers.
+            self.simulation.sleep(_LOOK_SECONDS * 2 * self.simulation.random.random())
+        return messages
 
     def _start(self) -> Environment:
         return Environment(
@@ -277,10 +308,9 @@ class VirtualStack:
             jitter=self.simulation.random.random,
         )
 
-    def _invoke(self, place: Place, environment: Environment, queue: Queue, batch: list[Message]) -> None:
-        records = [message.record(queue.name) for message in batch]
-        event_bytes = _event_bytes(queue, batch)
-        self.most_receives = max(self.most_receives, *(message.receives for message in batch))
+    def _invoke(self, place: Place, environment: Environment, queue: Queue, batch: Batch[Message]) -> None:
+        records = [message.record(queue.name) for message in batch.messages]
+        self.most_receives = max(self.most_receives, *(message.receives for message in batch.messages))
         began = self.now()
 
         def deliver() -> dict[str, Any]:
@@ -293,13 +323,12 @@ class VirtualStack:
             raise TimeoutError("the function would have been killed")
         failures = {failure["itemIdentifier"] for failure in task.outcome()["batchItemFailures"]}
         place.frozen = True
-        queue.delete(message.message_id for message in batch if message.message_id not in failures)
-        self.invocations.append(Invocation(queue.name, began, self.now() - began, len(records), event_bytes))
+        queue.delete(message.message_id for message in batch.messages if message.message_id not in failures)
+        self.invocations.append(Invocation(queue.name, began, self.now() - began, len(records), batch.bytes))
 
 
-def _event_bytes(queue: Queue, batch: list[Message]) -> int:
-    """Give the size of a batch as an invocation carries it, by its first message."""
-    return len(json.dumps(batch[0].record(queue.name))) * len(batch)
+def _record_bytes(queue: Queue, message: Message) -> int:
+    return len(json.dumps(message.record(queue.name))) + len(", ")
 
 
 def membership_body(

@@ -32,7 +32,9 @@ def main() -> int:
 
 def _run() -> None:
     settings = read_settings(os.environ)
-    stack = LocalStack(settings.parameters, time_scale=settings.time_scale, port=settings.aws_port)
+    stack = LocalStack(
+        settings.parameters, time_scale=settings.time_scale, port=settings.aws_port, polling=settings.polling
+    )
     print("Starting (the first build takes a few seconds longer) ...")
     with stack:
         try:

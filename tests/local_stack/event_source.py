@@ -6,7 +6,8 @@ batches. So the deployed mapping is switched off locally and served here, over p
 invoke, delete. Batch size, window, concurrency and response type are read from the deployed mapping.
 
 Standard queues only. A batch gathers only while an invocation may start, as messages that wait here would
-use up their visibility time-out.
+use up their visibility time-out. Unless told to poll as Lambda does, batches gather one after the other and as
+fast as the emulated SQS can: it hands over so few messages that batches gathered at once would be small.
 """
 
 import json
@@ -14,15 +15,18 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.local_stack.aws_endpoint import AwsEndpoint
 from tests.local_stack.batch_response import failed_message_ids
+from tests.local_stack.polling import MESSAGES_A_RECEIVE, Batch, Polling, Readers
 from tests.local_stack.sqs_record import ReceivedMessage
 
 if TYPE_CHECKING:
@@ -30,16 +34,14 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-# The most that Lambda puts into one invocation.
-_LARGEST_EVENT = 6 * 1024 * 1024
-_EVENT_ENVELOPE = len('{"Records": []}')
 # Without MaximumConcurrency, AWS begins with five.
 _DEFAULT_CONCURRENCY = 5
-_MOST_A_RECEIVE = 10
 _RECEIVES_AT_ONCE = 8
 # The long poll bounds how long stopping and pausing take.
 _LONGEST_POLL = 1.0
 _SHORTEST_WAIT = 0.05
+
+_Batch: TypeAlias = Batch[ReceivedMessage]
 
 
 @dataclass(frozen=True)
@@ -78,40 +80,6 @@ def deployed_mappings(endpoint: AwsEndpoint) -> list[Mapping]:
     ]
 
 
-@dataclass
-class _Batch:
-    """Messages that one invocation will get, and when gathering ends."""
-
-    mapping: Mapping
-    messages: list[ReceivedMessage] = field(default_factory=list)
-    size: int = _EVENT_ENVELOPE
-    closes_at: float = float("inf")
-    is_closed: bool = False
-
-    def take(self, waiting: deque[ReceivedMessage]) -> None:
-        """Take messages while they fit; the window begins with the first."""
-        while waiting and not self.is_closed:
-            if self.size + waiting[0].size > _LARGEST_EVENT and self.messages:
-                self.is_closed = True
-                return
-            message = waiting.popleft()
-            if not self.messages:
-                self.closes_at = time.monotonic() + self.mapping.window_seconds
-            self.messages.append(message)
-            self.size += message.size
-            self.is_closed = len(self.messages) >= self.mapping.batch_size
-
-    @property
-    def room(self) -> int:
-        """How many more messages it may take."""
-        return self.mapping.batch_size - len(self.messages)
-
-    @property
-    def seconds_left(self) -> float:
-        """Time until its window closes."""
-        return self.closes_at - time.monotonic()
-
-
 class EventSource:
     """Serves one mapping in threads of its own, from `start` until `stop`.
 
@@ -121,20 +89,27 @@ class EventSource:
         The emulated AWS.
     mapping
         The deployed mapping.
+    polling
+        How Lambda polls; when absent, as fast as can be, one batch after the other.
     """
 
-    def __init__(self, endpoint: AwsEndpoint, mapping: Mapping) -> None:
+    def __init__(self, endpoint: AwsEndpoint, mapping: Mapping, polling: Polling | None = None) -> None:
         self.mapping = mapping
         self._endpoint = endpoint
+        self._polling = polling
         queue_name = mapping.queue_arn.rpartition(":")[2]
         self._queue_url = endpoint.sqs.get_queue_url(QueueName=queue_name)["QueueUrl"]
         self._stopping = threading.Event()
         self._running = threading.Event()
         self._running.set()
-        self._gathering = threading.Lock()
-        self._slots = threading.Semaphore(mapping.maximum_concurrency)
+        most = mapping.maximum_concurrency
+        self._readers = Readers(polling or Polling(first=most), most)
+        # Guards the numbers of batches that gather, and that gather or are given to the function.
+        self._changed = threading.Condition()
+        self._gathering = 0
+        self._at_work = 0
         self._receivers = ThreadPoolExecutor(_RECEIVES_AT_ONCE, thread_name_prefix="receive")
-        self._invokers = ThreadPoolExecutor(mapping.maximum_concurrency, thread_name_prefix="invoke")
+        self._invokers = ThreadPoolExecutor(most, thread_name_prefix="invoke")
         # Received for a batch that had no room for their size left: the next batch begins with them.
         self._left_over: deque[ReceivedMessage] = deque()
         self._unsettled: dict[str, int] = {}
@@ -163,8 +138,8 @@ class EventSource:
     def pause(self) -> None:
         """Receive nothing until `resume`; a batch that gathers now is still given to the function."""
         self.begin_to_pause()
-        with self._gathering:
-            pass
+        with self._changed:
+            self._changed.wait_for(lambda: not self._gathering)
 
     def resume(self) -> None:
         """Poll again."""
@@ -181,47 +156,90 @@ class EventSource:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            if not self._slots.acquire(timeout=_LONGEST_POLL):
-                continue
-            self._running.wait()
-            batch = self._gathered()
-            if batch.messages:
-                self._invokers.submit(self._invoke_and_settle, batch).add_done_callback(self._finished)
-            else:
-                self._slots.release()
+            if self._begin():
+                self._running.wait()
+                self._invokers.submit(self._serve, None if self._polling else self._gathered())
 
-    def _finished(self, settled: Future[None]) -> None:
-        self._slots.release()
-        if (exc := settled.exception()) is not None:
+    def _begin(self) -> bool:
+        """Wait a moment until one more batch may gather."""
+        with self._changed:
+            may = self._changed.wait_for(
+                lambda: self._at_work < self._readers.allowed(time.monotonic()), timeout=_SHORTEST_WAIT
+            )
+            self._at_work += may
+        return may
+
+    def _serve(self, batch: _Batch | None) -> None:
+        """Gather a batch, unless that is done, and give it to the function."""
+        try:
+            batch = batch or self._gathered()
+            if batch.messages:
+                self._invoke_and_settle(batch)
+        except Exception:
             # What was not deleted becomes visible again, as on AWS.
-            _logger.error("a batch was not settled", exc_info=exc)
+            _logger.exception("a batch was not settled")
+        finally:
+            with self._changed:
+                self._at_work -= 1
+                self._changed.notify_all()
 
     def _gathered(self) -> _Batch:
-        batch = _Batch(self.mapping)
-        with self._gathering:
-            batch.take(self._left_over)
-            while not (batch.is_closed or batch.seconds_left <= 0 or self._stopping.is_set()):
+        waiting: deque[ReceivedMessage] = deque()
+        with self._changed:
+            self._gathering += 1
+            waiting, self._left_over = self._left_over, waiting
+        began = time.monotonic() if self._polling else None
+        batch = _Batch(self.mapping.batch_size, self.mapping.window_seconds, attrgetter("size"), began=began)
+        try:
+            batch.take(waiting, time.monotonic())
+            while not (batch.is_closed(time.monotonic()) or self._stopping.is_set()):
                 if not batch.messages and not self._running.is_set():
                     break
-                waiting = deque(self._received(batch))
-                batch.take(waiting)
+                waiting.extend(self._received(batch))
+                batch.take(waiting, time.monotonic())
+        finally:
+            with self._changed:
                 self._left_over.extend(waiting)
+                self._gathering -= 1
+                self._changed.notify_all()
         return batch
 
-    def _received(self, batch: _Batch) -> Iterator[ReceivedMessage]:
+    def _received(self, batch: _Batch) -> Sequence[ReceivedMessage]:
+        if self._polling:
+            return self._received_as_lambda(self._polling, batch)
+        return self._received_fast(batch)
+
+    def _received_as_lambda(self, polling: Polling, batch: _Batch) -> Sequence[ReceivedMessage]:
+        """Receive once, as patiently as Lambda even where the window closes, and no more often."""
+        began = time.monotonic()
+        asked = min(batch.room, MESSAGES_A_RECEIVE)
+        received: Sequence[ReceivedMessage] = []
+        while not received and (patience := began + polling.longest_poll - time.monotonic()) > 0:
+            if self._stopping.is_set() or not (batch.messages or self._running.is_set()):
+                break
+            received = self._poll(asked, min(patience, _LONGEST_POLL))
+        self._readers.learn(time.monotonic(), more_wait=len(received) == asked)
+        self._stopping.wait(max(0.0, began + 1 / polling.receives_a_second - time.monotonic()))
+        return received
+
+    def _received_fast(self, batch: _Batch) -> Sequence[ReceivedMessage]:
         """Receive once, patiently; and while that was a full answer, with many at once."""
-        patience = min(batch.seconds_left, _LONGEST_POLL)
-        first = self._receive(min(batch.room, _MOST_A_RECEIVE), patience)
-        yield from first
-        if not first and patience < _LONGEST_POLL:
+        received = self._poll(
+            min(batch.room, MESSAGES_A_RECEIVE), min(batch.closes_at - time.monotonic(), _LONGEST_POLL)
+        )
+        if len(received) < MESSAGES_A_RECEIVE or self.mapping.window_seconds == 0:
+            return received
+        rest = batch.room - len(received)
+        counts = [min(MESSAGES_A_RECEIVE, rest - start) for start in range(0, rest, MESSAGES_A_RECEIVE)]
+        more = self._receivers.map(lambda count: self._receive(count, 0), counts[:_RECEIVES_AT_ONCE])
+        return [*received, *chain.from_iterable(more)]
+
+    def _poll(self, count: int, patience: float) -> list[ReceivedMessage]:
+        received = self._receive(count, patience)
+        if not received and patience < _LONGEST_POLL:
             # SQS waits whole seconds only.
             self._stopping.wait(min(patience, _SHORTEST_WAIT))
-        if len(first) < _MOST_A_RECEIVE or self.mapping.window_seconds == 0:
-            return
-        rest = batch.room - len(first)
-        counts = [min(_MOST_A_RECEIVE, rest - start) for start in range(0, rest, _MOST_A_RECEIVE)]
-        for messages in self._receivers.map(lambda count: self._receive(count, 0), counts[:_RECEIVES_AT_ONCE]):
-            yield from messages
+        return received
 
     def _receive(self, count: int, wait_seconds: float) -> list[ReceivedMessage]:
         try:
@@ -259,8 +277,8 @@ class EventSource:
         return failed_message_ids(payload, ids) if self.mapping.reports_item_failures else set()
 
     def _delete(self, messages: Sequence[ReceivedMessage]) -> None:
-        for start in range(0, len(messages), _MOST_A_RECEIVE):
-            chunk = messages[start : start + _MOST_A_RECEIVE]
+        for start in range(0, len(messages), MESSAGES_A_RECEIVE):
+            chunk = messages[start : start + MESSAGES_A_RECEIVE]
             self._endpoint.sqs.delete_message_batch(
                 QueueUrl=self._queue_url,
                 Entries=[

@@ -14,6 +14,7 @@ from tests.local_stack.event_source import EventSource, deployed_mappings
 from tests.local_stack.function_logs import FunctionLogs
 from tests.local_stack.lambda_host import LambdaHost
 from tests.local_stack.ministack import ministack
+from tests.local_stack.polling import Polling
 from tests.local_stack.queue_metrics import QueueMetrics
 from tests.local_stack.repeating import repeating
 
@@ -42,6 +43,8 @@ class LocalAws:
         Divides the periods of alarms.
     visibility_seconds
         How long a received message stays hidden, in place of what the template says of the polled queues.
+    polling
+        How Lambda polls queues; when absent, as fast as the emulated SQS can.
     enforces_iam
         Whether policies count; functions must then be given credentials of their roles.
     say
@@ -74,6 +77,7 @@ class LocalAws:
         time_scale: float = 1.0,
         enforces_iam: bool = False,
         visibility_seconds: int | None = None,
+        polling: Polling | None = None,
         say: Callable[[str], None] = print,
     ) -> None:
         self._template_path = template_path
@@ -83,6 +87,7 @@ class LocalAws:
         self._port = port
         self._function_environment = function_environment or {}
         self._visibility_seconds = visibility_seconds
+        self._polling = polling
         self._time_scale = time_scale
         self._enforces_iam = enforces_iam
         self._say = say
@@ -124,7 +129,7 @@ class LocalAws:
     def _start_event_sources(self, resources: contextlib.ExitStack) -> None:
         for mapping in deployed_mappings(self.endpoint):
             self._shorten_visibility(mapping)
-            source = EventSource(self.endpoint, mapping)
+            source = EventSource(self.endpoint, mapping, self._polling)
             source.start()
             resources.callback(source.stop)
             self._event_sources.append(source)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tests.local_stack.polling import DOCUMENTED, Polling
 from tests.local_stack.processes import LocalStackError
 
 DEFAULT_AWS_PORT = 4566
@@ -19,6 +20,8 @@ _PARAMETERS = {
     "BATCHING_WINDOW_SECONDS": "BatchingWindowSeconds",
 }
 
+_POLLING: Mapping[str, Polling | None] = {"fast": None, "documented": DOCUMENTED}
+
 
 @dataclass(frozen=True)
 class LocalSettings:
@@ -32,11 +35,14 @@ class LocalSettings:
         Port of the emulated AWS.
     time_scale
         Divides every wait of ours.
+    polling
+        How Lambda polls queues; None: as fast as the emulated SQS can.
     """
 
     parameters: Mapping[str, str] = field(default_factory=dict)
     aws_port: int = DEFAULT_AWS_PORT
     time_scale: float = 1.0
+    polling: Polling | None = None
 
 
 def read_settings(environment: Mapping[str, str]) -> LocalSettings:
@@ -45,16 +51,20 @@ def read_settings(environment: Mapping[str, str]) -> LocalSettings:
     Raises
     ------
     LocalStackError
-        AWS_PORT is no port or TIME_SCALE no positive number.
+        AWS_PORT is no port, TIME_SCALE no positive number or POLLING unknown.
     """
     port = environment.get("AWS_PORT") or str(DEFAULT_AWS_PORT)
     scale = environment.get("TIME_SCALE") or "1"
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise LocalStackError(f"AWS_PORT must be a port from 1 to 65535, not {port}.")
+    polling = environment.get("POLLING") or "fast"
+    if polling not in _POLLING:
+        raise LocalStackError(f"POLLING must be {' or '.join(_POLLING)}, not {polling}.")
     return LocalSettings(
         parameters={name: environment[variable] for variable, name in _PARAMETERS.items() if variable in environment},
         aws_port=int(port),
         time_scale=_positive_number("TIME_SCALE", scale),
+        polling=_POLLING[polling],
     )
 
 

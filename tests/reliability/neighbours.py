@@ -21,6 +21,7 @@ from tests.benchmarks.stack_defaults import read_stack_defaults
 from tests.benchmarks.virtual_stack import Journeys, VirtualStack
 from tests.fakes.told_metrics import ToldMetrics
 from tests.generated_part import markdown_table, write_part
+from tests.local_stack.polling import MESSAGES_A_RECEIVE, Polling
 from tests.reliability.trial import DOCUMENT
 
 _BUSY, _IDLE = "busy", "idle"
@@ -53,7 +54,7 @@ class Neighbours:
         stack = VirtualStack(
             read_stack_defaults().with_concurrency(self.concurrency),
             _REQUESTS_A_MINUTE,
-            gather_rate=self.gather_rate,
+            polling=Polling(receives_a_second=self.gather_rate / MESSAGES_A_RECEIVE),
             message_groups=self.groups,
             new_metrics=ToldMetrics,
         )
@@ -100,7 +101,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--burst", type=int, default=120_000)
     options.add_argument("--rates", type=int, nargs="+", default=[100, 500, 1_000])
-    options.add_argument("--concurrency", type=int, nargs="+", default=[2, 5, 10])
+    options.add_argument("--concurrency", type=int, nargs="+", default=[2, 8])
     options.add_argument("--print", action="store_true", dest="only_print")
     chosen = options.parse_args()
     console = Console(width=200, highlight=False)

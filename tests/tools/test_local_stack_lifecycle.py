@@ -172,6 +172,7 @@ def test_a_port_in_use_is_told_in_one_line(start: Callable[..., LocalStackProces
         ({"BATCHING_WINDOW_SECONDS": "2.5"}, "BatchingWindowSeconds"),
         ({"TIME_SCALE": "0"}, "TIME_SCALE"),
         ({"AWS_PORT": "http"}, "AWS_PORT"),
+        ({"POLLING": "slow"}, "POLLING"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(environment: dict[str, str], parameter: str) -> None:
