@@ -8,7 +8,7 @@ is as always: the shared budget and ledger in the emulated DynamoDB, HTTP to the
 import json
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -24,8 +24,7 @@ _LATENCIES_MS = (300, 1_500)
 # cores and the emulated DynamoDB bear.
 _TIME_SCALES = {200: 4.0, 500: 1.5, 1_000: 1.0}
 _HARD = (500, 1_500)
-_IN_FLIGHT = (4, 8, 16)
-_BATCH_SIZES = (1_000, 2_000, 3_000)
+_IN_FLIGHT = (1, 2, 4)
 _SECONDS = {200: 18.0, 500: 14.0, 1_000: 14.0}  # at 200 more than the account's minute
 _SECONDS_OF_A_CURVE = 10.0
 
@@ -90,7 +89,7 @@ class _Feed:
 
 
 def measure() -> dict[str, Any]:
-    """Run the limits and latencies with the template's defaults, and the curves that the defaults come from."""
+    """Run the limits and latencies with the template's defaults, and some with fewer requests at once."""
     with LocalStack(say=lambda _: None) as stack:
         names = {"concurrency": "MaximumConcurrency", "in_flight": "RequestsInFlight", "batch_size": "BatchSize"}
         defaults = {field: int(stack.parameters[name]) for field, name in names.items()}
@@ -99,19 +98,17 @@ def measure() -> dict[str, Any]:
             for limit, seconds in _SECONDS.items()
             for latency in _LATENCIES_MS
         ]
-        settings.append(replace(settings[-1], concurrency=defaults["concurrency"] + 1))
         hard = Setting(*_HARD, **defaults, seconds=_SECONDS_OF_A_CURVE)
         return {
             "settings": {name: defaults[field] for field, name in names.items()},
             "limits": [_run(stack, setting) for setting in settings],
             "inFlight": [_run(stack, replace(hard, in_flight=in_flight)) for in_flight in _IN_FLIGHT],
-            "batchSize": [_run(stack, replace(hard, batch_size=size)) for size in _BATCH_SIZES],
         }
 
 
 def report(result: dict[str, Any]) -> str:
-    """Tell the share of each limit, and the curves."""
-    runs = [*result["limits"], *result["inFlight"], *result["batchSize"]]
+    """Tell the share of each limit, and the curve."""
+    runs = [*result["limits"], *result["inFlight"]]
     messages, accepted = (sum(run[name] for run in runs) for name in ("messages", "accepted"))
     duplicates, throttled = (sum(run[name] for run in runs) for name in ("duplicates", "throttled"))
     settings = result["settings"]
@@ -145,20 +142,17 @@ def report(result: dict[str, Any]) -> str:
             f"them twice; {throttled:,} requests were throttled.",
             f"A limit of {_HARD[0]} with replies after {_HARD[1]:,} ms, `MaximumConcurrency` "
             f"{settings['MaximumConcurrency']}:",
-            _curve("`RequestsInFlight`", "in_flight", [*result["inFlight"], *_hard_runs(result)]),
-            _curve("`BatchSize`", "batch_size", [*result["batchSize"], *_hard_runs(result)]),
+            _curve(
+                [*result["inFlight"], *(run for run in result["limits"] if (run["limit"], run["latency_ms"]) == _HARD)]
+            ),
         ]
     )
 
 
-def _hard_runs(result: dict[str, Any]) -> list[dict[str, Any]]:
-    return [run for run in result["limits"] if (run["limit"], run["latency_ms"]) == _HARD]
-
-
-def _curve(name: str, key: str, runs: Iterable[dict[str, Any]]) -> str:
-    runs = list(runs)
+def _curve(runs: Sequence[dict[str, Any]]) -> str:
     return markdown_table(
-        [name, *(f"{run[key]:,}" for run in runs)], [["of the limit", *(f"{run['share']:.1%}" for run in runs)]]
+        ["`RequestsInFlight`", *(f"{run['in_flight']}" for run in runs)],
+        [["of the limit", *(f"{run['share']:.1%}" for run in runs)]],
     )
 
 

@@ -27,6 +27,7 @@ _TIME_SCALE = 60.0
 _OUTAGE_SECONDS = 480.0
 _SECONDS_TO_SETTLE = 90.0
 _WIDTH = 100
+_PARAMETERS = {"BatchingWindowSeconds": "5"}  # whoever watches does not want to wait for the template's
 
 
 def main() -> int:
@@ -46,7 +47,7 @@ def main() -> int:
 def _run(console: Console) -> int:
     started = time.monotonic()
     console.print("Building, and starting AWS and Responsys on this machine (the first time takes longer) ...")
-    with LocalStack(time_scale=_TIME_SCALE, simulator=demo_simulator(), say=lambda _: None) as stack:
+    with LocalStack(_PARAMETERS, time_scale=_TIME_SCALE, simulator=demo_simulator(), say=lambda _: None) as stack:
         assert stack.simulator is not None
         console.print(f"The template is deployed, after {time.monotonic() - started:.0f} s.")
         account = second_connector()

@@ -20,6 +20,8 @@ _PARAMETERS = {
     "BATCHING_WINDOW_SECONDS": "BatchingWindowSeconds",
 }
 
+# Whoever sends a message by hand does not want to wait for the template's window.
+_WINDOW = {"BatchingWindowSeconds": "5"}
 _POLLING: Mapping[str, Polling | None] = {"fast": None, "documented": DOCUMENTED}
 
 
@@ -30,7 +32,7 @@ class LocalSettings:
     Parameters
     ----------
     parameters
-        Deployment parameters that were given.
+        Deployment parameters that were given, and a shorter window.
     aws_port
         Port of the emulated AWS.
     time_scale
@@ -61,7 +63,8 @@ def read_settings(environment: Mapping[str, str]) -> LocalSettings:
     if polling not in _POLLING:
         raise LocalStackError(f"POLLING must be {' or '.join(_POLLING)}, not {polling}.")
     return LocalSettings(
-        parameters={name: environment[variable] for variable, name in _PARAMETERS.items() if variable in environment},
+        parameters=_WINDOW
+        | {name: environment[variable] for variable, name in _PARAMETERS.items() if variable in environment},
         aws_port=int(port),
         time_scale=_positive_number("TIME_SCALE", scale),
         polling=_POLLING[polling],

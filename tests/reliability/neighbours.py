@@ -7,18 +7,15 @@ reliability page. ``--burst`` and ``--print`` are for a quick look.
 from __future__ import annotations
 
 import argparse
-import gc
 import itertools
-import logging
 import sys
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 
-from responsys_activation.observability import logger
 from tests.benchmarks.stack_defaults import read_stack_defaults
-from tests.benchmarks.virtual_stack import Journeys, VirtualStack
+from tests.benchmarks.virtual_stack import Journeys, VirtualStack, only_the_numbers
 from tests.fakes.told_metrics import ToldMetrics
 from tests.generated_part import markdown_table, write_part
 from tests.local_stack.polling import MESSAGES_A_RECEIVE, Polling
@@ -49,6 +46,7 @@ class Neighbours:
     groups: bool
     burst: int
 
+    @only_the_numbers()
     def run(self) -> dict[str, Any]:
         """Send the burst, and let the trickle go on until it is worked off."""
         stack = VirtualStack(
@@ -105,8 +103,6 @@ def main() -> int:
     options.add_argument("--print", action="store_true", dest="only_print")
     chosen = options.parse_args()
     console = Console(width=200, highlight=False)
-    logger.setLevel(logging.CRITICAL)
-    gc.disable()
     rows: list[dict[str, Any]] = []
     for rate, concurrency, groups in itertools.product(chosen.rates, chosen.concurrency, (False, True)):
         rows.append(Neighbours(rate, concurrency, groups, chosen.burst).run())

@@ -185,7 +185,7 @@ def test_new_and_throttled_messages_feed_the_function(stack_with: Callable[..., 
     stack = stack_with(BatchSize="500", BatchingWindowSeconds="20", MaximumConcurrency="7")
     # When the event sources are read
     new, throttled = stack.of_type("AWS::Lambda::EventSourceMapping").values()
-    # Then both hand over such batches and accept partial failures, and replay stays at the least concurrency
+    # Then both hand over such batches and accept partial failures, and replay keeps its own concurrency
     shared = {
         "FunctionName": ARN.format("lambda", "function:crm-segment-events:live"),
         "BatchSize": "500",
@@ -197,7 +197,7 @@ def test_new_and_throttled_messages_feed_the_function(stack_with: Callable[..., 
         "EventSourceArn": SEGMENT_EVENTS,
         "ScalingConfig": {"MaximumConcurrency": "7"},
     }
-    assert throttled == {**shared, "EventSourceArn": THROTTLED, "ScalingConfig": {"MaximumConcurrency": 2}}
+    assert throttled == {**shared, "EventSourceArn": THROTTLED, "ScalingConfig": {"MaximumConcurrency": 5}}
 
 
 def test_messages_may_pass_through_the_function_more_than_sixteen_times(stack: Stack, function: dict[str, Any]) -> None:
@@ -244,8 +244,8 @@ def test_function_is_told_where_everything_is(stack_with: Callable[..., Stack]) 
         "REPLY_SECONDS": "120",
         "UNKNOWN_OUTCOME": "Resend",
         "MAXIMUM_RESENDS": "5",
-        "MAXIMUM_CONCURRENCY": "2",
-        "REPLAY_MAXIMUM_CONCURRENCY": "2",
+        "MAXIMUM_CONCURRENCY": "8",
+        "REPLAY_MAXIMUM_CONCURRENCY": "5",
     }
 
 
