@@ -152,7 +152,7 @@ def ours(task: Task) -> Handler:
     """Everything but the delivery table."""
     from responsys_activation.aws.clients import open_clients
     from responsys_activation.aws.ledger import Claim, ClaimState
-    from responsys_activation.aws.request_pace import Slot
+    from responsys_activation.aws.slots import Slot
     from responsys_activation.change import Change
     from responsys_activation.delivery.composition import DeliveryComposition
     from responsys_activation.settings import Settings, read_settings

@@ -20,7 +20,8 @@ from responsys_activation.aws import ledger
 from responsys_activation.aws.ledger import Claim, ClaimState, Ledger
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue
-from responsys_activation.aws.request_pace import RequestPace, Slot
+from responsys_activation.aws.request_pace import RequestPace
+from responsys_activation.aws.slots import Slot, Wait
 from responsys_activation.delivery import batch as delivery
 from responsys_activation.delivery import dispatch, sending
 from responsys_activation.delivery.custom_event import custom_event
@@ -436,7 +437,7 @@ def what_was_deferred_counts_as_new() -> Iterator[None]:
 
 @mutation
 def a_throttle_is_not_shared() -> Iterator[None]:
-    with patch.object(RequestPace, "pause", lambda _self, *_arguments, **_options: (0.0, 0.0)):
+    with patch.object(RequestPace, "pause", lambda _self, code, retry_after, **_options: Wait(code, retry_after)):
         yield
 
 

@@ -52,7 +52,7 @@ def logged() -> tuple[set[str], set[str]]:
     """The fields and the messages of what the function writes about a request of each kind and a rejected message."""
     record = {"messageId": "m", "receiptHandle": "r", "body": "{}", "eventSourceARN": "arn:aws:sqs:::segment-events"}
     answered = Exchange("id", 1, 0.1, reply=EventReply(status=200, error_codes=[None], correlation_id="c"))
-    failed = Exchange("id", 1, 0.1, failure=ThrottledError("API_LIMIT_EXCEEDED", clock=60))
+    failed = Exchange("id", 1, 0.1, failure=ThrottledError("API_LIMIT_EXCEEDED", retry_after=60))
     with captured_output() as output:
         reporting = Reporting(InvocationMetrics(), service="segment_events")
         reporting.connector_used("default", {"EVENT"}, [])

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.slots import NoSlotError, Wait
 from responsys_activation.delivery.dispatch import Lane, dispatch
 from responsys_activation.delivery.outcome import Delivered, Outcome, Rejected, Retried, Throttled
 from responsys_activation.delivery.planning import PlannedRequest
@@ -160,16 +161,17 @@ def test_a_connector_with_many_requests_leaves_places_to_another() -> None:
 @pytest.mark.parametrize(
     ("failure", "outcome"),
     [
-        (ThrottledError("API_LIMIT_EXCEEDED", clock=60), Throttled("API_LIMIT_EXCEEDED", 60)),
-        (ThrottledError("BUDGET_EXHAUSTED", clock=7), Throttled("BUDGET_EXHAUSTED", 7)),
-        (LoginRefusedError("PASSWORD_EXPIRED", clock=600), Throttled("INVALID_CREDENTIALS", 600)),
-        (LoginRefusedError("UNTRUSTED_ENDPOINT", clock=600), Throttled("UNTRUSTED_ENDPOINT", 600)),
+        (ThrottledError("API_LIMIT_EXCEEDED", retry_after=60), Throttled("API_LIMIT_EXCEEDED", 60)),
+        (NoSlotError(Wait("API_LIMIT_EXCEEDED", 60)), Throttled("API_LIMIT_EXCEEDED", 60)),
+        (NoSlotError(Wait("BUDGET_EXHAUSTED", 7)), Throttled("BUDGET_EXHAUSTED", 7)),
+        (LoginRefusedError("PASSWORD_EXPIRED", retry_after=600), Throttled("INVALID_CREDENTIALS", 600)),
+        (LoginRefusedError("UNTRUSTED_ENDPOINT", retry_after=600), Throttled("UNTRUSTED_ENDPOINT", 600)),
         (
             RequestRefusedError("API_BLOCKED", scope=RefusalScope.CONNECTOR, title="blocked"),
             Rejected("API_BLOCKED", "blocked"),
         ),
     ],
-    ids=lambda value: getattr(value, "code", ""),
+    ids=lambda value: str(value) if isinstance(value, Exception) else "",
 )
 def test_what_concerns_the_connector_stops_its_requests_and_no_others(failure: Failure, outcome: Outcome) -> None:
     # Given a connector whose first request fails so
@@ -259,7 +261,7 @@ def test_requests_that_already_wait_for_their_slots_learn_of_it(
 
 def test_requests_that_have_their_slot_go_even_if_the_budget_has_no_more() -> None:
     # Given a request that finds the budget used up, while one waits for its slot and another has not begun
-    failure = ThrottledError("BUDGET_EXHAUSTED", clock=7)
+    failure = NoSlotError(Wait("BUDGET_EXHAUSTED", 7))
     exhausted, waiting, later = requests = planned(1, 1, 1)
     both_wait = threading.Barrier(2)
     is_answered = threading.Event()
@@ -284,14 +286,20 @@ def test_requests_that_have_their_slot_go_even_if_the_budget_has_no_more() -> No
 
 
 def test_a_request_that_makes_way_for_other_accounts_does_not_stop_the_next() -> None:
-    # Given a connector whose requests each have a clock of their own
+    # Given a connector whose requests each have a wait of their own
     sent = Sent()
     requests = planned(1, 1, 1)
-    clocks = iter([7.0, 10.0, 13.0])
+    waits = iter([7.0, 10.0, 13.0])
 
     # When they go one at a time
     answers = run(
-        [lane(requests, sent, ends=lambda _: ThrottledError("BUDGET_EXHAUSTED", clock=next(clocks), one_request=True))],
+        [
+            lane(
+                requests,
+                sent,
+                ends=lambda _: NoSlotError(Wait("BUDGET_EXHAUSTED", next(waits), one_request=True)),
+            )
+        ],
         in_flight=1,
     )
 

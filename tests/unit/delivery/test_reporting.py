@@ -327,7 +327,7 @@ def test_a_login_held_back_counts_once_an_invocation_and_connector() -> None:
 @pytest.mark.parametrize(
     ("failure", "throttles"),
     [
-        (ThrottledError("API_LIMIT_EXCEEDED", clock=60), 1),
+        (ThrottledError("API_LIMIT_EXCEEDED", retry_after=60), 1),
         (RequestRefusedError("CUSTOM_EVENT_NOT_FOUND", scope=RefusalScope.EVENT), 0),
     ],
 )

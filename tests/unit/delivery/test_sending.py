@@ -949,14 +949,14 @@ def test_a_token_store_out_of_reach_leaves_the_messages_on_the_queue() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "clock"),
+    ("fault", "code", "retry_after"),
     [
         (Fault.API_LIMIT, "API_LIMIT_EXCEEDED", 60.0),
         (Fault.CAPACITY, "INTERNAL_CAPACITY_LIMIT_EXCEEDED", 600.0),
     ],
 )
 def test_a_throttle_stops_the_connector_in_all_environments_until_a_probe_gets_through(
-    fault: Fault, code: str, clock: float
+    fault: Fault, code: str, retry_after: float
 ) -> None:
     # Given a throttle
     connected = Connected()
@@ -966,18 +966,18 @@ def test_a_throttle_stops_the_connector_in_all_environments_until_a_probe_gets_t
     # When a request meets it
     answer = connected.send(planned(2), sender=sender)
 
-    # Then nothing more goes before its clock has run out, from here or from elsewhere
+    # Then nothing more goes before it has ended, from here or from elsewhere
     assert all(is_told(outcome, Throttled, code) for outcome in answer.outcomes)
     for outcome in answer.outcomes:
         assert isinstance(outcome, Throttled)
-        assert outcome.delay == clock
+        assert outcome.delay == retry_after
         assert (outcome.since, outcome.age_share) == pytest.approx((connected.clock(), 0.1), abs=1.0)
     assert all(is_told(outcome, Throttled, code) for outcome in connected.send(planned(2)).outcomes)
     assert all(is_told(outcome, Throttled, code) for outcome in connected.send(planned(2), sender=sender).outcomes)
     assert connected.responsys.calls["event"] == 1
 
     # And then the first request lifts it
-    connected.clock.sleep(clock + 0.001)
+    connected.clock.sleep(retry_after + 0.001)
     sender.begin_batch()
     assert connected.send(planned(2), sender=sender).outcomes == [Delivered()] * 2
     assert not any("pausedUntil" in item for item in connected.table.items.values())

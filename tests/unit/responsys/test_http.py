@@ -166,10 +166,10 @@ def test_a_reply_is_its_json_or_none(content: bytes, document: object) -> None:
     ("answer", "kind", "attributes"),
     [
         (refusing(401, "TOKEN_EXPIRED"), TokenRefusedError, {}),
-        (refusing(401, "API_LIMIT_EXCEEDED"), ThrottledError, {"clock": 60.0}),
-        (Answer(429, b"Too many requests"), ThrottledError, {"clock": 60.0, "code": ErrorCode.OTHER_ERROR}),
-        (refusing(400, "INTERNAL_CAPACITY_LIMIT_EXCEEDED"), ThrottledError, {"clock": 600.0}),
-        (refusing(401, "PASSWORD_LOCKOUT"), LoginRefusedError, {"clock": 600.0}),
+        (refusing(401, "API_LIMIT_EXCEEDED"), ThrottledError, {"retry_after": 60.0}),
+        (Answer(429, b"Too many requests"), ThrottledError, {"retry_after": 60.0, "code": ErrorCode.OTHER_ERROR}),
+        (refusing(400, "INTERNAL_CAPACITY_LIMIT_EXCEEDED"), ThrottledError, {"retry_after": 600.0}),
+        (refusing(401, "PASSWORD_LOCKOUT"), LoginRefusedError, {"retry_after": 600.0}),
         (refusing(400, "API_BLOCKED"), RequestRefusedError, {"scope": RefusalScope.CONNECTOR}),
         (refusing(404, "CUSTOM_EVENT_NOT_FOUND"), RequestRefusedError, {"scope": RefusalScope.EVENT}),
         (refusing(400, "DUPLICATE_API_REQUEST"), RequestRefusedError, {"scope": RefusalScope.REQUEST}),
@@ -240,7 +240,7 @@ NOW = 1_800_000_000.0
 
 
 @pytest.mark.parametrize(
-    ("code", "retry_after", "clock"),
+    ("code", "header", "retry_after"),
     [
         ("API_LIMIT_EXCEEDED", "300", 300.0),
         ("API_LIMIT_EXCEEDED", "5", 60.0),
@@ -258,20 +258,20 @@ NOW = 1_800_000_000.0
         ("INTERNAL_CAPACITY_LIMIT_EXCEEDED", "900", 900.0),
     ],
 )
-def test_retry_after_makes_a_throttles_own_clock_longer_up_to_an_hour(
-    monkeypatch: pytest.MonkeyPatch, code: str, retry_after: str, clock: float
+def test_the_header_makes_a_throttle_longer_up_to_an_hour(
+    monkeypatch: pytest.MonkeyPatch, code: str, header: str, retry_after: float
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: NOW)
 
     with pytest.raises(ThrottledError) as raised:
-        raise_error(exchange(ResponsysTransport(refusing(429, code, **{"Retry-After": retry_after}))))
+        raise_error(exchange(ResponsysTransport(refusing(429, code, **{"Retry-After": header}))))
 
-    assert raised.value.clock == pytest.approx(clock)
+    assert raised.value.retry_after == pytest.approx(retry_after)
 
 
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,6} \d{1,3}:\d{1,3} [+-]?\w{1,9}"))
-def test_no_retry_after_is_taken_for_anything_but_a_clock(retry_after: str) -> None:
+def test_no_retry_after_is_taken_for_anything_but_seconds(header: str) -> None:
     with pytest.raises(ThrottledError) as raised:
-        raise_error(Reply(429, None, "", retry_after))
+        raise_error(Reply(429, None, "", header))
 
-    assert 60.0 <= raised.value.clock <= 3600.0
+    assert 60.0 <= raised.value.retry_after <= 3600.0

@@ -395,10 +395,10 @@ def test_messages_look_again_after_ten_minutes_however_long_no_login_is_tried() 
     # Given a wrong password, of which a person may write the right one at any moment
     environment = Environment(ResponsysTransport(WRONG_PASSWORD))
     # When a login is refused, or held back / Then that is how long its messages wait
-    assert refused(environment).clock == 600
-    assert refused(environment).clock == 600
+    assert refused(environment).retry_after == 600
+    assert refused(environment).retry_after == 600
     environment.wait(HOUR - 100)
-    assert refused(environment).clock == 100
+    assert refused(environment).retry_after == 100
 
 
 def test_a_version_written_after_the_refusal_is_tried_at_once_and_twice_at_most() -> None:
@@ -468,7 +468,7 @@ def test_a_secret_that_cannot_be_used_holds_its_login_back_too() -> None:
     environment = Environment(ResponsysTransport(CountingLogins()))
 
     def missing() -> Credentials:
-        raise LoginRefusedError(ErrorCode.INVALID_CREDENTIALS, clock=600, title="no secret x")
+        raise LoginRefusedError(ErrorCode.INVALID_CREDENTIALS, retry_after=600, title="no secret x")
 
     environment.secret = cast("Any", missing)
     # When a login is needed / Then that is told, and not remembered as Responsys's word

@@ -9,10 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from responsys_activation.aws.slots import Slot, lateness, spacing_alone
+from responsys_activation.aws.slots import NoSlotError, Slot, Wait, lateness, spacing_alone
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import logger
-from responsys_activation.responsys.errors import ThrottledError
 
 __all__ = ["AlonePace"]
 
@@ -73,7 +72,7 @@ class AlonePace:
 
         Raises
         ------
-        ThrottledError
+        NoSlotError
             Neither is before ``latest``.
         """
         apart = spacing_alone(requests_per_minute, self._environments, self._time_scale)
@@ -85,6 +84,6 @@ class AlonePace:
                 self._next = at + apart
                 return Slot(at, until=at + lateness(self._time_scale), shared=False)
         if tried_again > latest or (at > latest and not patient):
-            raise ThrottledError(ErrorCode.BUDGET_EXHAUSTED, clock=(tried_again - now) * self._time_scale)
+            raise NoSlotError(Wait(ErrorCode.BUDGET_EXHAUSTED, (tried_again - now) * self._time_scale))
         self._sleep(tried_again - now)
         return None

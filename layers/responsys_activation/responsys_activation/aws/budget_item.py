@@ -31,7 +31,7 @@ _NEAR = 5.0  # seconds
 _NEAR_RETURNED = 15.0  # seconds
 LONGEST_AWAY = 900.0  # seconds; SQS's longest delay
 _EARLY = 3.0  # seconds before its slot that a message returns: it has to be gathered and planned
-_LONGEST_PAUSE = 3600.0  # seconds: the longest clock of a throttle
+_LONGEST_PAUSE = 3600.0  # seconds: the longest that a throttle lasts
 _CLOCKS_DIFFER = 600.0  # seconds: one five minutes fast, the other five minutes slow
 # What came first comes back first: messages return after a pause in the order in which they came since the account
 # began to refuse, within this share of that time and at most so many seconds.
@@ -60,7 +60,7 @@ class Pause:
     in_doubt: bool = False
 
     def is_over(self, now: float, probe_lease: float) -> bool:
-        """Tell whether it is time for a probe: the clock has run out, or whoever wrote it has a wrong one.
+        """Tell whether it is time for a probe: the pause has run out, or whoever wrote it has a wrong one.
 
         Parameters
         ----------
@@ -122,7 +122,7 @@ def furthest_slot(now: float) -> float:
 
 
 def age_share(since: float, until: float, time_scale: float = 1.0) -> float:
-    """Give what a :class:`~responsys_activation.responsys.errors.ThrottledError` carries.
+    """Give what a :class:`~responsys_activation.aws.slots.Wait` carries.
 
     The share is for times on our clock, and waits that are unscaled.
     """

@@ -27,10 +27,9 @@ from responsys_activation.aws.budget_item import (
     seconds_away,
 )
 from responsys_activation.aws.faults import AwsUnavailableError, aws_call, error_code
-from responsys_activation.aws.slots import CATCHING_UP, RETURNS_SHARE, Slot, lateness, spacing
+from responsys_activation.aws.slots import CATCHING_UP, RETURNS_SHARE, NoSlotError, Slot, Wait, lateness, spacing
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import logger
-from responsys_activation.responsys.errors import ThrottledError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -102,8 +101,8 @@ class RequestBudget:
 
         Raises
         ------
-        ThrottledError
-            There is a pause, or the next slot is later than ``latest``. Its clock says how long.
+        NoSlotError
+            There is a pause, or the next slot is later than ``latest``.
         AwsUnavailableError
             The table is out of reach.
         """
@@ -115,8 +114,8 @@ class RequestBudget:
         try:
             with self._turn:
                 return self._next_slot(apart, latest, new=returned is False)
-        except ThrottledError as exc:
-            if returned is None or exc.code != ErrorCode.BUDGET_EXHAUSTED:
+        except NoSlotError as exc:
+            if returned is None or exc.wait.code != ErrorCode.BUDGET_EXHAUSTED:
                 raise
             raise self._exhausted(self._go_away(apart), one_request=True) from None
         finally:
@@ -130,30 +129,30 @@ class RequestBudget:
 
         Raises
         ------
-        ThrottledError
-            There is one. Its clock says how long.
+        NoSlotError
+            There is one.
         """
         pause, now = self._known_pause, self._clock()
         if pause and not pause.probing and now < min(pause.until, self._known_until):
             raise self._paused(pause, now)
 
-    def pause(self, code: str, clock: float, *, in_doubt: bool = False) -> tuple[float, float]:
+    def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> Wait:
         """Hold up all environments.
 
         Parameters
         ----------
-        clock : float
+        retry_after : float
             Seconds, unscaled.
         in_doubt : bool
             Requests got no answer: the probe is to carry one recipient.
 
         Returns
         -------
-        since, age_share : float
-            As a :class:`ThrottledError` carries them. A probe that failed does not make the outage younger.
+        Wait
+            Of whatever cannot be sent. A probe that failed does not make the outage younger.
         """
         now = self._clock()
-        until = now + clock / self._time_scale
+        until = now + retry_after / self._time_scale
         told, before = self._tell(
             "SET pausedUntil = :until, pausedSince = if_not_exists(pausedSince, :now), pauseCode = :code"
             f"{', inDoubt = :true' if in_doubt else ''} REMOVE probing",
@@ -165,7 +164,7 @@ class RequestBudget:
         since = float(before["pausedSince"]["N"]) if "pausedSince" in before else now
         if told is not False:
             self._remember(Pause(until, since, code), told=bool(told))
-        return since, age_share(since, until, self._time_scale)
+        return Wait(code, retry_after, since, age_share(since, until, self._time_scale))
 
     def lift(self, probe: float) -> None:
         """End the pause that a probe found over."""
@@ -336,17 +335,13 @@ class RequestBudget:
         times = [first + apart * place for place in range(count)]
         return [Slot(at, until=at + lateness(self._time_scale)) for at in times]
 
-    def _exhausted(self, seconds: float, *, one_request: bool = False) -> ThrottledError:
-        clock = max(0.0, seconds) * self._time_scale
-        return ThrottledError(ErrorCode.BUDGET_EXHAUSTED, clock=clock, one_request=one_request)
+    def _exhausted(self, seconds: float, *, one_request: bool = False) -> NoSlotError:
+        retry_after = max(0.0, seconds) * self._time_scale
+        return NoSlotError(Wait(ErrorCode.BUDGET_EXHAUSTED, retry_after, one_request=one_request))
 
-    def _paused(self, pause: Pause, now: float) -> ThrottledError:
-        return ThrottledError(
-            pause.code,
-            clock=(pause.until - now) * self._time_scale,
-            since=pause.since,
-            age_share=age_share(pause.since, pause.until, self._time_scale),
-        )
+    def _paused(self, pause: Pause, now: float) -> NoSlotError:
+        share = age_share(pause.since, pause.until, self._time_scale)
+        return NoSlotError(Wait(pause.code, (pause.until - now) * self._time_scale, pause.since, share))
 
     def _update(self, expression: str, condition: str, values: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
         """Update the item on a condition.

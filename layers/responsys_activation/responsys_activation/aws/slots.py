@@ -13,7 +13,9 @@ __all__ = [
     "CATCHING_UP",
     "RETURNS_SHARE",
     "USED_SHARE",
+    "NoSlotError",
     "Slot",
+    "Wait",
     "lateness",
     "requests_alone",
     "spacing",
@@ -56,6 +58,37 @@ class Slot:
     probe: float | None = None
     one_recipient: bool = False
     shared: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long no request may go, and why.
+
+    Attributes
+    ----------
+    code : str
+        Of the throttle or doubt that paused the account; ``BUDGET_EXHAUSTED`` where all slots in reach are taken.
+    retry_after : float
+        Seconds, unscaled.
+    since, age_share : float
+        Who came later than ``since`` waits longer by this share of the difference: what came first comes back first.
+    one_request : bool
+        The wait is this request's alone; others of the account have waits of their own.
+    """
+
+    code: str
+    retry_after: float
+    since: float = 0.0
+    age_share: float = 0.0
+    one_request: bool = False
+
+
+class NoSlotError(Exception):
+    """The account is paused, or the next slot is too late."""
+
+    def __init__(self, wait: Wait) -> None:
+        super().__init__(wait.code)
+        self.wait = wait
 
 
 def spacing(requests_per_minute: float, time_scale: float = 1.0) -> float:

@@ -86,7 +86,7 @@ def why_not_logged_in(error: ResponsysError) -> str:
     """
     match error:
         case LoginRefusedError(code=ErrorCode.NO_LOGIN_AT_ENDPOINT):
-            minutes = max(1, round(error.clock / 60))
+            minutes = max(1, round(error.retry_after / 60))
             return (
                 f"is not a Responsys login ({_reason(error)}): correct it to the WS End Point that Responsys shows; if "
                 f"it is right, Responsys may be under maintenance: run the check again in {minutes} min"
@@ -135,8 +135,8 @@ def why_not_read(error: ResponsysError, what: str) -> str:
 
 def _why_no_answer(error: ResponsysError, wish: str) -> str:
     match error:
-        case ThrottledError(clock=clock):
-            minutes = max(1, round(clock / 60))
+        case ThrottledError(retry_after=retry_after):
+            minutes = max(1, round(retry_after / 60))
             return f"Responsys is throttling ({error.code}), could not {wish}: run the check again in {minutes} min"
         case UnavailableError(status=None):
             return f"Responsys did not answer ({_reason(error)}), could not {wish}: {_MAYBE_ADDRESS}"

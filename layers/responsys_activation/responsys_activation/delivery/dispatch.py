@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 
+from responsys_activation.aws.slots import NoSlotError, Wait
 from responsys_activation.delivery.outcome import Outcome, Retried, Throttled
 from responsys_activation.delivery.planning import PlannedRequest
 from responsys_activation.delivery.sending import Answer, outcome_of_error
@@ -100,12 +101,17 @@ class Lane:
         match answer.failure:
             case None:
                 self.failures_in_a_row = 0
-            case ThrottledError(one_request=True):
+            case NoSlotError(wait=Wait(one_request=True)):
                 pass
-            case ThrottledError(code=ErrorCode.BUDGET_EXHAUSTED) as failure:
+            case NoSlotError(wait=Wait(code=ErrorCode.BUDGET_EXHAUSTED)) as failure:
                 # Those that wait for a slot have one that nobody else can use.
                 self.exhausted = self.exhausted or outcome_of_error(failure, now)
-            case ThrottledError() | LoginRefusedError() | RequestRefusedError(scope=RefusalScope.CONNECTOR) as failure:
+            case (
+                NoSlotError()
+                | ThrottledError()
+                | LoginRefusedError()
+                | RequestRefusedError(scope=RefusalScope.CONNECTOR) as failure
+            ):
                 self.stopped = self.stopped or outcome_of_error(failure, now)
             case RequestRefusedError(scope=RefusalScope.EVENT) as failure:
                 self.stopped_events[answer.request.event_name] = outcome_of_error(failure, now)

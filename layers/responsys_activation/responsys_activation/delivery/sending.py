@@ -18,14 +18,15 @@ import requests
 
 from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.ledger import Claim, ClaimState, Ledger, NewerChange
-from responsys_activation.aws.request_pace import RequestPace, Slot
+from responsys_activation.aws.request_pace import RequestPace
+from responsys_activation.aws.slots import NoSlotError, Slot, Wait
 from responsys_activation.connector import Connector
 from responsys_activation.delivery.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
 from responsys_activation.delivery.planning import Outgoing, PlannedRequest
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.membership import CallType
 from responsys_activation.observability import logger
-from responsys_activation.responsys.classification import ErrorClass, class_of_code
+from responsys_activation.responsys.classification import RETRY_AFTER, ErrorClass, class_of_code
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
     OutcomeUnknownError,
@@ -49,10 +50,8 @@ _MOST_ALIKE = 16
 _UNKNOWN_EVENT_SECONDS = 60.0
 _UNKNOWN_EVENTS_KEPT = 1_000
 _DOUBTS_IN_A_ROW = 3  # then the account is paused: what Responsys does not answer, it may still take
-_DOUBT_CLOCK = 600.0
-_MINUTE_CLOCK = 60.0
-_CAPACITY_CLOCK = 600.0
-_NEWER_CLOCK = 60.0  # seconds after which a newer change that is being sent has an outcome
+_RETRY_AFTER_DOUBTS = 600.0
+_RETRY_AFTER_NEWER = 60.0  # seconds after which a newer change that is being sent has an outcome
 
 _DELIVERED = Delivered()
 _DUPLICATE = Duplicate()
@@ -62,7 +61,8 @@ _SUPERSEDED = Ignored(ErrorCode.SUPERSEDED)
 _NOT_RESPONSYS = {ErrorCode.OTHER_ERROR, ErrorCode.TIMEOUT, ErrorCode.OUT_OF_TIME}
 _PERHAPS_WRITTEN = {ClaimState.HELD_UP, ClaimState.OUT_OF_REACH}
 
-Failure = ResponsysError | AwsUnavailableError
+Failure = ResponsysError | NoSlotError | AwsUnavailableError
+_FAILURES = (ResponsysError, NoSlotError, AwsUnavailableError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ class RequestSender:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._doubts_in_a_row = 0
-        self._throttled: ThrottledError | None = None
+        self._throttled: Wait | None = None
         self._known_events = set(connector.configured_events)
         self._unknown_events: dict[str, float] = {}
 
@@ -206,7 +206,7 @@ class RequestSender:
             return answer
         try:
             slot = self._reserve(answer, deadline)
-        except (ResponsysError, AwsUnavailableError) as exc:
+        except _FAILURES as exc:
             _fail(answer, range(len(request.items)), exc, self._clock())
             return answer
         if (outcome := stopped()) is None:
@@ -232,7 +232,7 @@ class RequestSender:
         self._sleep(max(0.0, slot.at - self._clock()))
         answer.budget_wait += self._clock() - before
         if self._throttled:  # another thread's reply, while this one waited
-            raise self._throttled
+            raise NoSlotError(self._throttled)
         return slot
 
     def _returned(self, request: PlannedRequest) -> bool | None:
@@ -346,7 +346,7 @@ class RequestSender:
                     groups.extendleft(reversed(_parts(group, exc.record)))
                 else:  # the bad ones found so far are out; the others come back without them
                     _end(answer, group, Retried(exc.code))
-            except (ResponsysError, AwsUnavailableError) as exc:
+            except _FAILURES as exc:
                 self._give_up(answer, group, [*chain(*groups)], exc)
                 return
             else:
@@ -368,10 +368,8 @@ class RequestSender:
         if code is None:
             return _DELIVERED
         match class_of_code(code):
-            case ErrorClass.THROTTLED_MINUTE:
-                return outcome_of_error(self._paused(ThrottledError(code, clock=_MINUTE_CLOCK)), self._clock())
-            case ErrorClass.THROTTLED_CAPACITY:
-                return outcome_of_error(self._paused(ThrottledError(code, clock=_CAPACITY_CLOCK)), self._clock())
+            case ErrorClass.THROTTLED_MINUTE | ErrorClass.THROTTLED_CAPACITY as throttle:
+                return _deferred(self._pause(code, RETRY_AFTER[throttle]), self._clock())
             case ErrorClass.TOKEN | ErrorClass.UNAVAILABLE:
                 return Retried(code)
             case ErrorClass.FAILED if not answer.request.items[position].message.came_back:
@@ -382,17 +380,9 @@ class RequestSender:
             case _:
                 return Rejected(code)
 
-    def _paused(self, throttle: ThrottledError, *, in_doubt: bool = False) -> ThrottledError:
-        """Hold up the account, and this environment's requests that wait; give the throttle with the pause's times."""
-        since, age_share = self._pace.pause(throttle.code, throttle.clock, in_doubt=in_doubt)
-        self._throttled = ThrottledError(
-            throttle.code,
-            clock=throttle.clock,
-            since=since,
-            age_share=age_share,
-            status=throttle.status,
-            correlation_id=throttle.correlation_id,
-        )
+    def _pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> Wait:
+        """Hold up the account, and this environment's requests that wait."""
+        self._throttled = self._pace.pause(code, retry_after, in_doubt=in_doubt)
         return self._throttled
 
     def _doubted(self, answer: Answer, position: int, code: str, title: str = "") -> Outcome:
@@ -448,7 +438,7 @@ class RequestSender:
             )
         except ThrottledError as exc:
             answer.exchanges.append(Exchange(request_id, len(recipients), self._clock() - started, failure=exc))
-            raise self._paused(exc) from None
+            raise NoSlotError(self._pause(exc.code, exc.retry_after)) from None
         except ResponsysError as exc:
             answer.exchanges.append(Exchange(request_id, len(recipients), self._clock() - started, failure=exc))
             self._learn(exc, slot, len(recipients))
@@ -466,7 +456,7 @@ class RequestSender:
                     self._doubts_in_a_row += 1
                     silent = self._doubts_in_a_row >= _DOUBTS_IN_A_ROW
                 if slot.probe or silent:
-                    self._paused(ThrottledError(failure.code, clock=_DOUBT_CLOCK), in_doubt=True)
+                    self._pause(failure.code, _RETRY_AFTER_DOUBTS, in_doubt=True)
             case UnavailableError() if failure.code in _NOT_RESPONSYS:
                 if slot.probe:
                     self._pace.hand_back(slot.probe, tried=True)
@@ -505,18 +495,24 @@ def outcome_of_error(failure: Failure, now: float) -> Outcome:
         Epoch seconds of the failure.
     """
     match failure:
+        case NoSlotError():
+            return _deferred(failure.wait, now)
         case ThrottledError():
-            return Throttled(failure.code, failure.clock, now, failure.since, failure.age_share)
+            return Throttled(failure.code, failure.retry_after, now)
         case LoginRefusedError():
             about_the_host = failure.code in {ErrorCode.UNTRUSTED_ENDPOINT, ErrorCode.NO_LOGIN_AT_ENDPOINT}
             ours = failure.code if about_the_host else ErrorCode.INVALID_CREDENTIALS
-            return Throttled(ours, failure.clock, now)
+            return Throttled(ours, failure.retry_after, now)
         case RequestRefusedError():
             return Rejected(failure.code, failure.title)
         case ResponsysError():
             return Retried(failure.code)
         case AwsUnavailableError():
             return Retried(ErrorCode.AWS_UNAVAILABLE)
+
+
+def _deferred(wait: Wait, now: float) -> Throttled:
+    return Throttled(wait.code, wait.retry_after, now, wait.since, wait.age_share)
 
 
 def _overtaken(call_type: str, newer: Iterable[NewerChange]) -> Outcome | None:
@@ -527,7 +523,7 @@ def _overtaken(call_type: str, newer: Iterable[NewerChange]) -> Outcome | None:
     states = {other.state for other in newer if not (call_type == CallType.ADD and other.call_type == CallType.UPDATE)}
     if states - {ClaimState.IN_FLIGHT}:
         return _SUPERSEDED
-    return Throttled(ErrorCode.IN_FLIGHT, _NEWER_CLOCK) if states else None
+    return Throttled(ErrorCode.IN_FLIGHT, _RETRY_AFTER_NEWER) if states else None
 
 
 def _end(answer: Answer, positions: Iterable[int], outcome: Outcome) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from responsys_activation.error_code import ErrorCode
 
-__all__ = ["ErrorClass", "class_of_code", "classify", "known_code"]
+__all__ = ["RETRY_AFTER", "ErrorClass", "class_of_code", "classify", "known_code"]
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{2,63}")
 
@@ -23,8 +23,8 @@ class ErrorClass(StrEnum):
     """What an error reply, or a recipient's error, asks of us."""
 
     TOKEN = "token"  # noqa: S105 - log in once and send again
-    THROTTLED_MINUTE = "throttled, clock of one minute"
-    THROTTLED_CAPACITY = "throttled, clock of ten minutes"
+    THROTTLED_MINUTE = "throttled for a minute"
+    THROTTLED_CAPACITY = "throttled for ten minutes"
     CREDENTIALS = "login refused"
     CONFIGURATION = "wrong for the whole connector until a person changes something"
     EVENT = "wrong for this event name until a person changes something"
@@ -34,6 +34,9 @@ class ErrorClass(StrEnum):
     UNAVAILABLE = "not processed, try later"
     UNKNOWN = "perhaps processed"
 
+
+# Seconds after which a throttle has certainly ended.
+RETRY_AFTER: Mapping[ErrorClass, float] = {ErrorClass.THROTTLED_MINUTE: 60.0, ErrorClass.THROTTLED_CAPACITY: 600.0}
 
 _TABLE: Mapping[str, ErrorClass] = {
     "TOKEN_EXPIRED": ErrorClass.TOKEN,

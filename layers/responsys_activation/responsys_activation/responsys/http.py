@@ -17,7 +17,7 @@ from typing import Any, NoReturn, assert_never
 import requests
 
 from responsys_activation.error_code import ErrorCode
-from responsys_activation.responsys.classification import ErrorClass, class_of_code, classify, known_code
+from responsys_activation.responsys.classification import RETRY_AFTER, ErrorClass, class_of_code, classify, known_code
 from responsys_activation.responsys.connections import ConnectionAdapter, is_timeout
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
@@ -30,17 +30,14 @@ from responsys_activation.responsys.errors import (
     UnavailableError,
 )
 
-__all__ = ["API_PATH", "REFUSAL_MEMORY", "HttpSession", "Reply", "get", "open_http_session", "post", "raise_error"]
+__all__ = ["API_PATH", "HttpSession", "Reply", "get", "open_http_session", "post", "raise_error"]
 
 API_PATH = "/rest/api/v1.3"
 CONNECT_SECONDS = 5.0
 
-REFUSAL_MEMORY = 600.0  # seconds without a login after a refused one; a wrong password tried often locks the account
 # How a detail names the offender: "Record 7 = …"; whether the count starts at 0 or 1, no source says.
 _RECORD = re.compile(r"\brecord\s+(\d{1,6})\b", re.IGNORECASE)
-_MINUTE = 60.0
-_CAPACITY_CLOCK = 600.0
-_LONGEST_CLOCK = 3600.0
+_LONGEST_RETRY_AFTER = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +177,10 @@ def raise_error(reply: Reply) -> NoReturn:
     match classify(reply.status, error):
         case ErrorClass.TOKEN:
             raise TokenRefusedError(code, **context)
-        case ErrorClass.THROTTLED_MINUTE:
-            raise ThrottledError(code, clock=_throttle_clock(_MINUTE, reply.retry_after), **context)
-        case ErrorClass.THROTTLED_CAPACITY:
-            raise ThrottledError(code, clock=_throttle_clock(_CAPACITY_CLOCK, reply.retry_after), **context)
+        case ErrorClass.THROTTLED_MINUTE | ErrorClass.THROTTLED_CAPACITY as throttle:
+            raise ThrottledError(code, retry_after=_retry_after(RETRY_AFTER[throttle], reply.retry_after), **context)
         case ErrorClass.CREDENTIALS:
-            raise LoginRefusedError(code, clock=REFUSAL_MEMORY, **context)
+            raise LoginRefusedError(code, **context)
         case ErrorClass.CONFIGURATION:
             raise RequestRefusedError(code, scope=RefusalScope.CONNECTOR, **context)
         case ErrorClass.EVENT:
@@ -205,19 +200,19 @@ def raise_error(reply: Reply) -> NoReturn:
             assert_never(never)
 
 
-def _throttle_clock(own: float, retry_after: str) -> float:
-    """Give the longer of a throttle's own clock and what ``Retry-After`` asks for, in seconds.
+def _retry_after(own: float, header: str) -> float:
+    """Give the longer of a throttle's own time and what ``Retry-After`` asks for, in seconds.
 
     No source mentions that header in a reply of Responsys.
     """
     try:
-        asked = float(retry_after)
+        asked = float(header)
     except ValueError:
         try:
-            asked = parsedate_to_datetime(retry_after).timestamp() - time.time()
+            asked = parsedate_to_datetime(header).timestamp() - time.time()
         except (ValueError, OverflowError):
             return own
-    return max(own, min(asked, _LONGEST_CLOCK))
+    return max(own, min(asked, _LONGEST_RETRY_AFTER))
 
 
 def _parse(content: bytes) -> Any:

@@ -18,15 +18,14 @@ import requests
 
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.endpoint import TrustedDomains
-from responsys_activation.responsys.errors import LoginRefusedError, ThrottledError, TokenRefusedError, UnavailableError
-from responsys_activation.responsys.login import (
+from responsys_activation.responsys.errors import (
     LOOK_AGAIN_AFTER,
-    Credentials,
-    SecretVersion,
-    Token,
-    WrongPasswordError,
-    log_in,
+    LoginRefusedError,
+    ThrottledError,
+    TokenRefusedError,
+    UnavailableError,
 )
+from responsys_activation.responsys.login import Credentials, SecretVersion, Token, WrongPasswordError, log_in
 from responsys_activation.responsys.login_memory import ANOTHER_TRY_AFTER, Hold, LoginHeldBackError, LoginMemory
 
 __all__ = ["Account", "CredentialsSource", "Lesson", "LoginGuard", "LoginObserver", "Session", "TokenStore"]
@@ -220,7 +219,7 @@ class Account:
         if isinstance(error, WrongPasswordError):
             return lambda memory, _alone: memory.after_wrong_password(version, error.code, now)
         if isinstance(error, ThrottledError):
-            seconds = error.clock
+            seconds = error.retry_after
         elif error.code == ErrorCode.NO_LOGIN_AT_ENDPOINT:
             seconds = LOOK_AGAIN_AFTER  # a maintenance page looks the same, and nobody counts the attempts
         else:
@@ -269,9 +268,7 @@ class Session:
         try:
             return request(renewed)
         except TokenRefusedError as exc:
-            raise UnavailableError(
-                exc.code, title=exc.title, status=exc.status, correlation_id=exc.correlation_id
-            ) from exc
+            raise exc.read_as(UnavailableError) from exc
 
 
 def _perhaps_for_the_token(exc: UnavailableError) -> bool:
