@@ -10,7 +10,6 @@ from responsys_activation.aws.clients import open_clients
 from responsys_activation.connector_check.composition import compose_connector_check
 from responsys_activation.connector_check.report import count_failures, log_checked, report_document
 from responsys_activation.connector_check.request import read_check_request
-from responsys_activation.delivery.reporting import Reporting
 from responsys_activation.observability import InvocationMetrics, logger
 from responsys_activation.settings import ConnectionSettings, read_settings
 
@@ -24,7 +23,7 @@ SECONDS_TO_REPORT = 5.0
 
 metrics = InvocationMetrics()
 connector_check = compose_connector_check(
-    read_settings(ConnectionSettings, os.environ), open_clients(), observer=Reporting(metrics, service=SERVICE)
+    read_settings(ConnectionSettings, os.environ), open_clients(), metrics=metrics
 )
 
 

@@ -23,10 +23,12 @@ from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue
 from responsys_activation.aws.request_pace import RequestPace
 from responsys_activation.aws.slots import Slot, Wait
 from responsys_activation.delivery import batch as delivery
-from responsys_activation.delivery import dispatch, sending
+from responsys_activation.delivery import dispatch, isolating, pacing, sending
 from responsys_activation.delivery.custom_event import custom_event
 from responsys_activation.delivery.outcome import Delivered, Duplicate, Throttled
+from responsys_activation.delivery.pacing import Pacing
 from responsys_activation.delivery.planning import plan_requests
+from responsys_activation.delivery.posting import Posting
 from responsys_activation.delivery.reporting import Reporting
 from responsys_activation.delivery.sending import RequestSender
 from responsys_activation.delivery.settling import Settling
@@ -97,9 +99,9 @@ def answers_are_recorded_by_their_place_in_the_request() -> Iterator[None]:
     """The fault that this suite found: claims of a part of a request count from that part's beginning."""
     record = RequestSender._record
 
-    def misplaced(self: RequestSender, answer: Any) -> None:
-        ended = {place: answer.claims.get(place, Claim(ClaimState.HELD_UP)) for place in range(len(answer.outcomes))}
-        record(self, replace(answer, claims=ended))
+    def misplaced(self: RequestSender, request: Any, claims: Any, *rest: Any) -> None:
+        ended = {place: claims.get(place, Claim(ClaimState.HELD_UP)) for place in range(len(request.items))}
+        record(self, request, ended, *rest)
 
     with patch.object(RequestSender, "_record", misplaced):
         yield
@@ -250,7 +252,8 @@ def attributes_of_the_producer_are_taken_for_ours() -> Iterator[None]:
 
 @mutation
 def a_lost_reply_is_taken_for_not_sent() -> Iterator[None]:
-    with patch.object(sending, "OutcomeUnknownError", type("Never", (UnavailableError,), {})):
+    never = type("Never", (UnavailableError,), {})
+    with patch.object(isolating, "OutcomeUnknownError", never), patch.object(pacing, "OutcomeUnknownError", never):
         yield
 
 
@@ -304,8 +307,8 @@ def a_doubt_is_told_again_when_it_is_taken_over() -> Iterator[None]:
 def requests_start_without_time_for_their_reply() -> Iterator[None]:
     with (
         patch("responsys_activation.delivery.composition.shortest_request", lambda _reply_seconds: 2.0),
-        patch.object(sending, "shortest_request", lambda _reply_seconds: 2.0),
-        patch.object(RequestSender, "_reply_seconds", property(lambda _self: 0.0, lambda *_: None), create=True),
+        patch.object(pacing, "shortest_request", lambda _reply_seconds: 2.0),
+        patch.object(Posting, "_reply_seconds", property(lambda _self: 0.0, lambda *_: None), create=True),
     ):
         yield
 
@@ -314,8 +317,8 @@ def requests_start_without_time_for_their_reply() -> Iterator[None]:
 def what_goes_without_a_claim_is_not_told() -> Iterator[None]:
     doubted = Reporting.doubted
 
-    def silent(self: Reporting, connector: str, *, doubts: int = 0, allowed: int = 0, unrecorded: int = 0) -> None:
-        doubted(self, connector, doubts=doubts, allowed=allowed)
+    def silent(self: Reporting, connector: str, *, sent_without_ledger: int = 0, **others: int) -> None:
+        doubted(self, connector, **others)
 
     with patch.object(Reporting, "doubted", silent):
         yield
@@ -363,7 +366,7 @@ def changes_of_a_membership_share_a_wave() -> Iterator[None]:
 
 @mutation
 def what_comes_back_does_not_ask_for_newer_changes() -> Iterator[None]:
-    with patch.object(RequestSender, "_not_superseded", lambda _self, _answer, positions: list(positions)):
+    with patch.object(RequestSender, "_superseded", lambda _self, _request: {}):
         yield
 
 
@@ -443,10 +446,10 @@ def a_throttle_is_not_shared() -> Iterator[None]:
 
 @mutation
 def requests_that_wait_do_not_heed_a_throttle() -> Iterator[None]:
-    class Heedless(RequestSender):
+    class Heedless(Pacing):
         _throttled = property(lambda _self: None, lambda _self, _error: None)
 
-    with patch("responsys_activation.delivery.composition.RequestSender", Heedless):
+    with patch("responsys_activation.delivery.composition.Pacing", Heedless):
         yield
 
 
@@ -539,13 +542,13 @@ def settling_takes_as_long_as_it_takes() -> Iterator[None]:
 
 @mutation
 def the_rest_of_a_failed_request_counts_as_delivered() -> Iterator[None]:
-    fail = sending._fail
+    post = isolating.post_isolating
 
-    def optimistic(answer: Any, positions: Any, failure: Any, now: float) -> None:
-        fail(answer, positions, failure, now)
-        answer.outcomes[-1] = Delivered()
+    def optimistic(*arguments: Any) -> Any:
+        ends, failure = post(*arguments)
+        return ends | ({max(ends): Delivered()} if failure else {}), failure
 
-    with patch.object(sending, "_fail", optimistic):
+    with patch.object(sending, "post_isolating", optimistic):
         yield
 
 

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from responsys_activation.delivery.outcome import Rejected
+from responsys_activation.delivery.outcome import Ending, Rejected
 from responsys_activation.delivery.planning import PlannedRequest
 from responsys_activation.delivery.reporting import Reporting
-from responsys_activation.delivery.sending import Answer, Exchange
-from responsys_activation.delivery.settling import Ending
+from responsys_activation.delivery.result import Exchange, RequestResult
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.received import read_record
 from responsys_activation.responsys.errors import ThrottledError
@@ -56,7 +55,9 @@ def logged() -> tuple[set[str], set[str]]:
     with captured_output() as output:
         reporting = Reporting(InvocationMetrics(), service="segment_events")
         reporting.connector_used("default", {"EVENT"}, [])
-        reporting.request_ended(Answer("default", PlannedRequest("EVENT", wave=0), [], exchanges=[answered, failed]))
+        reporting.request_ended(
+            RequestResult("default", PlannedRequest("EVENT", wave=0), [], exchanges=[answered, failed])
+        )
         reporting.batch_ended(
             1, [Ending(read_record(record, 0.0, "throttled"), Rejected("EXPIRED"), "default", "EVENT")], 0.1
         )

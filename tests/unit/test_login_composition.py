@@ -12,9 +12,8 @@ import pytest
 from responsys_activation.account import account_id
 from responsys_activation.aws.clients import Clients
 from responsys_activation.connector_check.composition import compose_connector_check
-from responsys_activation.delivery.reporting import Reporting
 from responsys_activation.observability import InvocationMetrics
-from responsys_activation.responsys.http import open_http_session
+from responsys_activation.responsys.http import HttpSession
 from responsys_activation.settings import ConnectionSettings, read_settings
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.dynamodb import client_error
@@ -59,7 +58,7 @@ class Stack:
         return output
 
     def check(self, name: str) -> FunctionOutput:
-        http = open_http_session()
+        http = HttpSession()
         for host in (self.responsys.login_host, self.responsys.end_point):
             http.mount(host, self.responsys)
         metrics = InvocationMetrics()
@@ -79,7 +78,7 @@ class Stack:
                 secrets_manager=cast("Any", self.secrets),
                 dynamodb=cast("Any", self.around.table),
             ),
-            observer=Reporting(metrics, service="connector_check"),
+            metrics=metrics,
             http=http,
             clock=self.clock,
             sleep=self.clock.sleep,

@@ -24,7 +24,7 @@ from responsys_activation.observability import InvocationMetrics
 from responsys_activation.settings import ConnectionSettings, read_settings
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb, client_error
-from tests.fakes.login_state import SeenLogins
+from tests.fakes.function_output import FunctionOutput, captured_output
 from tests.fakes.memberships import ABSENT, connector, connector_document
 from tests.fakes.parameters import InMemorySecrets
 from tests.fakes.responsys_transport import Answer, ResponsysTransport, refusing, replying
@@ -118,7 +118,7 @@ class Stack:
     parameters: Parameters = field(default_factory=Parameters)
     secrets: InMemorySecrets = field(default_factory=lambda: InMemorySecrets({}))
     table: InMemoryDynamoDb = field(default_factory=InMemoryDynamoDb)
-    seen: SeenLogins = field(default_factory=SeenLogins)
+    metrics: InvocationMetrics = field(default_factory=InvocationMetrics)
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
@@ -151,12 +151,18 @@ class Stack:
                 secrets_manager=cast("Any", self.secrets),
                 dynamodb=cast("Any", self.table),
             ),
-            observer=self.seen,
+            metrics=self.metrics,
             http=self.account.transport.session(),
             clock=self.clock,
             sleep=self.clock.sleep,
         )
         return check.check(names or None, deadline=self.clock() + seconds, forget_refused_login=forget_refused_login)
+
+    def metrics_written(self) -> FunctionOutput:
+        """Flush what was counted."""
+        with captured_output() as output:
+            self.metrics.flush()
+        return output
 
     def guard(self) -> TableLoginGuard:
         """Open the guard of the user's logins, as the delivering function does."""
@@ -376,7 +382,9 @@ def test_a_login_that_is_taken_is_shared_with_the_delivering_function(stack: Sta
     stack.check()
     # Then the new token is stored, and the login was counted
     assert (stack.token["authToken"], stack.token["obtainedAt"]) == (AUTH_TOKEN, stack.clock.now)
-    assert stack.seen.logins == [("default", None)]
+    written = stack.metrics_written()
+    assert written.total("TokenLogins", connector="default") == 1
+    assert written.total("TokenLoginFailures", connector="default") == 0
 
 
 def test_a_refused_login_is_remembered_for_all_and_not_tried_again(stack: Stack) -> None:
@@ -392,7 +400,7 @@ def test_a_refused_login_is_remembered_for_all_and_not_tried_again(stack: Stack)
     assert stack.account.calls[LOGIN] == 1
     assert "was refused before (INVALID_USER_NAME_PASSWORD)" in message
     assert "not tried again for 58 min unless the secret changes" in message
-    assert stack.seen.held_back == [("default", "INVALID_USER_NAME_PASSWORD")]
+    assert stack.metrics_written().total("LoginsHeldBack", connector="default") == 1
     # And a corrected secret is tried at once
     stack.write_secret()
     assert stack.findings() == []

@@ -32,7 +32,7 @@ def login(transport: ResponsysTransport, auth_endpoint: str = "https://login5.re
         CREDENTIALS,
         trusted=TrustedDomains(("responsys.net",)),
         clock=Clock(),
-        seconds_left=30,
+        timeout=30,
     )
 
 

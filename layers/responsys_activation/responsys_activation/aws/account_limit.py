@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from responsys_activation.aws.faults import AwsUnavailableError, aws_call, error_code
+from responsys_activation.aws.slots import account_requests_per_minute
 from responsys_activation.observability import logger
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
@@ -18,7 +19,6 @@ from responsys_activation.responsys.errors import (
     ThrottledError,
     UnavailableError,
 )
-from responsys_activation.responsys.rate_limit import account_requests_per_minute
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from responsys_activation.aws.faults import AwsUnavailableError, aws_call, error_code
 from responsys_activation.observability import logger
 from responsys_activation.responsys.login_memory import LoginMemory
-from responsys_activation.responsys.session import Lesson
+from responsys_activation.responsys.token import Lesson
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -1,4 +1,4 @@
-"""How far apart are requests, and how late may one be? Pure.
+"""How many requests may go, how far apart, and how late may one be? Pure.
 
 No window of a minute holds more requests than are allowed, whoever measures it: slots are even, and what 95 % of them
 leave is for requests that are late, and for environments that cannot reach the table.
@@ -16,12 +16,18 @@ __all__ = [
     "NoSlotError",
     "Slot",
     "Wait",
+    "account_requests_per_minute",
     "lateness",
     "requests_alone",
     "spacing",
     "spacing_alone",
 ]
 
+# The rest is for the account's other users. Of what is ours the budget leaves a twentieth too, for requests that are
+# late, so that 90 % of the account's limit is used and no minute has more than 95 % of it.
+_OUR_SHARE = 0.95
+# Where the account names no limit. Oracle's published default for high-volume functions is 200; half of it is safe.
+_WITHOUT_LIMIT = 100.0
 USED_SHARE = 0.95
 # Returns are closer than slots by this share: what comes back is planned anew, into requests that are rarely full, and
 # a slot that nobody comes for is lost.
@@ -89,6 +95,21 @@ class NoSlotError(Exception):
     def __init__(self, wait: Wait) -> None:
         super().__init__(wait.code)
         self.wait = wait
+
+
+def account_requests_per_minute(limit: int | None, wanted: int | None) -> float:
+    """Give what no minute of all our requests to the account exceeds.
+
+    Parameters
+    ----------
+    limit : int or None
+        The account's; ``None``: it names none.
+    wanted : int or None
+        The connector's ``requestsPerMinute``: more than our share of the limit, but never more than the limit.
+    """
+    if limit is None:
+        return wanted or _WITHOUT_LIMIT
+    return min(limit, max(limit * _OUR_SHARE, wanted or 0))
 
 
 def spacing(requests_per_minute: float, time_scale: float = 1.0) -> float:

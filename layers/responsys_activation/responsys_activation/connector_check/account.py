@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from responsys_activation.aws.slots import account_requests_per_minute
 from responsys_activation.connector import Connector
 from responsys_activation.connector_check.checked_connector import CheckedConnector
 from responsys_activation.connector_check.findings import Check, suggestion
 from responsys_activation.responsys.catalogue import KnownList
-from responsys_activation.responsys.rate_limit import account_requests_per_minute
 
 __all__ = ["compare_secrets", "compare_shares", "judge_event_names", "judge_profile_list", "judge_requests_per_minute"]
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import requests
-
 from responsys_activation.aws.clients import Clients
 from responsys_activation.aws.connector_parameters import ConnectorParameters
 from responsys_activation.connector_check.check import ConnectorCheck
 from responsys_activation.login_composition import LoginComposition
+from responsys_activation.observability import InvocationMetrics
 from responsys_activation.responsys.endpoint import TrustedDomains
-from responsys_activation.responsys.http import open_http_session
-from responsys_activation.responsys.session import LoginObserver
+from responsys_activation.responsys.http import HttpSession
 from responsys_activation.settings import ConnectionSettings
 
 __all__ = ["compose_connector_check"]
@@ -26,8 +24,8 @@ def compose_connector_check(
     settings: ConnectionSettings,
     clients: Clients,
     *,
-    observer: LoginObserver,
-    http: requests.Session | None = None,
+    metrics: InvocationMetrics | None = None,
+    http: HttpSession | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ConnectorCheck:
@@ -35,22 +33,30 @@ def compose_connector_check(
 
     Parameters
     ----------
-    http : requests.Session or None
-        What speaks to Responsys; ``None``: one is opened.
+    metrics : InvocationMetrics or None
+        Where logins are counted; ``None``: in new ones.
+    http : HttpSession or None
+        The connections to Responsys; ``None``: new ones.
     clock, sleep : callable
         The time in epoch seconds, and waiting; a test has its own.
     """
-    http = http or open_http_session(settings.reply_seconds)
+    http = http or HttpSession(settings.reply_seconds)
     trusted = TrustedDomains(settings.trusted_endpoint_domains)
     logins = LoginComposition(
-        settings, clients, http=http, trusted=trusted, observer=observer, clock=clock, sleep=sleep
+        settings,
+        clients,
+        http=http,
+        trusted=trusted,
+        metrics=metrics or InvocationMetrics(),
+        service="connector_check",
+        clock=clock,
+        sleep=sleep,
     )
     return ConnectorCheck(
         parameters=ConnectorParameters(settings.connector_parameter_prefix, clients.ssm),
         read_credentials=logins.open_credentials,
-        open_session=logins.open_proving_session,
+        open_client=logins.open_proving_client,
         forget_refused_login=lambda host, user: logins.open_guard(host, user).forget(),
-        http=http,
         trusted=trusted,
         clock=clock,
     )

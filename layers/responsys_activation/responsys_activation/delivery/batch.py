@@ -1,7 +1,7 @@
 """What happens to a batch, from its first record to its last outcome?
 
 ``received = delivered + duplicate + throttled + rejected + retried + ignored``: every record ends in one
-:class:`~responsys_activation.delivery.settling.Ending`.
+:class:`~responsys_activation.delivery.outcome.Ending`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from responsys_activation.change import membership_change
 from responsys_activation.connector import Connector, InvalidConnectorError
 from responsys_activation.delivery.custom_event import UnmappableError, custom_event
 from responsys_activation.delivery.dispatch import Lane, dispatch
-from responsys_activation.delivery.outcome import Outcome, Rejected, Retried, Throttled
+from responsys_activation.delivery.outcome import NOT_KNOWN, Ending, Outcome, Rejected, Retried, Throttled
 from responsys_activation.delivery.planning import Outgoing, plan_requests
 from responsys_activation.delivery.reporting import Reporting
 from responsys_activation.delivery.sending import RequestSender
-from responsys_activation.delivery.settling import NOT_KNOWN, Ending, Settling
+from responsys_activation.delivery.settling import Settling
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.membership import InvalidMessageError, Membership, read_membership
 from responsys_activation.received import ReceivedMessage, read_record
@@ -108,17 +108,17 @@ class Delivery:
             self._lane(name, connector, outgoing, endings)
             for name, connector, outgoing in self._map(self._read(records, now, endings), now, endings)
         ]
-        for answer in dispatch(
+        for result in dispatch(
             lanes,
             in_flight=self._in_flight,
             deadline=deadline,
             shortest_request=self._shortest_request,
             clock=self._clock,
         ):
-            self._reporting.request_ended(answer)
+            self._reporting.request_ended(result)
             endings.extend(
-                Ending(item.message, outcome, answer.connector, item.event.event_name, answer.request.request_id)
-                for item, outcome in zip(answer.request.items, answer.outcomes, strict=True)
+                Ending(item.message, outcome, result.connector, item.event.event_name, result.request.request_id)
+                for item, outcome in zip(result.request.items, result.outcomes, strict=True)
             )
         settled = self._settling.settle(endings, now + seconds_left - SLOWEST_SETTLING_CALL)
         self._reporting.batch_ended(len(records), settled, self._clock() - now)

@@ -7,8 +7,23 @@ Each received message ends in exactly one outcome:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-__all__ = ["Delivered", "Duplicate", "Ignored", "Outcome", "Rejected", "Retried", "Throttled"]
+from responsys_activation.received import ReceivedMessage
+
+__all__ = [
+    "NOT_KNOWN",
+    "Delivered",
+    "Duplicate",
+    "Ending",
+    "Ignored",
+    "Outcome",
+    "Rejected",
+    "Retried",
+    "Throttled",
+]
+
+NOT_KNOWN = "-"  # SQS takes no empty attribute
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +87,24 @@ class Ignored:
 
 
 Outcome = Delivered | Duplicate | Throttled | Rejected | Retried | Ignored
+
+
+class Ending(NamedTuple):
+    """A message and its outcome.
+
+    Attributes
+    ----------
+    connector, event_name : str
+        ``-`` where the message names none that exists.
+    request_id : str
+        Of the planned request that the message went with; ``-`` where it went with none.
+    dead_letter_failed : bool
+        Its dead-letter queue did not take it, so it stays on its queue.
+    """
+
+    message: ReceivedMessage
+    outcome: Outcome
+    connector: str = NOT_KNOWN
+    event_name: str = NOT_KNOWN
+    request_id: str = NOT_KNOWN
+    dead_letter_failed: bool = False

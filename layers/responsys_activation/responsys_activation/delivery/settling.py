@@ -12,14 +12,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue, SourceQueue
-from responsys_activation.delivery.outcome import Outcome, Rejected, Retried, Throttled
+from responsys_activation.delivery.outcome import NOT_KNOWN, Ending, Rejected, Retried, Throttled
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.received import MARK, ReceivedMessage
 
-__all__ = ["Ending", "Settling", "reason_of"]
+__all__ = ["Settling", "reason_of"]
 
 # What fails a second time is moved to where it replays itself: hidden messages of all connectors share the 120,000 that
 # SQS allows of a queue, and after 5 receives SQS would move it to RejectedDLQ.
@@ -41,29 +40,6 @@ _REASONS: dict[str, str] = {
     ErrorCode.OUTCOME_UNKNOWN: "it was sent, and no trustworthy answer came: Responsys may have taken it",
     ErrorCode.TIMEOUT: "Responsys did not answer in time",
 }
-
-NOT_KNOWN = "-"  # SQS takes no empty attribute
-
-
-class Ending(NamedTuple):
-    """A message and its outcome.
-
-    Attributes
-    ----------
-    connector, event_name : str
-        ``-`` where the message names none that exists.
-    request_id : str
-        Of the planned request that the message went with; ``-`` where it went with none.
-    dead_letter_failed : bool
-        Its dead-letter queue did not take it, so it stays on its queue.
-    """
-
-    message: ReceivedMessage
-    outcome: Outcome
-    connector: str = NOT_KNOWN
-    event_name: str = NOT_KNOWN
-    request_id: str = NOT_KNOWN
-    dead_letter_failed: bool = False
 
 
 class Settling:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, NoReturn, assert_never
+from typing import Any, Literal, NoReturn, assert_never
 
 import requests
 
@@ -30,7 +30,7 @@ from responsys_activation.responsys.errors import (
     UnavailableError,
 )
 
-__all__ = ["API_PATH", "HttpSession", "Reply", "get", "open_http_session", "post", "raise_error"]
+__all__ = ["API_PATH", "HttpSession", "Reply", "exchange", "raise_error", "raise_for_error"]
 
 API_PATH = "/rest/api/v1.3"
 CONNECT_SECONDS = 5.0
@@ -71,7 +71,7 @@ class HttpSession(requests.Session):
         had to raise theirs to 60 s and to 120 s.
     """
 
-    def __init__(self, reply_seconds: float) -> None:
+    def __init__(self, reply_seconds: float = 60.0) -> None:
         super().__init__()
         self.reply_seconds = reply_seconds
         self.trust_env = False  # a proxy or .netrc of the environment must neither see nor replace a token
@@ -90,25 +90,21 @@ class HttpSession(requests.Session):
         return super().send(request, timeout=limits, **options)
 
 
-def open_http_session(reply_seconds: float = 60.0) -> HttpSession:
-    """Open the session that all calls of a process share."""
-    return HttpSession(reply_seconds)
-
-
-def post(
+def exchange(
     session: requests.Session,
+    method: Literal["GET", "POST"],
     url: str,
     *,
-    data: bytes | Mapping[str, str],
     headers: Mapping[str, str],
-    seconds_left: float,
+    timeout: float,
+    data: bytes | Mapping[str, str] | None = None,
 ) -> Reply:
-    """Post and read the whole reply.
+    """Send a request and read the whole reply.
 
     Parameters
     ----------
-    seconds_left : float
-        The caller's own limit; the session's limits count where they are shorter.
+    timeout : float
+        The caller's own limit in seconds; the session's limits count where they are shorter.
 
     Raises
     ------
@@ -117,20 +113,11 @@ def post(
     OutcomeUnknownError
         The connection stood, and no whole reply came in time.
     """
-    return _exchange(session, "POST", url, seconds_left, data=data, headers=headers)
-
-
-def get(session: requests.Session, url: str, *, headers: Mapping[str, str], seconds_left: float) -> Reply:
-    """Get, with the limits and errors of :func:`post`."""
-    return _exchange(session, "GET", url, seconds_left, headers=headers)
-
-
-def _exchange(session: requests.Session, method: str, url: str, seconds_left: float, **content: Any) -> Reply:
-    if seconds_left <= 0:
+    if timeout <= 0:
         raise UnavailableError(ErrorCode.OUT_OF_TIME, title="no time left for a request")
-    request = _prepare(session, method, url, **content)
+    request = _prepare(session, method, url, headers=headers, data=data)
     try:
-        response = session.send(request, timeout=seconds_left, allow_redirects=False)
+        response = session.send(request, timeout=timeout, allow_redirects=False)
         headers = response.headers
         return Reply(
             status=response.status_code,
@@ -147,17 +134,24 @@ def _exchange(session: requests.Session, method: str, url: str, seconds_left: fl
 
 
 def _prepare(
-    session: requests.Session, method: str, url: str, *, headers: Mapping[str, str], **body: Any
+    session: requests.Session, method: str, url: str, *, headers: Mapping[str, str], data: Any
 ) -> requests.PreparedRequest:
     try:
         for value in headers.values():
             value.encode("latin-1")  # as the connection does, but when the request is under way already
-        request = session.prepare_request(requests.Request(method, url, headers=headers, **body))
+        request = session.prepare_request(requests.Request(method, url, headers=headers, data=data))
         session.get_adapter(url)  # which there is for http and https alone
     except (requests.RequestException, ValueError):
         title = "the request cannot be written"
         raise UnavailableError(ErrorCode.OTHER_ERROR, title=title) from None  # the cause would quote the token
     return request
+
+
+def raise_for_error(reply: Reply) -> Reply:
+    """Give a reply that is no error, whatever its status; else raise as :func:`raise_error`."""
+    if reply.status != requests.codes.ok or (isinstance(reply.document, dict) and "errorCode" in reply.document):
+        raise_error(reply)
+    return reply
 
 
 def raise_error(reply: Reply) -> NoReturn:

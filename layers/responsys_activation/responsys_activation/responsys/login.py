@@ -18,7 +18,7 @@ from responsys_activation.responsys.errors import (
     TokenRefusedError,
     UnavailableError,
 )
-from responsys_activation.responsys.http import API_PATH, Reply, post, raise_error
+from responsys_activation.responsys.http import API_PATH, Reply, exchange, raise_error
 
 __all__ = ["Credentials", "SecretVersion", "Token", "WrongPasswordError", "log_in"]
 
@@ -134,7 +134,7 @@ def log_in(
     *,
     trusted: TrustedDomains,
     clock: Callable[[], float],
-    seconds_left: float,
+    timeout: float,
 ) -> Token:
     """Log in with user name and password.
 
@@ -153,12 +153,13 @@ def log_in(
         No usable reply.
     """
     try:
-        reply = post(
+        reply = exchange(
             http,
+            "POST",
             f"{trusted.base_url(auth_endpoint)}{API_PATH}/auth/token",
             data={"user_name": credentials.username, "password": credentials.password, "auth_type": "password"},
             headers={"Accept": "application/json"},
-            seconds_left=seconds_left,
+            timeout=timeout,
         )
     except OutcomeUnknownError as exc:
         raise exc.read_as(UnavailableError) from exc
