@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from responsys_activation.error_code import ERROR_CODES, plain
 from responsys_activation.received import ReceivedMessage
 
 __all__ = [
@@ -21,8 +22,10 @@ __all__ = [
     "Rejected",
     "Retried",
     "Throttled",
+    "reason_of",
 ]
 
+_LONGEST_REASON = 300  # characters
 NOT_KNOWN = "-"  # SQS takes no empty attribute
 
 
@@ -108,3 +111,13 @@ class Ending(NamedTuple):
     event_name: str = NOT_KNOWN
     request_id: str = NOT_KNOWN
     dead_letter_failed: bool = False
+
+
+def reason_of(outcome: Throttled | Rejected) -> str:
+    """Say to a person who looks at the message why it is there."""
+    text = outcome.reason or _meaning(outcome.error_code)
+    return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 1]}…"
+
+
+def _meaning(code: str) -> str:
+    return plain(ERROR_CODES[code].meaning) if code in ERROR_CODES else f"Responsys answered {code}"

@@ -23,9 +23,9 @@ from responsys_activation.delivery.outcome import (
     Rejected,
     Retried,
     Throttled,
+    reason_of,
 )
 from responsys_activation.delivery.result import Exchange, RequestResult
-from responsys_activation.delivery.settling import reason_of
 from responsys_activation.observability import InvocationMetrics, logger
 from responsys_activation.responsys.errors import ThrottledError
 

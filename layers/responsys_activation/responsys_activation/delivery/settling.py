@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue, SourceQueue
-from responsys_activation.delivery.outcome import NOT_KNOWN, Ending, Rejected, Retried, Throttled
+from responsys_activation.delivery.outcome import NOT_KNOWN, Ending, Rejected, Retried, Throttled, reason_of
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.received import MARK, ReceivedMessage
 
-__all__ = ["Settling", "reason_of"]
+__all__ = ["Settling"]
 
 # What fails a second time is moved to where it replays itself: hidden messages of all connectors share the 120,000 that
 # SQS allows of a queue, and after 5 receives SQS would move it to RejectedDLQ.
@@ -27,19 +27,6 @@ OUTAGE_DELAY = 300.0  # seconds
 FIRST_BACK_OFF = 30.0  # seconds, doubled at each receive
 _LONGEST_DELAY = 900  # seconds; SQS's limit
 _BACK_OFF_JITTER = 0.1  # of the back-off, so that what failed together does not come back all at once
-
-_LONGEST_REASON = 300  # characters
-_REASONS: dict[str, str] = {
-    ErrorCode.AWS_UNAVAILABLE: "an AWS service did not do what was asked; it comes back by itself",
-    ErrorCode.BUDGET_EXHAUSTED: "the account's request limit was used up; it comes back by itself",
-    ErrorCode.EXPIRED: "it could not be sent within MaximumEventAgeHours",
-    ErrorCode.IN_FLIGHT: "this change or a newer one was being sent; it comes back by itself",
-    ErrorCode.INVALID_CREDENTIALS: "Responsys refuses the login of this connector",
-    ErrorCode.OTHER_ERROR: "no connection, or an answer that says nothing",
-    ErrorCode.OUT_OF_TIME: "the invocation ended before its turn; it comes back by itself",
-    ErrorCode.OUTCOME_UNKNOWN: "it was sent, and no trustworthy answer came: Responsys may have taken it",
-    ErrorCode.TIMEOUT: "Responsys did not answer in time",
-}
 
 
 class Settling:
@@ -143,12 +130,6 @@ class Settling:
 
     def _seconds(self, seconds: float) -> int:
         return min(_LONGEST_DELAY, math.ceil(seconds / self._time_scale))
-
-
-def reason_of(outcome: Throttled | Rejected) -> str:
-    """Say to a person who looks at the message why it is there."""
-    text = outcome.reason or _REASONS.get(outcome.error_code, f"Responsys answered {outcome.error_code}")
-    return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 1]}…"
 
 
 def _not_for_ever(ending: Ending) -> Ending:
