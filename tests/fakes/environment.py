@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -89,3 +89,7 @@ class Environment(DeliveryComposition):
             sleep=sleep,
             jitter=jitter,
         )
+
+    def invoke(self, records: Sequence[Mapping[str, Any]], seconds: float) -> dict[str, Any]:
+        """Invoke the function, which Lambda ends in so many seconds."""
+        return self.delivery.deliver(records, self._clock() + seconds)

@@ -168,7 +168,7 @@ def attack(bodies: Sequence[str], fault: Fault | None = None) -> Counter[str]:
     )
     with captured_output() as output:
         environment = Environment(around, clock=clock, sleep=clock.sleep, in_flight=1)
-        response = environment.delivery.deliver([_record(n, body) for n, body in enumerate(bodies)], 600.0)
+        response = environment.invoke([_record(n, body) for n, body in enumerate(bodies)], 600.0)
     retried = [int(failure["itemIdentifier"]) for failure in response["batchItemFailures"]]
     throttled, rejected = (sqs.sent.get(f"{QUEUE_URL}{queue}", []) for queue in ("throttled", "rejected"))
     accepted = list(itertools.chain.from_iterable(account.accepted for account in accounts.values()))

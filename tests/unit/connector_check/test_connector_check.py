@@ -6,15 +6,19 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import parse_qs
 
 import pytest
 import requests
+from botocore.exceptions import EndpointConnectionError
 
 from responsys_activation.account import account_id
 from responsys_activation.aws.clients import Clients
+from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.login_guard import TableLoginGuard
+from responsys_activation.connector_check.check import ConnectorCheck
 from responsys_activation.connector_check.composition import compose_connector_check
 from responsys_activation.connector_check.findings import Check, CheckedConnector, Level
 from responsys_activation.connector_check.report import all_ok, count_failures, log_checked, report_document
@@ -134,7 +138,17 @@ class Stack:
         self.secrets.put(name, json.dumps({"username": username, "password": password}), self.clock.now)
 
     def check(self, *names: str, seconds: float = 300, forget_refused_login: bool = False) -> list[CheckedConnector]:
-        check = compose_connector_check(
+        return self.compose().check(
+            names or None, deadline=self.clock() + seconds, forget_refused_login=forget_refused_login
+        )
+
+    def invoke(self, **event: Any) -> tuple[dict[str, Any], FunctionOutput]:
+        """Invoke the function."""
+        with captured_output() as output:
+            return self.compose().run(event, self.clock() + 300), output
+
+    def compose(self) -> ConnectorCheck:
+        return compose_connector_check(
             read_settings(
                 ConnectionSettings,
                 {
@@ -155,7 +169,6 @@ class Stack:
             clock=self.clock,
             sleep=self.clock.sleep,
         )
-        return check.check(names or None, deadline=self.clock() + seconds, forget_refused_login=forget_refused_login)
 
     def metrics_written(self) -> FunctionOutput:
         """Flush what was counted."""
@@ -840,50 +853,62 @@ def test_nothing_that_is_told_holds_a_credential(stack: Stack, capsys: pytest.Ca
     assert "marked-" not in told
 
 
-def published(metrics: InvocationMetrics, capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, str], float]:
+def failures(output: FunctionOutput) -> dict[tuple[str, str], float]:
     """Give the failures that were written, by dimension."""
-    capsys.readouterr()
-    metrics.flush()
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     return {
-        (dimension, line[dimension]): sum(line["ConnectorCheckFailures"])
-        for line in lines
-        for ((dimension,),) in [line["_aws"]["CloudWatchMetrics"][0]["Dimensions"]]
+        dimension: value
+        for _, name, dimensions, value in output.metrics()
+        if name == "ConnectorCheckFailures"
+        for dimension in dimensions.items()
     }
 
 
-def test_failures_are_counted_by_connector_and_in_all_with_zeros(
-    stack: Stack, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_failures_are_counted_by_connector_and_in_all_with_zeros(stack: Stack) -> None:
     # Given a right connector and one with two errors
     stack.put("good", requestsPerMinute=1)
     stack.put("wrong", requestsPerMinute=1, defaultEventName="A", eventNames={"aud-1": "B"})
-    metrics = InvocationMetrics()
-    # When all are checked and counted
-    count_failures(metrics, stack.check(), all_of_service="connector_check")
-    # Then there is a zero, and the sum
-    assert published(metrics, capsys) == {
+    # When the function is invoked without naming any
+    report, output = stack.invoke()
+    # Then it tells of both, and there is a zero, and the sum
+    assert [(each["connector"], each["ok"]) for each in report["connectors"]] == [("good", True), ("wrong", False)]
+    assert [line["connector"] for line in output.lines("connector checked")] == ["good", "wrong"]
+    assert failures(output) == {
         ("connector", "good"): 0,
         ("connector", "wrong"): 2,
         ("service", "connector_check"): 2,
     }
 
 
-def test_a_check_of_chosen_connectors_says_nothing_about_all(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_check_of_chosen_connectors_says_nothing_about_all(stack: Stack) -> None:
     # Given a right connector, and a name without one
     stack.put("good")
-    metrics = InvocationMetrics()
-    # When they are checked by name and counted
-    count_failures(metrics, stack.check("good", "mistyped"), all_of_service=None)
+    # When they are checked by name
+    _, output = stack.invoke(connectors=["good", "mistyped"])
     # Then the alarm's metric is not written, nor a dimension of what somebody typed
-    assert published(metrics, capsys) == {("connector", "good"): 0}
+    assert failures(output) == {("connector", "good"): 0}
 
 
-def test_no_connector_at_all_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    # Given no connector / When that is counted / Then the alarm hears of it
-    metrics = InvocationMetrics()
-    count_failures(metrics, [], all_of_service="connector_check")
-    assert published(metrics, capsys) == {("service", "connector_check"): 1}
+def test_no_connector_at_all_is_a_failure(stack: Stack) -> None:
+    # Given no connector / When all are checked / Then the alarm hears of it
+    _, output = stack.invoke()
+    assert failures(output) == {("service", "connector_check"): 1}
+
+
+@pytest.mark.parametrize(
+    ("event", "counted"), [({}, {("service", "connector_check"): 1}), ({"connectors": ["default"]}, {})]
+)
+def test_a_check_that_cannot_be_made_counts_only_where_it_was_to_tell_of_all(
+    stack: Stack, event: dict[str, Any], counted: dict[tuple[str, str], float]
+) -> None:
+    # Given parameters that cannot be read
+    def fail(**_request: Any) -> Any:
+        raise EndpointConnectionError(endpoint_url="ssm")
+
+    stack.parameters = cast("Any", SimpleNamespace(get_parameter=fail, get_parameters_by_path=fail))
+    # When the function is invoked / Then it fails, and the alarm hears of it if it is one of all connectors
+    with captured_output() as output, pytest.raises(AwsUnavailableError):
+        stack.compose().run(event, stack.clock() + 300)
+    assert failures(output) == counted
 
 
 # --- the request ------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ limit. It sends no event, and makes at most one login for the same credentials, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,8 +25,11 @@ from responsys_activation.connector_check.account import (
 )
 from responsys_activation.connector_check.findings import Check, CheckedConnector, why_not_logged_in, why_not_read
 from responsys_activation.connector_check.login import ClientOpener, Logins
+from responsys_activation.connector_check.report import count_failures, log_checked, report_document
+from responsys_activation.connector_check.request import read_check_request
 from responsys_activation.error_code import ErrorCode, advice
 from responsys_activation.membership import ConnectorName
+from responsys_activation.observability import InvocationMetrics
 from responsys_activation.responsys.client import ResponsysClient
 from responsys_activation.responsys.endpoint import TrustedDomains, UntrustedEndpointError
 from responsys_activation.responsys.errors import LoginRefusedError, RequestRefusedError, ResponsysError
@@ -34,6 +38,7 @@ from responsys_activation.responsys.token import CredentialsSource
 
 __all__ = ["ConnectorCheck"]
 
+_SECONDS_TO_REPORT = 5.0
 _SECONDS_PER_CONNECTOR = 60.0
 _SHORTEST_CHECK = 3.0  # seconds; less than this would find fault with a connector that only got no time
 
@@ -49,6 +54,8 @@ class ConnectorCheck:
         Gives the source of a secret's credentials, by the secret's name or ARN.
     forget_refused_login : callable
         Clears what is remembered of a login host and user.
+    service : str
+        The dimension under which failures of all connectors are counted.
     """
 
     def __init__(
@@ -59,6 +66,8 @@ class ConnectorCheck:
         open_client: ClientOpener,
         forget_refused_login: Callable[[str, str], None],
         trusted: TrustedDomains,
+        metrics: InvocationMetrics,
+        service: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._parameters = parameters
@@ -66,7 +75,38 @@ class ConnectorCheck:
         self._open_client = open_client
         self._forget_refused_login = forget_refused_login
         self._trusted = trusted
+        self._metrics = metrics
+        self._service = service
         self._clock = clock
+
+    def run(self, event: Mapping[str, Any], deadline: float) -> dict[str, Any]:
+        """Check the connectors that an event names, or all, and report it.
+
+        Parameters
+        ----------
+        event : Mapping
+            What :func:`read_check_request` reads.
+        deadline : float
+            Epoch seconds at which Lambda ends the invocation.
+        """
+        request = read_check_request(event)
+        # Only a check of all may raise or end the alarm.
+        all_of_service = self._service if request.connectors is None else None
+        try:
+            checked = self.check(
+                request.connectors,
+                deadline=deadline - _SECONDS_TO_REPORT,
+                forget_refused_login=request.forget_refused_login,
+            )
+            log_checked(checked)
+            count_failures(self._metrics, checked, all_of_service=all_of_service)
+        except Exception:
+            if all_of_service is not None:
+                self._metrics.count("ConnectorCheckFailures", service=all_of_service)
+            raise
+        finally:
+            self._metrics.flush()
+        return report_document(checked)
 
     def check(
         self, names: Sequence[str] | None, *, deadline: float, forget_refused_login: bool = False

@@ -19,6 +19,8 @@ from responsys_activation.settings import ConnectionSettings
 
 __all__ = ["compose_connector_check"]
 
+_SERVICE = "connector_check"
+
 
 def compose_connector_check(
     settings: ConnectionSettings,
@@ -34,7 +36,7 @@ def compose_connector_check(
     Parameters
     ----------
     metrics : InvocationMetrics or None
-        Where logins are counted; ``None``: in new ones.
+        Where everything is counted; ``None``: in new ones.
     http : HttpSession or None
         The connections to Responsys; ``None``: new ones.
     clock, sleep : callable
@@ -42,13 +44,14 @@ def compose_connector_check(
     """
     http = http or HttpSession(settings.reply_seconds)
     trusted = TrustedDomains(settings.trusted_endpoint_domains)
+    metrics = metrics or InvocationMetrics()
     logins = LoginComposition(
         settings,
         clients,
         http=http,
         trusted=trusted,
-        metrics=metrics or InvocationMetrics(),
-        service="connector_check",
+        metrics=metrics,
+        service=_SERVICE,
         clock=clock,
         sleep=sleep,
     )
@@ -58,5 +61,7 @@ def compose_connector_check(
         open_client=logins.open_proving_client,
         forget_refused_login=lambda host, user: logins.open_guard(host, user).forget(),
         trusted=trusted,
+        metrics=metrics,
+        service=_SERVICE,
         clock=clock,
     )

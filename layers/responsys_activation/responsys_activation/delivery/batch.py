@@ -86,15 +86,15 @@ class Delivery:
         self._clock = clock
         self._senders: dict[str, tuple[Connector, RequestSender]] = {}
 
-    def deliver(self, records: Sequence[Mapping[str, Any]], seconds_left: float) -> dict[str, Any]:
+    def deliver(self, records: Sequence[Mapping[str, Any]], deadline: float) -> dict[str, Any]:
         """Deliver one batch.
 
         Parameters
         ----------
         records : sequence of Mapping
             ``Records`` of an SQS event.
-        seconds_left : float
-            Until Lambda ends the invocation.
+        deadline : float
+            Epoch seconds at which Lambda ends the invocation.
 
         Returns
         -------
@@ -102,7 +102,6 @@ class Delivery:
             The partial batch response: only what is ``retried`` stays on its queue.
         """
         now = self._clock()
-        deadline = now + seconds_left - _SETTLING_SECONDS - len(records) / _SETTLED_A_SECOND
         endings: list[Ending] = []
         lanes = [
             self._lane(name, connector, outgoing, endings)
@@ -111,7 +110,7 @@ class Delivery:
         for result in dispatch(
             lanes,
             in_flight=self._in_flight,
-            deadline=deadline,
+            deadline=deadline - _SETTLING_SECONDS - len(records) / _SETTLED_A_SECOND,
             shortest_request=self._shortest_request,
             clock=self._clock,
         ):
@@ -120,7 +119,7 @@ class Delivery:
                 Ending(item.message, outcome, result.connector, item.event.event_name, result.request.request_id)
                 for item, outcome in zip(result.request.items, result.outcomes, strict=True)
             )
-        settled = self._settling.settle(endings, now + seconds_left - SLOWEST_SETTLING_CALL)
+        settled = self._settling.settle(endings, deadline - SLOWEST_SETTLING_CALL)
         self._reporting.batch_ended(len(records), settled, self._clock() - now)
         retried = [ending.message.message_id for ending in settled if isinstance(ending.outcome, Retried)]
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in retried]}

@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from responsys_activation.account import account_id
 from responsys_activation.aws.account_limit import AccountLimit
@@ -33,10 +34,15 @@ from responsys_activation.responsys.endpoint import TrustedDomains
 from responsys_activation.responsys.http import HttpSession
 from responsys_activation.settings import Settings
 
-__all__ = ["DeliveryComposition"]
+__all__ = ["DeliveryComposition", "compose_delivery"]
 
 _SERVICE = "segment_events"
 _PROBE_RESERVE = 30.0  # seconds that a probe may take beside waiting for its reply
+
+
+def compose_delivery(settings: Settings, clients: Clients, **parts: Any) -> Delivery:
+    """Put the parts together, as a :class:`DeliveryComposition` does."""
+    return DeliveryComposition(settings, clients, **parts).delivery
 
 
 class DeliveryComposition:
