@@ -22,7 +22,7 @@ from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.request_pace import RequestPace
 from responsys_activation.connector import Connector
-from responsys_activation.delivery.batch import Delivery
+from responsys_activation.delivery.batch import Delivery, Sender
 from responsys_activation.delivery.pacing import Pacing, shortest_request
 from responsys_activation.delivery.posting import Posting
 from responsys_activation.delivery.reporting import Reporting
@@ -54,6 +54,10 @@ class DeliveryComposition:
         The connections to Responsys; ``None``: new ones.
     metrics : InvocationMetrics or None
         Where everything is counted; ``None``: in new ones.
+    reporting : Reporting or None
+        Who is told; ``None``: log and metrics.
+    open_sender : callable or None
+        Gives a connector's sender; ``None``: one that sends.
     clock, sleep, jitter : callable
         The time in epoch seconds, waiting, and chance; a test has its own.
     """
@@ -65,6 +69,8 @@ class DeliveryComposition:
         *,
         http: HttpSession | None = None,
         metrics: InvocationMetrics | None = None,
+        reporting: Reporting | None = None,
+        open_sender: Callable[[str, Connector], Sender] | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
@@ -77,7 +83,7 @@ class DeliveryComposition:
         metrics = metrics or InvocationMetrics()
         self._alone: dict[str, AlonePace] = {}  # by account
         self.ledger = self.open_ledger()
-        self.reporting = Reporting(metrics, service=_SERVICE, clock=clock)
+        self.reporting = reporting or Reporting(metrics, service=_SERVICE, clock=clock)
         self._logins = LoginComposition(
             settings,
             clients,
@@ -96,7 +102,7 @@ class DeliveryComposition:
         )
         self.delivery = Delivery(
             connector_settings=self._connector_settings,
-            open_sender=self.open_sender,
+            open_sender=open_sender or self.open_sender,
             trusted=trusted,
             settling=Settling(
                 source_queues=[SourceQueue(settings.segment_events_queue_url, clients.sqs, clock=clock), throttled],
