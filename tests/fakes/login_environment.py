@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import requests
 
+from responsys_activation.aws.delivery_table import DeliveryTable
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.responsys.client import ResponsysClient
 from responsys_activation.responsys.endpoint import TrustedDomains
@@ -73,7 +74,9 @@ class Environment:
 
     def guard(self, host: str = HOST, username: str = "api_user") -> TableLoginGuard:
         """Open the guard as another environment would."""
-        return TableLoginGuard(self.table.table, host, username, cast("Any", self.table), clock=self.clock)
+        return TableLoginGuard(
+            DeliveryTable(self.table.table, cast("Any", self.table)), host, username, clock=self.clock
+        )
 
     @property
     def logins(self) -> int:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from responsys_activation.aws.connector_parameters import ConnectorParameter
-from responsys_activation.aws.ledger import ClaimState
+from responsys_activation.aws.claims import ClaimState
+from responsys_activation.aws.connectors import ConnectorParameter
 from responsys_activation.change import Change
 from tests.fakes.memberships import connector_document
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from responsys_activation.aws.ledger import ClaimState
+from responsys_activation.aws.claims import ClaimState
 from responsys_activation.change import membership_change
 from responsys_activation.cli import send as send_command
 from responsys_activation.cli.exit_code import ExitCode

@@ -16,7 +16,8 @@ from botocore.exceptions import EndpointConnectionError
 
 from responsys_activation.account import account_id
 from responsys_activation.aws.clients import Clients
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.delivery_table import DeliveryTable
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.connector_check.check import ConnectorCheck
 from responsys_activation.connector_check.composition import compose_connector_check
@@ -178,7 +179,9 @@ class Stack:
 
     def guard(self) -> TableLoginGuard:
         """Open the guard of the user's logins, as the delivering function does."""
-        return TableLoginGuard(self.table.table, HOST, USERNAME, cast("Any", self.table), clock=self.clock)
+        return TableLoginGuard(
+            DeliveryTable(self.table.table, cast("Any", self.table)), HOST, USERNAME, clock=self.clock
+        )
 
     def store_token(self, token: str, obtained_at: float) -> None:
         """Leave a token that an earlier login brought."""
@@ -466,7 +469,7 @@ def test_a_table_out_of_reach_lets_nothing_be_forgotten_and_nothing_be_tried(sta
     stack.table.fail("*", 99)
     (checked,) = stack.check("default", forget_refused_login=True)
     # Then no login was made
-    assert "out of reach" in checked.findings[0].message
+    assert "earlier logins could not be read" in checked.findings[0].message
     assert stack.account.calls[LOGIN] == 0
 
 
@@ -906,7 +909,7 @@ def test_a_check_that_cannot_be_made_counts_only_where_it_was_to_tell_of_all(
 
     stack.parameters = cast("Any", SimpleNamespace(get_parameter=fail, get_parameters_by_path=fail))
     # When the function is invoked / Then it fails, and the alarm hears of it if it is one of all connectors
-    with captured_output() as output, pytest.raises(AwsUnavailableError):
+    with captured_output() as output, pytest.raises(AwsCallError):
         stack.compose().run(event, stack.clock() + 300)
     assert failures(output) == counted
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from responsys_activation.aws.connector_parameters import ConnectorParameter
+from responsys_activation.aws.connectors import ConnectorParameter
 from responsys_activation.delivery.outcome import Outcome, Rejected
 from responsys_activation.delivery.rehearsal import Rehearsal, Terms, rehearse
 from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS

@@ -11,7 +11,8 @@ from typing import Any, cast
 import pytest
 import requests
 
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.delivery_table import DeliveryTable
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.login_guard import LEASE_SECONDS, TableLoginGuard
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys import token
@@ -102,11 +103,11 @@ def test_a_stored_token_for_an_endpoint_that_is_not_trusted_is_not_used() -> Non
 def test_an_unreadable_store_makes_no_login() -> None:
     class Unreadable(SharedToken):
         def read(self) -> Token | None:
-            raise AwsUnavailableError("SSM get: ThrottlingException")
+            raise AwsCallError("SSM get: ThrottlingException")
 
     environment = Environment(ResponsysTransport(CountingLogins()), store=Unreadable())
 
-    with pytest.raises(AwsUnavailableError):
+    with pytest.raises(AwsCallError):
         environment.token()
     assert environment.logins == 0
 
@@ -380,7 +381,7 @@ def test_who_gets_the_lease_after_another_login_takes_its_token() -> None:
             environment.store.write(Token("just stored", END_POINT, NOW))
             return super().acquire()
 
-    guard = StoredWhileAcquiring(environment.table.table, HOST, "api_user", cast("Any", environment.table))
+    guard = StoredWhileAcquiring(DeliveryTable("delivery", cast("Any", environment.table)), HOST, "api_user")
     tokens = environment.keeper(lambda _host, _username: guard)
 
     assert tokens.token(environment.seen, NOW + 60).auth_token == "just stored"
@@ -396,7 +397,7 @@ def test_who_gets_the_lease_after_a_refused_login_does_not_try_the_same_secret()
             environment.guard().end(wrong())
             return super().acquire()
 
-    guard = RefusedWhileAcquiring(environment.table.table, HOST, "api_user", cast("Any", environment.table))
+    guard = RefusedWhileAcquiring(DeliveryTable("delivery", cast("Any", environment.table)), HOST, "api_user")
     tokens = environment.keeper(lambda _host, _username: guard)
 
     with pytest.raises(LoginHeldBackError):

@@ -15,7 +15,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from responsys_activation.aws.connector_parameters import ConnectorParameters
+from responsys_activation.aws.connectors import ConnectorParameters
+from responsys_activation.aws.delivery_table import DeliveryTable
 from responsys_activation.aws.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class DeployedStack:
                 StackName=self.name, LogicalResourceId="DeliveryTable"
             )
         table: str = answer["StackResourceDetail"]["PhysicalResourceId"]
-        return Ledger(table, self._client("dynamodb"))
+        return Ledger(DeliveryTable(table, self._client("dynamodb")))
 
     @cached_property
     def _description(self) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.alone_pace import AlonePace
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.slots import Slot, Wait
 from responsys_activation.error_code import ErrorCode
@@ -81,7 +81,7 @@ class RequestPace:
         while True:
             try:
                 slot = self._shared_slot(of_account, latest, returned)
-            except AwsUnavailableError:
+            except AwsCallError:
                 alone = self._alone.next_slot(of_account, latest, patient=patient)
                 if alone:
                     return alone

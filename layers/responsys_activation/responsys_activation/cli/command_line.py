@@ -8,7 +8,7 @@ from pathlib import Path
 
 from responsys_activation import __version__
 from responsys_activation.aws.deployed_stack import DeployedStack, StackError
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.cli import check, explain, replay, send, tail
 from responsys_activation.cli.exit_code import EXIT_CODES, CommandError, ExitCode
 from responsys_activation.cli.stack import add_stack_options, stack_in_use
@@ -74,7 +74,7 @@ def run(
     except CommandError as exc:
         terminal.error(str(exc))
         return ExitCode.USAGE
-    except (StackError, AwsUnavailableError) as exc:
+    except (StackError, AwsCallError) as exc:
         terminal.error(str(exc))
         return ExitCode.UNREACHABLE
     except KeyboardInterrupt:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from responsys_activation.aws.connector_parameters import ConnectorParameter
+from responsys_activation.aws.connectors import ConnectorParameter
 from responsys_activation.cli.exit_code import CommandError
 from responsys_activation.cli.message_file import read_text
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from responsys_activation.aws.connector_parameters import ConnectorParameter
+from responsys_activation.aws.connectors import ConnectorParameter
 from responsys_activation.aws.deployed_stack import DeployedStack
 from responsys_activation.cli.advice import advice
 from responsys_activation.cli.connector_files import read_connector_files

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from responsys_activation.aws.connector_parameters import ConnectorParameter
+from responsys_activation.aws.claims import ClaimState
+from responsys_activation.aws.connectors import ConnectorParameter
 from responsys_activation.aws.deployed_stack import DeployedStack
-from responsys_activation.aws.ledger import ClaimState
 from responsys_activation.change import Change
 from responsys_activation.cli.advice import advice
 from responsys_activation.cli.exit_code import CommandError, ExitCode

@@ -11,8 +11,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from responsys_activation.aws.connector_settings import ConnectorSettings, UnknownConnectorError
-from responsys_activation.aws.faults import SLOWEST_SETTLING_CALL, AwsUnavailableError
+from responsys_activation.aws.connectors import ConnectorSettings, UnknownConnectorError
+from responsys_activation.aws.faults import SLOWEST_SETTLING_CALL, AwsCallError
 from responsys_activation.change import membership_change
 from responsys_activation.connector import Connector, InvalidConnectorError
 from responsys_activation.delivery.custom_event import UnmappableError, custom_event
@@ -203,7 +203,7 @@ class Delivery:
             return Rejected(ErrorCode.INVALID_CONNECTOR, f"connector {name}: {exc}")
         except UntrustedEndpointError as exc:
             return Rejected(ErrorCode.UNTRUSTED_ENDPOINT, f"connector {name}: authEndpoint: {exc}")
-        except AwsUnavailableError:
+        except AwsCallError:
             return Retried(ErrorCode.AWS_UNAVAILABLE)
         return connector
 

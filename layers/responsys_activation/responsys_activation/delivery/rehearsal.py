@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from responsys_activation.aws.clients import Clients
-from responsys_activation.aws.connector_parameters import ConnectorParameter
+from responsys_activation.aws.connectors import ConnectorParameter
 from responsys_activation.change import Change
 from responsys_activation.delivery.composition import compose_delivery
 from responsys_activation.delivery.custom_event import CustomEvent

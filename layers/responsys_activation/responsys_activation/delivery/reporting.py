@@ -11,7 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.delivery.custom_event import CustomEvent
 from responsys_activation.delivery.outcome import (
     NOT_KNOWN,
@@ -101,7 +101,7 @@ class Reporting:
             self._metrics.milliseconds("ApiLatency", exchange.seconds, connector=connector)
             self._metrics.sample("RecipientsPerRequest", exchange.recipients, connector=connector)
             self._log_exchange(result, exchange)
-        if isinstance(result.failure, AwsUnavailableError):
+        if isinstance(result.failure, AwsCallError):
             logger.warning("request not made", extra={"connector": connector, "fault": str(result.failure)})
         arrivals = [
             item.message.age_from

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.slots import NoSlotError, Wait
 from responsys_activation.delivery.outcome import Outcome, Rejected, Retried, Throttled
 from responsys_activation.delivery.planning import PlannedRequest
@@ -20,8 +20,8 @@ from responsys_activation.responsys.events import EventReply
 
 __all__ = ["FAILURES", "Exchange", "Failure", "RequestResult", "deferred", "outcome_of_error"]
 
-Failure = ResponsysError | NoSlotError | AwsUnavailableError
-FAILURES = (ResponsysError, NoSlotError, AwsUnavailableError)
+Failure = ResponsysError | NoSlotError | AwsCallError
+FAILURES = (ResponsysError, NoSlotError, AwsCallError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def outcome_of_error(failure: Failure, now: float) -> Outcome:
             return Rejected(failure.code, failure.title)
         case ResponsysError():
             return Retried(failure.code)
-        case AwsUnavailableError():
+        case AwsCallError():
             return Retried(ErrorCode.AWS_UNAVAILABLE)
 
 

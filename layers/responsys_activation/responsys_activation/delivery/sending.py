@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from responsys_activation.aws.faults import AwsUnavailableError
-from responsys_activation.aws.ledger import Claim, ClaimState, Ledger, NewerChange
+from responsys_activation.aws.claims import Claim, ClaimState, NewerChange
+from responsys_activation.aws.faults import AwsCallError
+from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.slots import Slot
 from responsys_activation.connector import Connector
 from responsys_activation.delivery.isolating import End, InDoubt, post_isolating
@@ -151,7 +152,7 @@ class RequestSender:
             self._learn_event(request.event_name, posting, failure)
             ends |= posted
         elif out_of_reach:
-            failure = AwsUnavailableError("delivery ledger out of reach")
+            failure = AwsCallError("delivery ledger out of reach")
         unknown = {position for position, end in ends.items() if isinstance(end, InDoubt)}
         outcomes = [
             self._doubted(item, claims[position], end) if isinstance(end := ends[position], InDoubt) else end
@@ -171,7 +172,7 @@ class RequestSender:
         changes = [request.items[position].change for position in returned]
         try:
             newer = self._ledger.newer(changes)
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             logger.warning("newer changes not read", extra={"connector": self._name, "fault": str(exc)})
             return dict.fromkeys(returned, Retried(ErrorCode.AWS_UNAVAILABLE))
         return {
@@ -243,7 +244,7 @@ class RequestSender:
                 undelivered.append(claimed_as)
         try:
             self._ledger.record(request.request_id, undelivered=undelivered, unknown=in_doubt)
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             logger.error("answer not recorded", extra={"connector": self._name, "fault": str(exc)})
 
 

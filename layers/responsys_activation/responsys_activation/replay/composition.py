@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from responsys_activation.aws.parked_messages import ParkedMessages
+from responsys_activation.aws.queues import ParkedMessages
 from responsys_activation.replay.run import Replay
 from responsys_activation.settings import ReplaySettings
 
