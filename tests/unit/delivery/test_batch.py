@@ -547,8 +547,10 @@ def test_a_message_that_its_dead_letter_queue_does_not_take_stays_on_its_queue()
 
 @pytest.mark.parametrize("round_number", range(5))
 def test_the_same_batch_in_two_environments_at_once_is_sent_once(round_number: int) -> None:
-    # Given a batch that SQS hands to two environments
+    # Given an account whose limit was read before (who comes while another reads it goes slowly), and a batch that SQS
+    # hands to two environments
     account = Account()
+    account.deliver([record(1000)])
     records = [record(number) for number in range(1000, 1450)]
     environments = [account.environment() for _ in range(2)]
 
