@@ -1,7 +1,4 @@
-"""What is the connector check made of?
-
-Put together here once, for the function and the tests alike, so that what is tested is what ships.
-"""
+"""What is the connector check made of? Put together here once, so that what is tested is what ships."""
 
 from __future__ import annotations
 
@@ -31,24 +28,13 @@ def compose_connector_check(
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ConnectorCheck:
-    """Put the real parts together.
-
-    Parameters
-    ----------
-    metrics : InvocationMetrics or None
-        Where everything is counted; ``None``: in new ones.
-    http : HttpSession or None
-        The connections to Responsys; ``None``: new ones.
-    clock, sleep : callable
-        The time in epoch seconds, and waiting; a test has its own.
-    """
-    http = http or HttpSession(settings.reply_seconds)
+    """Put the parts together; a test has metrics, connections to Responsys and a clock of its own."""
     trusted = TrustedDomains(settings.trusted_endpoint_domains)
     metrics = metrics or InvocationMetrics()
     logins = LoginComposition(
         settings,
         clients,
-        http=http,
+        http=http or HttpSession(settings.reply_seconds),
         trusted=trusted,
         metrics=metrics,
         service=_SERVICE,

@@ -1,7 +1,4 @@
-"""What is the delivery made of?
-
-Put together here once, for the function, the tests and the benchmarks alike, so that what is tested is what ships.
-"""
+"""What is the delivery made of? Put together here once, so that what is tested and measured is what ships."""
 
 from __future__ import annotations
 
@@ -51,12 +48,8 @@ class DeliveryComposition:
 
     Parameters
     ----------
-    http : HttpSession or None
-        The connections to Responsys; ``None``: new ones.
-    metrics : InvocationMetrics or None
-        Where everything is counted; ``None``: in new ones.
-    reporting : Reporting or None
-        Who is told; ``None``: log and metrics.
+    http, metrics, reporting : optional
+        The connections to Responsys, where is counted, and who is told; ``None``: new ones.
     open_sender : callable or None
         Gives a connector's sender; ``None``: one that sends.
     clock, sleep, jitter : callable

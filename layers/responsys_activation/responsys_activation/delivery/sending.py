@@ -116,29 +116,13 @@ class RequestSender:
                 outcomes, unknown, failure = self._claim_and_post(request, posting, slot, deadline)
             if not posting.exchanges:
                 self._pacing.hand_back(slot)
-        return RequestResult(
-            self._name,
-            request,
-            outcomes,
-            failure,
-            posting.exchanges,
-            posting.budget_wait,
-            posting.budget_unavailable,
-            unknown,
-        )
+        sent = (posting.exchanges, posting.budget_wait, posting.budget_unavailable)
+        return RequestResult(self._name, request, outcomes, failure, *sent, unknown)
 
     def _claim_and_post(
         self, request: PlannedRequest, posting: Posting, slot: Slot, deadline: float
     ) -> tuple[list[Outcome], Collection[int], Failure | None]:
-        """Send what nobody else sends or has sent, and record it.
-
-        Returns
-        -------
-        outcomes : list of Outcome
-        unknown : collection of int
-            Positions whose outcome at Responsys is not known.
-        failure : Failure or None
-        """
+        """Send what nobody else sends or has sent, and record it; give outcomes, those unknown, and the failure."""
         ends: dict[int, End] = dict(self._superseded(request))
         claims = self._claim(request, [place for place in range(len(request.items)) if place not in ends], deadline)
         ends |= {position: outcome for position, claim in claims.items() if (outcome := _unsent(claim))}

@@ -1,7 +1,4 @@
-"""What is the replay made of?
-
-Put together here once, for the function and the tests alike, so that what is tested is what ships.
-"""
+"""What is the replay made of? Put together here once, so that what is tested is what ships."""
 
 from __future__ import annotations
 
@@ -26,19 +23,9 @@ def compose_replay(
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Replay:
-    """Put the parts together.
-
-    Parameters
-    ----------
-    clock, sleep : callable
-        The time in epoch seconds, and waiting; a test has its own.
-    """
-    return Replay(
-        sources={
-            "rejected": ParkedMessages(settings.rejected_dead_letter_queue_url, sqs),
-            "throttled": ParkedMessages(settings.throttled_dead_letter_queue_url, sqs),
-        },
-        destination_url=settings.segment_events_queue_url,
-        clock=clock,
-        sleep=sleep,
-    )
+    """Put the parts together; a test has a clock of its own."""
+    sources = {
+        "rejected": ParkedMessages(settings.rejected_dead_letter_queue_url, sqs),
+        "throttled": ParkedMessages(settings.throttled_dead_letter_queue_url, sqs),
+    }
+    return Replay(sources=sources, destination_url=settings.segment_events_queue_url, clock=clock, sleep=sleep)

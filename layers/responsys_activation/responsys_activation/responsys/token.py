@@ -33,6 +33,9 @@ LONGEST_LOGIN = 60.0  # seconds for the reply; a lease is longer
 _POLL_SECONDS = 0.25
 _SHORTEST_LOGIN = 1.0  # seconds; less than this is no chance at all
 
+CredentialsSource = Callable[[], Credentials]
+"""Gives an account's user name and password, never from a cache."""
+
 Lesson = Callable[[LoginMemory, bool], LoginMemory]
 """What a login adds to what is remembered, given whether nobody else may have logged in meanwhile."""
 
@@ -45,13 +48,6 @@ class TokenStore(Protocol):
 
     def write(self, token: Token) -> None:
         """Replace the stored token."""
-
-
-class CredentialsSource(Protocol):
-    """Where an account's user name and password are kept."""
-
-    def __call__(self) -> Credentials:
-        """Give them, never from a cache."""
 
 
 class LoginGuard(Protocol):
