@@ -27,6 +27,7 @@ from tests.fakes.responsys import Accepted, FakeResponsys
 from tests.property.simulation import Place, Simulation, Task, threads_of
 from tests.property.sqs import Message, Queue, SqsClient
 
+_PRINTED_METRICS = partial(InvocationMetrics, "stack")
 _MOST_EVENTS = 50_000_000
 AWS_SECONDS = 0.01  # that a call takes
 _POLL_SECONDS = 0.25
@@ -114,7 +115,7 @@ class VirtualStack:
         gather_rate: float | None = None,
         message_groups: bool = False,
         table: InMemoryDynamoDb | None = None,
-        new_metrics: Callable[[], InvocationMetrics] = InvocationMetrics,
+        new_metrics: Callable[[], InvocationMetrics] = _PRINTED_METRICS,
     ) -> None:
         self.defaults = defaults
         self.simulation = Simulation(seed=1, most_events=_MOST_EVENTS)

@@ -121,6 +121,19 @@ def test_the_role_suffices_for_every_outcome(stack: LocalStack) -> None:
     assert denied == []
 
 
+def test_a_topic_of_the_account_may_send_without_further_ado(stack: LocalStack) -> None:
+    # Given a topic that is subscribed to the queue
+    connector = ConnectorUnderTest(stack)
+    sns = stack.endpoint.client("sns")
+    topic = sns.create_topic(Name=connector.name)["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=stack.outputs["SegmentEventsQueueArn"])
+    # When a membership is published there
+    (body,) = connector.bodies(1)
+    sns.publish(TopicArn=topic, Message=body)
+    # Then it arrives
+    assert eventually(lambda: connector.accepted() == Counter(message_ids([body])))
+
+
 def test_the_role_allows_no_more_than_that(stack: LocalStack, role_credentials: dict[str, str]) -> None:
     # Given the credentials that the function has
     session = boto3.session.Session(

@@ -19,7 +19,7 @@ def impatient_stack(stack: LocalStack) -> Iterator[LocalStack]:
     hidden = stack.endpoint.sqs.get_queue_attributes(QueueUrl=queues[0], AttributeNames=["VisibilityTimeout"])
 
     def hurry(timeout: int, visibility: int) -> None:
-        stack.endpoint.lambda_.update_function_configuration(FunctionName=stack.function_name, Timeout=timeout)
+        stack.set_function_timeout(timeout)
         for url in queues:
             stack.endpoint.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(visibility)})
 

@@ -241,6 +241,11 @@ def _look_at_output(output: FunctionOutput) -> None:
         assert len(json.dumps(document)) <= _LONGEST_LINE
     for namespace, _, dimensions, _ in output.metrics():
         assert namespace == "ResponsysActivation"
-        assert set(dimensions) in [{"service"}, {"connector"}, {"connector", "eventName"}, {"connector", "errorCode"}]
+        assert tuple(dimensions) in [
+            ("stack", "service"),
+            ("stack", "connector"),
+            ("stack", "connector", "eventName"),
+            ("stack", "connector", "errorCode"),
+        ]
         assert dimensions.get("connector", "-") in {"-", *CONNECTORS}
         assert all(value.strip() for value in dimensions.values())

@@ -109,6 +109,7 @@ class LambdaHost:
 
     async def _invoke(self, request: web.Request) -> web.Response:
         name = request.headers["X-Amzn-Lambda-Function-Name"]
+        version = request.headers["X-Amzn-Lambda-Function-Version"]
         invocation = Invocation(
             request_id=request.headers["X-Amzn-Lambda-Request-Id"],
             function_arn=request.headers["X-Amzn-Lambda-Function-Arn"],
@@ -118,13 +119,13 @@ class LambdaHost:
         )
         self._invocations[name] += 1
         async with self._free:
-            result = await self._run(name, invocation)
+            result = await self._run(name, version, invocation)
         # Any other status is a function error to the emulator.
         status = 500 if result.is_function_error else 200
         return web.Response(body=result.payload, status=status, content_type="application/json")
 
-    async def _run(self, name: str, invocation: Invocation) -> InvocationResult:
-        function = await asyncio.to_thread(self._functions.get, name)
+    async def _run(self, name: str, version: str, invocation: Invocation) -> InvocationResult:
+        function = await asyncio.to_thread(self._functions.get, name, version)
         await self._retire_outdated(function)
         if self._is_ending:
             return function_error("Runtime.ExitError", "The lambda host ends.")

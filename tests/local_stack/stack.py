@@ -171,6 +171,13 @@ class LocalStack:
         """Set variables of the function beside its own, in place of those set before."""
         self._aws.set_function_environment(self.function_name, environment)
 
+    def set_function_timeout(self, seconds: int) -> None:
+        """Deploy another time-out of the function, as a deployment does: a new version, and the alias on it."""
+        client = self.endpoint.lambda_
+        client.update_function_configuration(FunctionName=self.function_name, Timeout=seconds)
+        version = client.publish_version(FunctionName=self.function_name)["Version"]
+        client.update_alias(FunctionName=self.function_name, Name="live", FunctionVersion=version)
+
     def worker_counts(self) -> dict[str, int]:
         """Return `invocations`, `coldStarts`, `running` and `warm` of the function."""
         return self._aws.worker_counts(self.function_name)

@@ -137,7 +137,7 @@ class RecordedMetrics(InvocationMetrics):
     last: dict[Dimensions, dict[str, int]]
 
     def __init__(self, tell: Callable[[str, int, Dimensions], None]) -> None:
-        super().__init__()
+        super().__init__("stack")
         self._tell = tell
 
     def tell(self, name: str, value: int, *dimension_sets: Mapping[str, str]) -> None:

@@ -37,7 +37,7 @@ def measure(messages: int, kills: int) -> tuple[Result, int]:
         parameters, time_scale=_TIME_SCALE, visibility_seconds=_VISIBILITY_SECONDS, say=lambda _: None
     ) as stack:
         stack.set_function_environment({"REPLY_SECONDS": f"{_REPLY_SECONDS}"})
-        stack.endpoint.lambda_.update_function_configuration(FunctionName=stack.function_name, Timeout=_TIMEOUT_SECONDS)
+        stack.set_function_timeout(_TIMEOUT_SECONDS)
         trial = Trial(stack, f"{kills} kills")
         trial.simulator.patch_account(trial.name, {"replies": {"latencyMs": _REPLY_MILLISECONDS}})
         made = 0

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.local_stack.environments import REPOSITORY
-from tests.local_stack.stack import ConnectorSettings, LocalStack
+from tests.local_stack.stack import STACK_NAME, ConnectorSettings, LocalStack
 from tests.simulator.client import SimulatorClient
 from tests.simulator.settings import AccountSettings, CustomEvent, ProfileList
 
@@ -248,7 +248,7 @@ class Trial:
         points = self.stack.endpoint.client("cloudwatch").get_metric_statistics(
             Namespace="ResponsysActivation",
             MetricName=metric,
-            Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+            Dimensions=[{"Name": name, "Value": value} for name, value in {"stack": STACK_NAME, **dimensions}.items()],
             StartTime=self._began,
             EndTime=datetime.now(UTC) + timedelta(minutes=1),
             Period=86_400,

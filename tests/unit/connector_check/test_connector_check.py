@@ -122,7 +122,7 @@ class Stack:
     parameters: Parameters = field(default_factory=Parameters)
     secrets: InMemorySecrets = field(default_factory=lambda: InMemorySecrets({}))
     table: InMemoryDynamoDb = field(default_factory=InMemoryDynamoDb)
-    metrics: InvocationMetrics = field(default_factory=InvocationMetrics)
+    metrics: InvocationMetrics = field(default_factory=lambda: InvocationMetrics("stack"))
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
@@ -153,6 +153,7 @@ class Stack:
             read_settings(
                 ConnectionSettings,
                 {
+                    "STACK_NAME": "stack",
                     "CONNECTOR_PARAMETER_PREFIX": "/stack/connectors/",
                     "TOKEN_PARAMETER_PREFIX": "/stack/tokens/",
                     "DELIVERY_TABLE_NAME": self.table.table,
@@ -847,7 +848,7 @@ def test_nothing_that_is_told_holds_a_credential(stack: Stack, capsys: pytest.Ca
     # When they are checked, logged, counted and told
     checked = stack.check()
     log_checked(checked)
-    metrics = InvocationMetrics()
+    metrics = InvocationMetrics("stack")
     count_failures(metrics, checked, all_of_service="connector_check")
     metrics.flush()
     told = json.dumps(report_document(checked)) + capsys.readouterr().out + repr(checked)
@@ -857,12 +858,12 @@ def test_nothing_that_is_told_holds_a_credential(stack: Stack, capsys: pytest.Ca
 
 
 def failures(output: FunctionOutput) -> dict[tuple[str, str], float]:
-    """Give the failures that were written, by dimension."""
+    """Give the failures that were written, by the dimension beside the stack's."""
     return {
         dimension: value
         for _, name, dimensions, value in output.metrics()
         if name == "ConnectorCheckFailures"
-        for dimension in dimensions.items()
+        for dimension in (dimensions.items() - {("stack", "stack")})
     }
 
 
