@@ -1,4 +1,4 @@
-"""What of a deployed stack of the last release holds data? last_release.json; written anew when a release is made.
+"""What of a deployed stack of the last release must stay? last_release.json; written anew when a release is made.
 
 python -m tests.template.last_release [template.yaml]
 """
@@ -17,7 +17,7 @@ _SNAPSHOT = Path(__file__).with_suffix(".json")
 
 
 def last_release() -> dict[str, Identity]:
-    """Return what the last release's stack holds, under the required parameters."""
+    """Return what must stay of the last release's stack, under the required parameters."""
     resources: dict[str, Identity] = json.loads(_SNAPSHOT.read_text())
     return resources
 

@@ -11,9 +11,11 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[impor
 
 from tests.template.cloudformation import REGION, Stack
 
-# What is lost when it is replaced, or could not be made again under its name.
-HOLDS_DATA = {
+# What holds data, has a name that cannot be had twice, or feeds the function.
+MUST_STAY = {
     "AWS::DynamoDB::Table",
+    "AWS::Lambda::EventSourceMapping",
+    "AWS::Lambda::Function",
     "AWS::Logs::LogGroup",
     "AWS::SecretsManager::Secret",
     "AWS::SNS::Topic",
@@ -25,11 +27,11 @@ Identity = dict[str, Any]
 
 
 def identities(stack: Stack) -> dict[str, Identity]:
-    """Return type and create-only properties of each resource that holds data, by logical id."""
+    """Return type and create-only properties of each resource that must stay, by logical id."""
     return {
         logical_id: {"Type": resource["Type"], **create_only(resource["Type"], resource["Properties"])}
         for logical_id, resource in stack.resources.items()
-        if resource["Type"] in HOLDS_DATA
+        if resource["Type"] in MUST_STAY
     }
 
 

@@ -93,6 +93,13 @@ def test_outputs_are_those_of_the_contract_and_the_functions_that_people_invoke(
     }
 
 
+def test_every_function_is_tagged_with_the_release_of_its_package(stack: Stack) -> None:
+    # Given the functions / When their tags are read / Then each has the version of what runs in it
+    functions = stack.of_type("AWS::Lambda::Function").values()
+    tags = [{tag["Key"]: tag["Value"] for tag in function["Tags"]} for function in functions]
+    assert [each["version"] for each in tags] == [__version__] * len(functions)
+
+
 def test_outputs_say_what_they_are_for(source: dict[str, Any]) -> None:
     # Given the outputs / When their descriptions are looked for / Then each has one
     assert all(output.get("Description") for output in source["Outputs"].values())

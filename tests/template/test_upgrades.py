@@ -1,4 +1,4 @@
-"""Does an upgrade, or another value of a parameter, leave alone what holds data?"""
+"""Does an upgrade, or another value of a parameter, leave alone what must stay?"""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,27 +8,27 @@ import pytest
 from tests.template.cloudformation import Stack
 from tests.template.last_release import last_release
 from tests.template.other_values import OTHER
-from tests.template.replacements import HOLDS_DATA, create_only, identities, lost
+from tests.template.replacements import MUST_STAY, create_only, identities, lost
 
 # A secret that the stack made goes when one of the owner's takes its place.
 EXPECTED = {"CredentialsSecretArn": ["DefaultCredentials is removed"]}
 
 
-def test_an_upgrade_from_the_last_release_replaces_nothing_that_holds_data(stack: Stack) -> None:
-    # Given what a stack of the last release holds
+def test_an_upgrade_from_the_last_release_replaces_nothing_that_must_stay(stack: Stack) -> None:
+    # Given what must stay of a stack of the last release
     before = last_release()
-    assert {identity["Type"] for identity in before.values()} == HOLDS_DATA
+    assert {identity["Type"] for identity in before.values()} == MUST_STAY
     # When it becomes this template's stack / Then all of it stays
     assert list(lost(before, identities(stack))) == []
 
 
 @pytest.mark.parametrize("parameter", OTHER)
-def test_another_value_of_a_parameter_replaces_nothing_that_holds_data(
+def test_another_value_of_a_parameter_replaces_nothing_that_must_stay(
     stack: Stack, stack_with: Callable[..., Stack], parameter: str
 ) -> None:
     # Given a stack, and the same with another value of a parameter
     before, after = identities(stack), identities(stack_with(**{parameter: OTHER[parameter]}))
-    # When the one becomes the other / Then all that holds data stays, but for a secret that has no use any more
+    # When the one becomes the other / Then all that must stay does, but for a secret that has no use any more
     assert list(lost(before, after)) == EXPECTED.get(parameter, [])
     # And so it does on the way back
     assert list(lost(after, before)) == []
