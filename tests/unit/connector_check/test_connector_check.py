@@ -143,10 +143,10 @@ class Stack:
             names or None, deadline=self.clock() + seconds, forget_refused_login=forget_refused_login
         )
 
-    def invoke(self, **event: Any) -> tuple[dict[str, Any], FunctionOutput]:
-        """Invoke the function."""
+    def invoke(self, seconds: float = 300, **event: Any) -> tuple[dict[str, Any], FunctionOutput]:
+        """Invoke the function, which Lambda ends in so many seconds."""
         with captured_output() as output:
-            return self.compose().run(event, self.clock() + 300), output
+            return self.compose().run(event, self.clock() + seconds), output
 
     def compose(self) -> ConnectorCheck:
         return compose_connector_check(
@@ -791,6 +791,15 @@ def test_a_connector_whose_turn_does_not_come_is_not_called_right(stack: Stack) 
     assert [each.ok for each in checked] == [False, False]
     assert '{"connectors": ["b"]}' in checked[1].findings[0].message
     assert not stack.account.calls
+
+
+@pytest.mark.parametrize(("seconds", "checked"), [(7.9, False), (8.1, True)])
+def test_time_is_kept_back_for_the_report(stack: Stack, *, seconds: float, checked: bool) -> None:
+    # Given so little time that a check would begin as Lambda ends the invocation, or a little more
+    stack.put()
+    # When the function is invoked / Then it looks at the connector only with five seconds to spare after it
+    report, _ = stack.invoke(seconds)
+    assert report["ok"] is checked
 
 
 def test_a_login_elsewhere_is_waited_for_and_its_token_taken(stack: Stack) -> None:
