@@ -200,7 +200,8 @@ def _trusting(reply: Any, recipients_json: Sequence[str]) -> list[str | None]:
 
 DOUBT: dict[str, Callable[[], Patches]] = {
     "a lost reply is taken for not sent": lambda: together(
-        patch.object(isolating, "OutcomeUnknownError", _NeverError), patch.object(pacing, "OutcomeUnknownError", _NeverError)
+        patch.object(isolating, "OutcomeUnknownError", _NeverError),
+        patch.object(pacing, "OutcomeUnknownError", _NeverError),
     ),
     "doubts are not counted in the claim": lambda: around(
         ledger, "read_claim", lambda read, item: replace(read(item), doubts=0)
