@@ -24,6 +24,7 @@ from responsys_activation.observability import logger
 print([logging.getLogger(name).isEnabledFor(logging.INFO) for name in ("botocore", "boto3", "urllib3", "requests")])
 print(logger.log_level)
 """
+_FIRST_LINE = "from responsys_activation.observability import logger; logger.info('first')"
 
 
 def test_at_debug_we_write_more_and_libraries_do_not_write_passwords_and_bodies() -> None:
@@ -41,6 +42,17 @@ def test_at_debug_we_write_more_and_libraries_do_not_write_passwords_and_bodies(
 
     # Then DEBUG is its level, and no library's
     assert started.stdout.splitlines() == ["[False, False, False, False]", "10"]
+
+
+def test_every_line_says_which_version_wrote_it() -> None:
+    # Given a cold start / When it writes a line
+    environment = {"PYTHONPATH": str(Path(responsys_activation.__file__).parents[1])}
+    started = subprocess.run(
+        [sys.executable, "-c", _FIRST_LINE], env=environment, capture_output=True, text=True, check=True
+    )
+
+    # Then the line names the package's version
+    assert json.loads(started.stdout)["version"] == responsys_activation.__version__
 
 
 def test_what_is_told_at_once_stands_under_each_set_of_dimensions_before_the_end() -> None:

@@ -1,6 +1,6 @@
 """Which recipients share a request, and in what order do requests go?
 
-Pure. Requests are rationed, recipients are not: full requests are worth 200 times as much as single ones.
+Pure. Requests are limited, recipients are not: a full request is worth 200 times as much as one with one recipient.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = [
     "plan_requests",
 ]
 
-# One recipient's messages go one by one, in requests that nobody else may share: a placeholder in thousands of messages
-# must not use up the account's minute.
+# One recipient's messages go one by one, each in a request of its own unless others fill it up: a placeholder id in
+# thousands of messages must not use up the account's minute.
 MAXIMUM_WAVES = 12
 
 
@@ -48,7 +48,7 @@ class PlannedRequest:
     wave : int
         All requests of a wave may be in flight together; a wave starts when the one before it has ended.
     request_id : str
-        Sent as ``X-Request-Id`` and logged; a further HTTP request for the same messages has a number behind it.
+        Sent as ``X-Request-Id`` and logged; further HTTP requests for the same messages append a number.
     """
 
     event_name: str
@@ -58,13 +58,13 @@ class PlannedRequest:
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def take_out(self, positions: Collection[int]) -> PlannedRequest:
-        """Take items out, and give them as a request that will not be sent."""
+        """Take items out, and return them as a request that will not be sent."""
         out = PlannedRequest(self.event_name, self.wave, [self.items[position] for position in positions])
         self.items = [item for position, item in enumerate(self.items) if position not in positions]
         return out
 
     def has_room_for(self, size: int) -> bool:
-        """Tell whether one more recipient of ``size`` bytes keeps the request within Responsys's limits."""
+        """Return whether the request stays within Responsys's limits with one more recipient of ``size`` bytes."""
         return len(self.items) < MAXIMUM_RECIPIENTS and self.size + size <= MAXIMUM_REQUEST_BYTES
 
 
@@ -86,9 +86,9 @@ class Plan(NamedTuple):
 def plan_requests(items: Sequence[Outgoing]) -> Plan:
     """Group one connector's messages into as few requests as their order allows.
 
-    The changes of a membership, and the messages of a recipient, go in their order, each in a later wave than the one
-    before it. A message takes the first open request of its event that its recipient's order allows, so that later
-    waves fill up with recipients who could have gone earlier instead of leaving a part-filled request behind.
+    The changes of a membership, and the messages of a recipient, go in order, each in a later wave than the one before
+    it. A message takes the first open request of its event that its recipient's order allows. So later waves fill up
+    with recipients who could have gone earlier, and fewer requests stay part-filled.
     """
     last_wave: defaultdict[str, int] = defaultdict(int)
     last_wave_of_membership: defaultdict[str, int] = defaultdict(int)

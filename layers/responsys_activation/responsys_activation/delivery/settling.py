@@ -21,8 +21,8 @@ from responsys_activation.received import MARK, ReceivedMessage
 
 __all__ = ["Ending", "Settling", "reason_of"]
 
-# What fails a second time is moved to where it replays itself: hidden messages of all connectors share the 120,000 that
-# SQS allows of a queue, and after 5 receives SQS would move it to RejectedDLQ.
+# What fails a second time is moved to ThrottledDLQ, from where it comes back: all connectors share the 120,000 hidden
+# messages that SQS allows per queue, and after 5 receives SQS would move it to RejectedDLQ.
 LAST_RECEIVE = 2
 OUTAGE_DELAY = 300.0  # seconds
 FIRST_BACK_OFF = 30.0  # seconds, doubled at each receive
@@ -40,9 +40,9 @@ class Ending(NamedTuple):
     Attributes
     ----------
     connector, event_name : str
-        ``-`` where the message names none that exists.
+        ``-`` if the message names none that exists.
     request_id : str
-        Of the planned request that the message went with; ``-`` where it went with none.
+        Of the planned request that held the message; ``-`` if none did.
     dead_letter_failed : bool
         Its dead-letter queue did not take it, so it stays on its queue.
     """
@@ -56,14 +56,14 @@ class Ending(NamedTuple):
 
 
 class Settling:
-    """Moves, puts off or lets go each message of a batch.
+    """Moves each message of a batch, puts it off, or lets it be deleted.
 
     Parameters
     ----------
     source_queues : iterable of SourceQueue
         The queues that the function reads from.
     time_scale : float
-        Divides delays and back-off; 1 but on the local stack.
+        Divides delays and back-off; 1 except on the local stack.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Settling:
             As they really ended, in the order given: a message that fails too often is throttled, and one whose
             dead-letter queue did not take it is retried. The retried ones must be reported to SQS as failures.
         """
-        settled = [_not_for_ever(ending) for ending in endings]
+        settled = [_deferred_after_last_receive(ending) for ending in endings]
         self._move(settled, Throttled, self._throttled, until)
         self._move(settled, Rejected, self._rejected, until)
         self._put_off((ending.message for ending in settled if isinstance(ending.outcome, Retried)), until)
@@ -140,7 +140,7 @@ class Settling:
         return DeadLetter(message.body, attributes, delay, group)
 
     def _delay(self, throttled: Throttled, message: ReceivedMessage) -> int:
-        """Give the seconds to wait from now on. Without jitter: after a pause minutes of age come back in seconds."""
+        """Return the seconds to wait from now on. No jitter: after a pause, minutes of age come back within seconds."""
         now = self._clock()
         gone_by = (now - (now if throttled.decided_at is None else throttled.decided_at)) * self._time_scale
         by_age = throttled.age_share * max(0.0, message.first_received_at - throttled.since)
@@ -168,7 +168,7 @@ def _meaning(code: str) -> str:
     return plain(ERROR_CODES[code].meaning) if code in ERROR_CODES else f"Responsys answered {code}"
 
 
-def _not_for_ever(ending: Ending) -> Ending:
+def _deferred_after_last_receive(ending: Ending) -> Ending:
     if isinstance(ending.outcome, Retried) and ending.message.receive_count >= LAST_RECEIVE:
         return ending._replace(outcome=Throttled(ending.outcome.error_code, OUTAGE_DELAY))
     return ending

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, assert_never
 
 import requests
 
+from responsys_activation import __version__
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.classification import ErrorClass, class_of_code, classify, known_code
 from responsys_activation.responsys.connections import ConnectionAdapter, is_timeout
@@ -77,6 +78,7 @@ class HttpSession(requests.Session):
     def __init__(self, reply_seconds: float) -> None:
         super().__init__()
         self.reply_seconds = reply_seconds
+        self.headers["User-Agent"] = f"responsys-activation/{__version__}"  # Oracle's support asks who called
         self.trust_env = False  # a proxy or .netrc of the environment must neither see nor replace a token
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         for scheme in ("https://", "http://"):
