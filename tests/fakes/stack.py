@@ -40,7 +40,7 @@ class FakeDeployment:
 
     def function(self, name: str) -> DeployedFunction:
         self._require("function")
-        return self.functions.get(name, deployed_function(name))
+        return self.functions.get(name, deployed_function())
 
     def event_sources(self, queue_arn: str) -> list[EventSource]:
         self._require("event_sources")
@@ -65,9 +65,9 @@ class FakeDeployment:
             raise StackError(f"{method}: not authorized")
 
 
-def deployed_function(name: str = "prod-segment-events", **changes: Any) -> DeployedFunction:
+def deployed_function(**changes: Any) -> DeployedFunction:
     """Give a function that runs what was deployed."""
-    return replace(DeployedFunction(name, "7", "Active", "Successful", reason="", is_latest=True), **changes)
+    return replace(DeployedFunction("7", "Active", "Successful", reason="", is_latest=True), **changes)
 
 
 def event_source(**changes: Any) -> EventSource:

@@ -51,9 +51,7 @@ def test_a_function_is_told_as_its_alias_has_it(aws: StubbedAws, deployment: Dep
     # Given a function whose alias has what was deployed last / When it is looked at
     looked_at(aws, configuration(Version="7"), configuration())
     # Then version and states are told
-    assert deployment.function(name) == DeployedFunction(
-        "prod-segment-events", "7", "Active", "Successful", reason="", is_latest=True
-    )
+    assert deployment.function(name) == DeployedFunction("7", "Active", "Successful", reason="", is_latest=True)
 
 
 @pytest.mark.parametrize(

@@ -68,21 +68,23 @@ def test_a_release_that_is_not_the_commands_own_is_told_with_both() -> None:
 @pytest.mark.parametrize(
     ("changes", "seen", "what_to_do"),
     [
-        ({"state": "Failed", "reason": "no such subnet"}, "Failed, last update Successful (no such", "mend what the"),
-        ({"last_update": "Failed", "reason": "key denied"}, "last update Failed (key denied)", "mend what the reason"),
+        ({"state": "Failed", "reason": "no such subnet"}, "Failed, last update Successful (no such", "fix what the"),
+        ({"last_update": "Failed", "reason": "key denied"}, "last update Failed (key denied)", "fix what the reason"),
         ({"state": "Pending"}, "Pending", "wait a minute"),
         ({"last_update": "InProgress"}, "InProgress", "wait a minute"),
-        ({"is_latest": False, "version": "6"}, "version 6, Active", "deploy the mended release"),
+        ({"is_latest": False, "version": "6"}, "version 6, Active", "deploy the fixed release"),
     ],
 )
 def test_a_function_that_does_not_run_what_was_deployed_is_told(
     changes: dict[str, Any], seen: str, what_to_do: str
 ) -> None:
-    require(function_step(deployed_function(**changes)), Result.WRONG, seen, what_to_do)
+    require(function_step("function x", deployed_function(**changes)), Result.WRONG, seen, what_to_do)
 
 
 def test_a_function_that_runs_what_was_deployed_is_good() -> None:
-    require(function_step(deployed_function()), Result.OK, "version 7, Active, last update Successful", "")
+    require(
+        function_step("function x", deployed_function()), Result.OK, "version 7, Active, last update Successful", ""
+    )
 
 
 def sourced(*sources: EventSource) -> Step:
@@ -202,9 +204,9 @@ def test_an_alarm_that_rings_or_cannot_is_told_and_the_others_are_counted() -> N
     steps = alarm_steps(alarms, "prod", "https://wiki/runbook.md")
     # Then each that is not right has a step of its own, with what to do
     assert {step.name: told(step) for step in steps} == {
-        "alarm prod-rejected-messages": (Result.WRONG, "ALARM", "see https://wiki/runbook.md#rejected-messages"),
-        "alarm prod-notifications": (Result.WRONG, "it was deleted by hand", "deploy this release again"),
-        "alarm prod-function-errors": (
+        "alarm rejected-messages": (Result.WRONG, "ALARM", "see https://wiki/runbook.md#rejected-messages"),
+        "alarm notifications": (Result.WRONG, "it was deleted by hand", "deploy this release again"),
+        "alarm function-errors": (
             Result.WRONG,
             "its actions are switched off",
             "aws cloudwatch enable-alarm-actions --alarm-names prod-function-errors",
@@ -220,7 +222,7 @@ def test_a_stack_without_an_alarm_is_not_a_quiet_one() -> None:
 
 def test_who_hears_of_alarms_is_noted() -> None:
     require(subscriber_step(1, 0), Result.OK, "1 subscription", "")
-    require(subscriber_step(0, 1), Result.NOTE, "0 subscriptions, 1 not confirmed", "follow the link")
+    require(subscriber_step(0, 1), Result.NOTE, "0 subscriptions, 1 not confirmed", "click the link")
     require(subscriber_step(0, 0), Result.NOTE, "nobody", "AlarmEmail")
 
 

@@ -96,7 +96,7 @@ def test_a_stack_that_works_is_said_to() -> None:
         ({"outputs": {"Version": "0.0.1"}}, "version"),
         ({"outputs": {}}, "version"),
         (
-            {"functions": {"ReplayFunctionName": deployed_function("ReplayFunctionName", is_latest=False)}},
+            {"functions": {"ReplayFunctionName": deployed_function(is_latest=False)}},
             "function ReplayFunctionName",
         ),
         (
@@ -109,7 +109,7 @@ def test_a_stack_that_works_is_said_to() -> None:
         ),
         ({"connectors_ok": False}, "connector default"),
         ({"totals": {"MessagesReceived": 9.0, "OutcomesUnknown": 1.0}}, "metrics, last hour"),
-        ({"every_alarm": [DeployedAlarm("prod-page", "ALARM", acts=True)]}, "alarm prod-page"),
+        ({"every_alarm": [DeployedAlarm("prod-page", "ALARM", acts=True)]}, "alarm page"),
     ],
 )
 def test_one_thing_that_is_wrong_is_the_only_thing_told_and_the_exit_code(changes: dict[str, Any], wrong: str) -> None:

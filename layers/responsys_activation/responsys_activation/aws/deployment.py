@@ -41,7 +41,6 @@ class DeployedFunction:
         It has the code, layers and settings that were deployed last.
     """
 
-    name: str
     version: str
     state: str
     last_update: str
@@ -120,7 +119,6 @@ class Deployment:
             live = self._client("lambda").get_function_configuration(FunctionName=name, Qualifier=_ALIAS)
             latest = self._client("lambda").get_function_configuration(FunctionName=name)
         return DeployedFunction(
-            name,
             version=live["Version"],
             state=live.get("State", "Active"),
             last_update=latest.get("LastUpdateStatus", "Successful"),

@@ -105,17 +105,16 @@ def version_step(deployed: str | None, own: str) -> Step:
     return Step(name, Result.WRONG, f"deployed: {deployed or 'not known'}; this command: {own}", what_to_do)
 
 
-def function_step(function: DeployedFunction) -> Step:
+def function_step(name: str, function: DeployedFunction) -> Step:
     """Judge whether a function runs what was deployed."""
-    name = f"function {function.name}"
     seen = f"version {function.version}, {function.state}, last update {function.last_update}"
     reason = f" ({function.reason})" if function.reason else ""
     if function.state != "Active" or function.last_update != "Successful":
         under_way = {"Pending", "InProgress"} & {function.state, function.last_update}
-        what_to_do = "wait a minute, and run this again" if under_way else f"mend what the reason names, and {_DEPLOY}"
+        what_to_do = "wait a minute, and run this again" if under_way else f"fix what the reason names, and {_DEPLOY}"
         return Step(name, Result.WRONG, seen + reason, what_to_do)
     if not function.is_latest:
-        what_to_do = f"if somebody went back to it on purpose, deploy the mended release; else {_DEPLOY}"
+        what_to_do = f"if somebody went back to it on purpose, deploy the fixed release; else {_DEPLOY}"
         return Step(name, Result.WRONG, f"{seen}; not what was deployed last", what_to_do)
     return Step(name, Result.OK, seen)
 
@@ -241,15 +240,13 @@ def alarm_steps(alarms: Sequence[DeployedAlarm], stack: str, runbook: str) -> li
     silent = [each for each in alarms if each.state not in {None, "ALARM"} and not each.acts]
     good = len(alarms) - len(ringing) - len(gone) - len(silent)
     without_data = sum(each.state == "INSUFFICIENT_DATA" and each.acts for each in alarms)
-    steps = [
-        Step(f"alarm {each.name}", Result.WRONG, "ALARM", f"see {runbook}#{each.name.removeprefix(f'{stack}-')}")
-        for each in ringing
-    ]
-    steps += [Step(f"alarm {each.name}", Result.WRONG, "it was deleted by hand", _DEPLOY) for each in gone]
     enable = "aws cloudwatch enable-alarm-actions --alarm-names"
-    steps += [
-        Step(f"alarm {each.name}", Result.WRONG, "its actions are switched off", f"{enable} {each.name}")
-        for each in silent
+    wrong = [(each.name, "ALARM", f"see {runbook}#{each.name.removeprefix(f'{stack}-')}") for each in ringing]
+    wrong += [(each.name, "it was deleted by hand", _DEPLOY) for each in gone]
+    wrong += [(each.name, "its actions are switched off", f"{enable} {each.name}") for each in silent]
+    steps = [
+        Step(f"alarm {name.removeprefix(f'{stack}-')}", Result.WRONG, seen, what_to_do)
+        for name, seen, what_to_do in wrong
     ]
     if not alarms:
         return [Step("alarms", Result.WRONG, "the stack has none", _DEPLOY)]
@@ -264,7 +261,7 @@ def subscriber_step(confirmed: int, pending: int) -> Step:
     name = "who hears of alarms"
     seen = counted(confirmed, "subscription")
     if pending:
-        return Step(name, Result.NOTE, f"{seen}, {pending:,} not confirmed", "follow the link in the mail of AWS")
+        return Step(name, Result.NOTE, f"{seen}, {pending:,} not confirmed", "click the link in the mail that AWS sent")
     if not confirmed:
         return Step(name, Result.NOTE, "nobody", "set AlarmEmail, or subscribe to AlarmTopicArn")
     return Step(name, Result.OK, seen)

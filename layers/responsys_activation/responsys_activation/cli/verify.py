@@ -132,14 +132,15 @@ def _at_deployment(stack: DeployedStack) -> Iterator[_Look]:
     status, version, functions = stack.status, stack.outputs.get("Version"), [stack.output(each) for each in _FUNCTIONS]
     yield _Look("stack", lambda: [stack_step(status), version_step(version, __version__)])
     for function in functions:
-        yield _Look(f"function {function}", partial(_function_steps, stack, function))
+        name = f"function {function.partition(':')[0].removeprefix(f'{stack.name}-')}"
+        yield _Look(name, partial(_function_steps, stack, name, function))
     for queue in _EVENT_SOURCES:
         yield _Look(f"event source {queue}", partial(_event_source_steps, stack, queue))
     yield _Look("connectors", lambda: connector_steps(stack.invoke("ConnectorCheckFunctionName", {})))
 
 
-def _function_steps(stack: DeployedStack, function: str) -> list[Step]:
-    return [function_step(stack.deployment.function(function))]
+def _function_steps(stack: DeployedStack, name: str, function: str) -> list[Step]:
+    return [function_step(name, stack.deployment.function(function))]
 
 
 def _event_source_steps(stack: DeployedStack, queue: str) -> list[Step]:
