@@ -148,11 +148,15 @@ def settled_batch(ago: float) -> dict[str, Any]:
 
 
 def test_the_batches_of_the_last_hour_are_told_and_their_metrics_must_be_there() -> None:
-    # Given batches of which CloudWatch has no metric, the first one minutes ago
-    stack = deployed(logged=[[settled_batch(ago=303.0), settled_batch(ago=300.0)]])
+    # Given batches of minutes ago without a metric, gathered for almost as long as a window of 5 s allows
+    stack = deployed(
+        parameters={"BatchingWindowSeconds": "5"}, logged=[[settled_batch(ago=325.0), settled_batch(ago=300.2)]]
+    )
     # When the stack is verified / Then the batches are told, and the metrics are missed
     steps = {step["step"]: step for step in verify(stack, "--json").document()["steps"]}
-    assert steps["batches, last hour"]["seen"].startswith("2 batches, 400 messages: 200 in the median, 200 at most")
+    assert steps["batches, last hour"]["seen"] == (
+        "2 batches, 400 messages: 200 in the median, 200 at most; gathered at 8 per second and environment"
+    )
     assert steps["metrics, last hour"]["result"] == "wrong"
     # And of a batch that was only just settled they are not
     assert results(verify(deployed(logged=[[settled_batch(ago=2.0)]]), "--json"))["metrics, last hour"] == "skipped"
