@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from responsys_activation.cli.exit_code import ExitCode
-from tests.end_to_end.observing import SEGMENT_EVENTS, deployed, eventually
+from tests.end_to_end.observing import SEGMENT_EVENTS, deployed
 from tests.local_stack.queues import send_all
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import LocalStack
 from tests.simulator.inbox import InboxEvent
 from tests.unit.cli.commands import Ended, command
