@@ -71,6 +71,11 @@ def test_an_alias_that_has_other_code_layers_or_settings_is_told(
     assert deployment.function("prod-segment-events").is_latest is False
 
 
+def test_no_vpc_is_told_in_two_ways_and_is_the_same(aws: StubbedAws, deployment: Deployment) -> None:
+    looked_at(aws, configuration(Version="7"), configuration(VpcConfig={"SubnetIds": [], "VpcId": ""}))
+    assert deployment.function("prod-segment-events").is_latest is True
+
+
 def test_an_update_that_failed_is_told_with_its_reason(aws: StubbedAws, deployment: Deployment) -> None:
     failed = configuration(LastUpdateStatus="Failed", LastUpdateStatusReason="no such subnet")
     looked_at(aws, configuration(Version="7"), failed)

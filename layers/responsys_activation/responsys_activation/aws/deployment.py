@@ -17,8 +17,8 @@ from responsys_activation.aws.stack_call import stack_call
 __all__ = ["DeployedAlarm", "DeployedFunction", "Deployment", "EventSource"]
 
 _ALIAS = "live"
-# What a deployment may change of a function, and the alias must have: code, layers, and what it runs with.
-_DEPLOYED = ("CodeSha256", "Layers", "Environment", "Runtime", "MemorySize", "Timeout", "VpcConfig")
+# What a deployment may change of a function, and the alias must have, beside layers and VPC.
+_DEPLOYED = ("CodeSha256", "Environment", "Runtime", "MemorySize", "Timeout")
 _ALARM_TYPES = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 _MOST_ALARMS = 100  # that one call describes; the stack has a quarter of that
 _NAMESPACE = "ResponsysActivation"
@@ -218,9 +218,13 @@ class Deployment:
 
 
 def _deployed_part(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    part = {name: configuration.get(name) for name in _DEPLOYED}
-    part["Layers"] = [layer["Arn"] for layer in configuration.get("Layers", [])]
-    return part
+    """Give what a deployment may have changed. Without a VPC Lambda tells of an empty one, or of none."""
+    network = configuration.get("VpcConfig", {})
+    return {name: configuration.get(name) for name in _DEPLOYED} | {
+        "Layers": [layer["Arn"] for layer in configuration.get("Layers", [])],
+        "SubnetIds": sorted(network.get("SubnetIds", [])),
+        "SecurityGroupIds": sorted(network.get("SecurityGroupIds", [])),
+    }
 
 
 def _event_source(mapping: Mapping[str, Any]) -> EventSource:
