@@ -20,8 +20,7 @@ from responsys_activation.cli.one_membership import (
 )
 from responsys_activation.cli.options import number
 from responsys_activation.cli.terminal import Terminal
-from responsys_activation.delivery.outcome import Rejected
-from responsys_activation.delivery.settling import reason_of
+from responsys_activation.delivery.outcome import Rejected, reason_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "HELP", "NAME", "add_options", "run"]
 
