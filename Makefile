@@ -24,10 +24,10 @@ FIND_PYTHON = for candidate in python3.13 python3.12 python3.11 python3; do \
 	done; \
 	echo "error: no Python from 3.11 to 3.13 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup requirements build demo local replay send check-connector test format lint types unit property integration tools template audit end_to_end threads reliability promises neighbours backlog kills soak bench bench-quick clean
+.PHONY: help setup requirements build demo local replay send check-connector verify-deployment test format lint types unit property integration tools template audit end_to_end threads reliability promises neighbours backlog kills soak bench bench-quick clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---- environments and build ------------------------------------------------------------------------------
 
@@ -83,7 +83,7 @@ local: setup  ## The same stack, kept running for playing by hand
 # The command of operators, with variables for its options: ERROR_CODE=x becomes --error-code=x, APPLY=1 --apply. What is
 # none of its options it refuses. Only what stands behind `make` counts: a STACK of the environment would send a command
 # for the local stack to AWS.
-FLAGS := APPLY FORGET_REFUSED_LOGIN IN_DOUBT JSON YES
+FLAGS := APPLY FORGET_REFUSED_LOGIN IN_DOUBT JSON SEND TEMPORARY_RULE TEMPORARY_TOPIC YES
 GIVEN = $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 define operate
 	@options=(); \
@@ -107,6 +107,9 @@ replay: .venv/.complete  ## Count dead letters that would go back (ERROR_CODE=..
 
 send: .venv/.complete  ## Send one membership and follow it: PROFILE_ID=p1 SEGMENT=aud-42 ID=364470825 CALL_TYPE=ADD
 	$(call operate,send)
+
+verify-deployment: .venv/.complete  ## Does a deployed stack work? STACK=name (SEND=1 PROFILE_ID=... as for send, docs/first-hour.md)
+	$(call operate,verify)
 
 # ---- what a change must pass ------------------------------------------------------------------------------
 
