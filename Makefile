@@ -17,12 +17,12 @@ PLOTTER := .venv-plots
 COMPILER := .venv-uv
 PYTHON := .venv/bin/python
 
-# The first interpreter that really runs; the shims of version managers may exist and fail.
-FIND_PYTHON = for candidate in python3.13 python3.12 python3.11 python3; do \
-	  if "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; \
+# The newest interpreter that really runs; the shims of version managers may exist and fail.
+FIND_PYTHON = for candidate in python3.14 python3.13 python3.12 python3.11 python3; do \
+	  if "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; \
 	  then echo "$$candidate"; exit; fi; \
 	done; \
-	echo "error: no Python from 3.11 to 3.13 runs: install one of them, and put it on PATH." >&2; exit 1
+	echo "error: no Python from 3.11 to 3.14 runs: install one of them, and put it on PATH." >&2; exit 1
 
 .PHONY: help setup requirements build demo local replay send check-connector test format lint types unit property integration tools template audit end_to_end threads reliability promises neighbours backlog kills soak bench bench-quick clean
 
