@@ -4,7 +4,7 @@ import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import requests
 
@@ -24,13 +24,27 @@ _SECONDS_BETWEEN_METRICS = 2.0
 _SECONDS_TO_ANSWER = 10.0
 
 
+class _Deploy(Protocol):
+    def __call__(
+        self,
+        endpoint: AwsEndpoint,
+        source: Path,
+        /,
+        *,
+        stack_name: str,
+        parameters: Mapping[str, str],
+        hook_url: str,
+        say: Callable[[str], None],
+    ) -> dict[str, str]: ...
+
+
 class LocalAws:
     """A SAM template, deployed and alive on loopback for as long as the context lasts.
 
     Parameters
     ----------
-    template_path
-        The SAM template.
+    source
+        What is deployed: a SAM template.
     parameters
         A value for each of its parameters.
     stack_name
@@ -47,6 +61,8 @@ class LocalAws:
         Whether policies count; functions must then be given credentials of their roles.
     say
         Told what is left out locally.
+    deploy
+        Deploys the source; a source of another kind has another.
 
     Attributes
     ----------
@@ -63,7 +79,7 @@ class LocalAws:
 
     def __init__(
         self,
-        template_path: Path,
+        source: Path,
         parameters: Mapping[str, str],
         *,
         stack_name: str = "local",
@@ -73,8 +89,10 @@ class LocalAws:
         enforces_iam: bool = False,
         visibility_seconds: int | None = None,
         say: Callable[[str], None] = print,
+        deploy: _Deploy = deploy,
     ) -> None:
-        self._template_path = template_path
+        self._source = source
+        self._deploy = deploy
         self._parameters = parameters
         self._stack_name = stack_name
         self._port = port
@@ -100,9 +118,9 @@ class LocalAws:
             self._host = LambdaHost(self.endpoint, directory / "functions", self._function_environment, logs)
             self._host.start()
             resources.callback(self._host.stop)
-            self.outputs = deploy(
+            self.outputs = self._deploy(
                 self.endpoint,
-                self._template_path,
+                self._source,
                 stack_name=self._stack_name,
                 parameters=self._parameters,
                 hook_url=self._host.url,

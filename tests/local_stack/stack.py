@@ -4,13 +4,16 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 from tests.local_stack.aws_endpoint import AwsEndpoint
 from tests.local_stack.build import read_template
+from tests.local_stack.deploy import deploy
 from tests.local_stack.environments import REPOSITORY
 from tests.local_stack.local_aws import LocalAws
 from tests.local_stack.parameters import require_trusted_endpoint, resolved_parameters
+from tests.local_stack.released import deploy_release
 from tests.simulator.client import SimulatorClient, SimulatorProcess
 from tests.simulator.settings import AccountSettings, SimulatorSettings
 
@@ -66,6 +69,8 @@ class LocalStack:
         comes back after it.
     enforces_iam
         Whether policies count; functions must then be given credentials of their roles.
+    release
+        The archive of a release, which is deployed instead of the source; made for this machine's runtime.
     say
         Told what is left out locally.
 
@@ -97,6 +102,7 @@ class LocalStack:
         simulator: SimulatorSettings | None = None,
         enforces_iam: bool = False,
         visibility_seconds: int | None = None,
+        release: Path | None = None,
         say: Callable[[str], None] = print,
     ) -> None:
         template = read_template(_TEMPLATE)
@@ -113,6 +119,7 @@ class LocalStack:
         self._aws_port = aws_port
         self._enforces_iam = enforces_iam
         self._visibility_seconds = visibility_seconds
+        self._release = release
         self._say = say
         self._resources = contextlib.ExitStack()
         self._aws: LocalAws
@@ -126,7 +133,7 @@ class LocalStack:
                 self.parameters["ResponsysAuthEndpoint"] = self.simulator.url
             self._aws = resources.enter_context(
                 LocalAws(
-                    _TEMPLATE,
+                    self._release or _TEMPLATE,
                     self.parameters,
                     stack_name=STACK_NAME,
                     port=self._aws_port,
@@ -135,6 +142,7 @@ class LocalStack:
                     time_scale=self._time_scale,
                     enforces_iam=self._enforces_iam,
                     say=self._say,
+                    deploy=deploy_release if self._release else deploy,
                 )
             )
             self._resources = resources.pop_all()
