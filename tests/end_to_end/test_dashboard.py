@@ -5,8 +5,9 @@ import re
 from typing import Any
 
 from tests.end_to_end.connector_under_test import ConnectorUnderTest
-from tests.end_to_end.observing import eventually, settle
+from tests.end_to_end.observing import settle
 from tests.local_stack.published_metrics import NAMESPACE, PublishedMetrics
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import STACK_NAME, LocalStack
 from tests.template.dashboard import metric_of, written_out
 

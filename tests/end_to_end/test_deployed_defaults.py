@@ -14,15 +14,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.end_to_end.connector_under_test import ConnectorUnderTest, message_ids
-from tests.end_to_end.observing import (
-    REJECTED,
-    assert_outcomes_add_up,
-    attributes,
-    eventually,
-    log_messages,
-    rejected,
-    settle,
-)
+from tests.end_to_end.observing import REJECTED, assert_outcomes_add_up, attributes, log_messages, rejected, settle
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import LocalStack
 from tests.simulator.faults import ErrorReply
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.end_to_end.connector_under_test import ConnectorUnderTest, message_ids
-from tests.end_to_end.observing import SEGMENT_EVENTS, THROTTLED, attributes, eventually, rejected, settle
+from tests.end_to_end.observing import SEGMENT_EVENTS, THROTTLED, attributes, rejected, settle
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import LocalStack
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.end_to_end.observing import eventually
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import STACK_NAME, LocalStack
 
 

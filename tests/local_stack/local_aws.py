@@ -1,12 +1,11 @@
 """How do the emulator, the lambda host, the event sources and the queue metrics become one local AWS?"""
 
 import contextlib
+import functools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, Self
-
-import requests
+from typing import Self
 
 from tests.local_stack import event_source
 from tests.local_stack.alarm_states import AlarmStates
@@ -17,25 +16,11 @@ from tests.local_stack.function_logs import FunctionLogs
 from tests.local_stack.lambda_host import LambdaHost
 from tests.local_stack.ministack import ministack
 from tests.local_stack.queue_metrics import QueueMetrics
+from tests.local_stack.released import deploy_release
 from tests.local_stack.repeating import repeating
 
 _SECONDS_BETWEEN_LOGS = 0.25
 _SECONDS_BETWEEN_METRICS = 2.0
-_SECONDS_TO_ANSWER = 10.0
-
-
-class _Deploy(Protocol):
-    def __call__(
-        self,
-        endpoint: AwsEndpoint,
-        source: Path,
-        /,
-        *,
-        stack_name: str,
-        parameters: Mapping[str, str],
-        hook_url: str,
-        say: Callable[[str], None],
-    ) -> dict[str, str]: ...
 
 
 class LocalAws:
@@ -43,12 +28,14 @@ class LocalAws:
 
     Parameters
     ----------
-    source
-        What is deployed: a SAM template.
+    template_path
+        The SAM template.
     parameters
         A value for each of its parameters.
     stack_name
         Name of the stack.
+    function_output
+        Output of the stack that names the function whose workers are looked at and killed.
     port
         Port of the emulated AWS; a free one when absent.
     function_environment
@@ -59,13 +46,15 @@ class LocalAws:
         How long a received message stays hidden, in place of what the template says of the polled queues.
     enforces_iam
         Whether policies count; functions must then be given credentials of their roles.
+    release
+        The archive of a release, which is deployed in place of the template; made for this machine's runtime.
     say
         Told what is left out locally.
-    deploy
-        Deploys the source; a source of another kind has another.
 
     Attributes
     ----------
+    parameters
+        The deployment parameters.
     outputs
         The outputs of the stack.
     endpoint
@@ -79,22 +68,27 @@ class LocalAws:
 
     def __init__(
         self,
-        source: Path,
+        template_path: Path,
         parameters: Mapping[str, str],
         *,
         stack_name: str = "local",
+        function_output: str = "FunctionName",
         port: int | None = None,
         function_environment: Mapping[str, str] | None = None,
         time_scale: float = 1.0,
         enforces_iam: bool = False,
         visibility_seconds: int | None = None,
+        release: Path | None = None,
         say: Callable[[str], None] = print,
-        deploy: _Deploy = deploy,
     ) -> None:
-        self._source = source
-        self._deploy = deploy
-        self._parameters = parameters
+        self._deploy = (
+            functools.partial(deploy_release, release=release)
+            if release
+            else functools.partial(deploy, template_path=template_path)
+        )
+        self.parameters = dict(parameters)
         self._stack_name = stack_name
+        self._function_output = function_output
         self._port = port
         self._function_environment = function_environment or {}
         self._visibility_seconds = visibility_seconds
@@ -120,9 +114,8 @@ class LocalAws:
             resources.callback(self._host.stop)
             self.outputs = self._deploy(
                 self.endpoint,
-                self._source,
                 stack_name=self._stack_name,
-                parameters=self._parameters,
+                parameters=self.parameters,
                 hook_url=self._host.url,
                 say=self._say,
             )
@@ -156,9 +149,16 @@ class LocalAws:
                 QueueUrl=url, Attributes={"VisibilityTimeout": str(self._visibility_seconds)}
             )
 
+    @property
+    def function_name(self) -> str:
+        """The function whose workers are looked at and killed."""
+        return self.outputs[self._function_output]
+
     @contextlib.contextmanager
     def paused_event_sources(self) -> Iterator[None]:
         """Give the functions no messages for as long as the context lasts."""
+        for source in self._event_sources:
+            source.begin_to_pause()
         for source in self._event_sources:
             source.pause()
         try:
@@ -167,28 +167,14 @@ class LocalAws:
             for source in self._event_sources:
                 source.resume()
 
-    @property
-    def lambda_control_url(self) -> str:
-        """Where faults are injected over HTTP; `lambda_host` tells how."""
-        return f"{self._host.url}/control"
+    def kill_running_workers(self) -> int:
+        """Kill the workers that run an invocation of the function, and return how many they were."""
+        return self._host.kill_running(self.function_name)
 
-    def kill_running_workers(self, function_name: str) -> int:
-        """Kill the workers that run an invocation of a function, and return how many they were."""
-        killed: int = self._control("POST", f"{function_name}/kill")["killed"]
-        return killed
+    def set_function_environment(self, environment: Mapping[str, str]) -> None:
+        """Set variables of the function beside its own, in place of those set before."""
+        self._host.set_environment(self.function_name, environment)
 
-    def set_function_environment(self, function_name: str, environment: Mapping[str, str]) -> None:
-        """Set variables of a function beside its own, in place of those set before."""
-        self._control("PUT", f"{function_name}/environment", dict(environment))
-
-    def worker_counts(self, function_name: str) -> dict[str, int]:
-        """Return `invocations`, `coldStarts`, `running` and `warm` of a function."""
-        counts: dict[str, int] = self._control("GET", function_name)
-        return counts
-
-    def _control(self, method: str, path: str, body: Mapping[str, str] | None = None) -> Any:
-        response = requests.request(
-            method, f"{self.lambda_control_url}/functions/{path}", json=body, timeout=_SECONDS_TO_ANSWER
-        )
-        response.raise_for_status()
-        return response.json()
+    def worker_counts(self) -> dict[str, int]:
+        """Return `invocations`, `coldStarts`, `running` and `warm` of the function."""
+        return self._host.counts(self.function_name)

@@ -9,17 +9,10 @@ from collections.abc import Mapping
 from responsys_activation.received import MARK
 from tests.fakes.clock import NOW
 from tests.fakes.responsys import UNKNOWN_RECIPIENT, Accepted, Fault
+from tests.local_stack.published_metrics import OUTCOMES
 from tests.property.scenario import Kind
 from tests.property.world import CONNECTORS, Sent, Told, World
 
-_OUTCOMES = (
-    "EventsDelivered",
-    "EventsDuplicate",
-    "EventsThrottled",
-    "EventsRejected",
-    "EventsRetried",
-    "EventsIgnored",
-)
 _SERVICE = (("service", "segment_events"),)
 _REJECTED_AS = {
     Kind.SPOILING: {"INVALID_PARAMETER"},
@@ -326,11 +319,11 @@ def assert_no_account_is_locked(world: World) -> None:
 def assert_outcomes_add_up(told: Told) -> None:
     """What was received is the sum of the outcomes, and retried stays on the queue."""
     counts = told.counts[_SERVICE]
-    assert counts["MessagesReceived"] == told.received == sum(counts[outcome] for outcome in _OUTCOMES), counts
+    assert counts["MessagesReceived"] == told.received == sum(counts[outcome] for outcome in OUTCOMES), counts
     assert counts["EventsRetried"] == told.retried, f"{told.retried} left on the queue: {counts}"
     for dimensions, of_event in told.counts.items():
         if [name for name, _ in dimensions] == ["connector", "eventName"]:
-            assert of_event["MessagesReceived"] == sum(of_event[outcome] for outcome in _OUTCOMES), of_event
+            assert of_event["MessagesReceived"] == sum(of_event[outcome] for outcome in OUTCOMES), of_event
 
 
 def assert_rate_is_kept(world: World) -> None:

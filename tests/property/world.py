@@ -224,7 +224,7 @@ class World:
         self.rejected = self._queue("rejected")
         self.source = self._queue("segment-events")
         self.throttled = self._queue("throttled")
-        self.throttled.sent = lambda body: self._task().errand.put_off.add(body)  # noqa: PLW0108 - of the task then
+        self.throttled.sent = lambda message: self._task().errand.put_off.add(message.body)
         accounts = [self._account(name) for name in CONNECTORS[: 1 if scenario.one_user else None]]
         self.accounts = dict(zip(CONNECTORS, itertools.cycle(accounts), strict=False))
         self.surroundings = Surroundings(
