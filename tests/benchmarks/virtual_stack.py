@@ -285,7 +285,7 @@ class VirtualStack:
 
         def deliver() -> dict[str, Any]:
             self.simulation.sleep(len(records) * self._cpu_seconds)
-            return environment.delivery.deliver(records, self.defaults.timeout_seconds - (self.now() - began))
+            return environment.invoke(records, self.defaults.timeout_seconds - (self.now() - began))
 
         self.simulation.thaw(place)
         task = self.simulation.spawn(deliver, place)

@@ -62,7 +62,7 @@ class World:
             "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:segment-events",
         }
         with captured_output() as output:
-            self.environment(**options).delivery.deliver([record], seconds)
+            self.environment(**options).invoke([record], seconds)
         (line,) = output.lines("message settled")
         return line["outcome"], line["errorCode"]
 

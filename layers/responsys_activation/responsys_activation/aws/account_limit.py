@@ -10,6 +10,7 @@ from typing import Any
 
 from responsys_activation.aws.delivery_table import DeliveryTable, Item, account_limit_key, number
 from responsys_activation.aws.faults import AwsCallError
+from responsys_activation.aws.slots import account_requests_per_minute
 from responsys_activation.observability import logger
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
@@ -17,7 +18,6 @@ from responsys_activation.responsys.errors import (
     ThrottledError,
     UnavailableError,
 )
-from responsys_activation.responsys.rate_limit import account_requests_per_minute
 
 __all__ = ["AccountLimit"]
 

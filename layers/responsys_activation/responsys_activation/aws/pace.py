@@ -13,9 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from responsys_activation.aws.delivery_table import Item
-from responsys_activation.aws.slots import Timing
+from responsys_activation.aws.slots import Timing, Wait
 from responsys_activation.error_code import ErrorCode
-from responsys_activation.responsys.errors import ThrottledError
 
 __all__ = [
     "BeProbe",
@@ -62,16 +61,14 @@ class Pause:
         """Tell whether it is time for a probe: it has run out, or whoever wrote it has a wrong clock."""
         return not now < self.until <= now + _LONGEST_PAUSE + timing.probe + _CLOCKS_DIFFER
 
-    def refusal(self, now: float, timing: Timing) -> ThrottledError:
+    def wait(self, now: float, timing: Timing) -> Wait:
         """Give what a request is told that comes meanwhile."""
-        age_share = timing.age_share(self.since, self.until)
-        return ThrottledError(self.code, clock=timing.there(self.until - now), since=self.since, age_share=age_share)
+        return Wait(self.code, timing.there(self.until - now), self.since, timing.age_share(self.since, self.until))
 
 
-def exhausted(seconds: float, timing: Timing, *, one_request: bool = False) -> ThrottledError:
+def exhausted(seconds: float, timing: Timing, *, one_request: bool = False) -> Wait:
     """Give what a request is told whose slot is too late, or which gave its place up for so many seconds."""
-    retry_after = timing.there(max(0.0, seconds))
-    return ThrottledError(ErrorCode.BUDGET_EXHAUSTED, clock=retry_after, one_request=one_request)
+    return Wait(ErrorCode.BUDGET_EXHAUSTED, timing.there(max(0.0, seconds)), one_request=one_request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,20 +162,20 @@ class WaitForProbe:
 
 def next_step(
     item: BudgetItem, now: float, wish: Wish, tried: MoveOn | StartAnew, timing: Timing
-) -> MoveOn | StartAnew | BeProbe | WaitForProbe | ThrottledError:
+) -> MoveOn | StartAnew | BeProbe | WaitForProbe | Wait:
     """Decide what to do where slots could not be taken as ``tried``, because the item stood like this.
 
     Returns
     -------
     step
-        The error, if the request is to be sent away.
+        A wait, if the request is to be sent away.
     """
     if item.pause:
         if item.pause.is_over(now, timing):
             return BeProbe(item.pause)
         if item.pause.probing and now + timing.poll <= wish.latest:
             return WaitForProbe()
-        return item.pause.refusal(now, timing)
+        return item.pause.wait(now, timing)
     if item.next_slot is None or not item.is_in_use(now, timing):
         return StartAnew()
     if item.next_slot > wish.latest:

@@ -9,8 +9,22 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["RETURNS_SHARE", "USED_SHARE", "Slot", "Timing", "requests_alone"]
+__all__ = [
+    "RETURNS_SHARE",
+    "USED_SHARE",
+    "NoSlotError",
+    "Slot",
+    "Timing",
+    "Wait",
+    "account_requests_per_minute",
+    "requests_alone",
+]
 
+# The rest is for the account's other users. Of what is ours the budget leaves a twentieth too, for requests that are
+# late, so that 90 % of the account's limit is used and no minute has more than 95 % of it.
+_OUR_SHARE = 0.95
+# Where the account names no limit. Oracle's published default for high-volume functions is 200; half of it is safe.
+_WITHOUT_LIMIT = 100.0
 USED_SHARE = 0.95
 # Returns are closer than slots by this share: what comes back is planned anew, into requests that are rarely full, and
 # a slot that nobody comes for is lost.
@@ -52,6 +66,37 @@ class Slot:
     probe: float | None = None
     one_recipient: bool = False
     shared: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long no request may go, and why.
+
+    Attributes
+    ----------
+    code : str
+        Of the throttle or doubt that paused the account; ``BUDGET_EXHAUSTED`` where all slots in reach are taken.
+    retry_after : float
+        Seconds, as Responsys counts them.
+    since, age_share : float
+        Who came later than ``since`` waits longer by this share of the difference: what came first comes back first.
+    one_request : bool
+        The wait is this request's alone; others of the account have waits of their own.
+    """
+
+    code: str
+    retry_after: float
+    since: float = 0.0
+    age_share: float = 0.0
+    one_request: bool = False
+
+
+class NoSlotError(Exception):
+    """The account is paused, or the next slot is too late."""
+
+    def __init__(self, wait: Wait) -> None:
+        super().__init__(wait.code)
+        self.wait = wait
 
 
 class Timing:
@@ -113,12 +158,27 @@ class Timing:
         return self.here((_MINUTE + _LATE_BESIDE_OTHERS) / alone) if alone else math.inf
 
     def age_share(self, since: float, until: float) -> float:
-        """Give what a :class:`~responsys_activation.responsys.errors.ThrottledError` carries.
+        """Give what a :class:`Wait` carries.
 
         The share is for times on our clock, and waits that are told.
         """
         lasted = self.there(max(1.0, until - since))
         return self.there(min(_AGE_SHARE, _LONGEST_RETURN / lasted))
+
+
+def account_requests_per_minute(limit: int | None, wanted: int | None) -> float:
+    """Give what no minute of all our requests to the account exceeds.
+
+    Parameters
+    ----------
+    limit : int or None
+        The account's; ``None``: it names none.
+    wanted : int or None
+        The connector's ``requestsPerMinute``: more than our share of the limit, but never more than the limit.
+    """
+    if limit is None:
+        return wanted or _WITHOUT_LIMIT
+    return min(limit, max(limit * _OUR_SHARE, wanted or 0))
 
 
 def requests_alone(requests_per_minute: float, environments: int) -> int:

@@ -25,9 +25,8 @@ from responsys_activation.cli.message_file import read_text, record_of
 from responsys_activation.cli.options import json_object, number
 from responsys_activation.cli.terminal import Terminal
 from responsys_activation.connector import InvalidConnectorError, read_connector
-from responsys_activation.delivery.outcome import Rejected
+from responsys_activation.delivery.outcome import Rejected, reason_of
 from responsys_activation.delivery.rehearsal import Rehearsal, rehearse
-from responsys_activation.delivery.settling import reason_of
 from responsys_activation.json_text import compact_json
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "HELP", "NAME", "Sighting", "add_options", "membership_body", "run"]

@@ -129,20 +129,20 @@ class Replay:
         self._clock = clock
         self._sleep = sleep
 
-    def run(self, request: ReplayRequest, seconds_left: float) -> dict[str, Any]:
+    def run(self, request: ReplayRequest, deadline: float) -> dict[str, Any]:
         """Look through the queue and move what is chosen, or count it.
 
         Parameters
         ----------
-        seconds_left : float
-            Until Lambda ends the invocation.
+        deadline : float
+            Epoch seconds at which Lambda ends the invocation.
 
         Returns
         -------
         dict
             The report. Unless it is ``complete``, ``continuation`` is the event that goes on.
         """
-        run = _Run(request, self._sources[request.source], self._clock() + seconds_left)
+        run = _Run(request, self._sources[request.source], deadline)
         try:
             end = self._look_through(run)
         finally:
