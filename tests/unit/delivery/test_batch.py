@@ -78,7 +78,7 @@ class Account:
         return Counter(event.properties["profileId"] for event in self.responsys[name].accepted)
 
     def codes(self, queue: str) -> dict[str, str]:
-        """Give the error code of each message that a queue got, by its SQS message id."""
+        """Return the error code of each message that a queue got, by its SQS message id."""
         return {
             entry["MessageAttributes"]["originalMessageId"]["StringValue"]: entry["MessageAttributes"]["errorCode"][
                 "StringValue"
@@ -394,7 +394,7 @@ def test_a_rejected_change_holds_nothing_back() -> None:
 
 
 def come_back(account: Account, queue: str, number: int = 100) -> list[Record]:
-    """Give what was put on a queue as SQS hands it over, a minute later."""
+    """Return what was put on a queue as SQS hands it over, a minute later."""
     now = account.clock()
     records = []
     for position, entry in enumerate(account.sqs.sent.pop(queue), number):
