@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from responsys_activation.aws.clients import open_clients
-from responsys_activation.delivery.composition import DeliveryComposition
+from responsys_activation.delivery.composition import compose_delivery
 from responsys_activation.observability import logger
 from responsys_activation.settings import Settings, read_settings
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-delivery = DeliveryComposition(read_settings(Settings, os.environ), open_clients()).delivery
+delivery = compose_delivery(read_settings(Settings, os.environ), open_clients())
 
 # What a batch makes lives until its end, without cycles: to collect in its midst would only read it again and again.
 gc.freeze()
@@ -26,4 +27,4 @@ gc.set_threshold(200_000)
 @logger.inject_lambda_context
 def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Deliver one batch of membership messages."""
-    return delivery.deliver(event["Records"], context.get_remaining_time_in_millis() / 1000)
+    return delivery.deliver(event["Records"], time.time() + context.get_remaining_time_in_millis() / 1000)

@@ -223,7 +223,7 @@ class VirtualStack:
         self.simulation.spawn(keep_looking, Place())
 
     def at_rest(self) -> bool:
-        """Tell whether upstream has ended and no message is left to deliver, or nobody is left to deliver it."""
+        """Return whether upstream has ended and no message is left to deliver, or nobody is left to deliver it."""
         if any(poller.failure for poller in self._pollers):
             return True
         return not (self._upstream or self.source.messages or self.throttled.messages)
@@ -328,7 +328,7 @@ class VirtualStack:
 
         def deliver() -> dict[str, Any]:
             self.simulation.sleep(len(records) * self._cpu_seconds)
-            return environment.delivery.deliver(records, self.defaults.timeout_seconds - (self.now() - began))
+            return environment.invoke(records, self.defaults.timeout_seconds - (self.now() - began))
 
         self.simulation.thaw(place)
         task = self.simulation.spawn(deliver, place)
@@ -347,7 +347,7 @@ def _record_bytes(queue: Queue, message: Message) -> int:
 def membership_body(
     connector: str, number: int, occurred_at: str, *, call_type: str = "ADD", recipient: int | None = None
 ) -> str:
-    """Give a message as upstream would write it; its profile tells which it is."""
+    """Return a message as upstream would write it; its profile tells which it is."""
     recipient = 364_470_825 + (number if recipient is None else recipient)
     return (
         f'{{"messageId": "{connector}-{number:032x}", "profileId": "{connector}-{number}", "callType": "{call_type}", '

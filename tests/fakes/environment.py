@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from responsys_activation.aws.clients import Clients
 from responsys_activation.delivery.composition import DeliveryComposition
 from responsys_activation.observability import InvocationMetrics
+from responsys_activation.responsys.http import HttpSession
 from responsys_activation.settings import Settings, read_settings
 from tests.fakes.dynamodb import InMemoryDynamoDb
 from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
@@ -53,36 +54,43 @@ class Environment(DeliveryComposition):
         jitter: Callable[[], float] = lambda: 0.0,
         **settings: str,
     ) -> None:
+        read = read_settings(
+            Settings,
+            {
+                "STACK_NAME": "stack",
+                "CONNECTOR_PARAMETER_PREFIX": CONNECTOR_PREFIX,
+                "TOKEN_PARAMETER_PREFIX": "/stack/tokens/",
+                "DELIVERY_TABLE_NAME": around.table.table,
+                "TRUSTED_ENDPOINT_DOMAINS": "responsys.net",
+                "SEGMENT_EVENTS_QUEUE_URL": f"{QUEUE_URL}segment-events",
+                "THROTTLED_DEAD_LETTER_QUEUE_URL": f"{QUEUE_URL}throttled",
+                "REJECTED_DEAD_LETTER_QUEUE_URL": f"{QUEUE_URL}rejected",
+                "REQUESTS_IN_FLIGHT": str(in_flight),
+                "MAXIMUM_CONCURRENCY": str(max(1, environments - 1)),
+                "REPLAY_MAXIMUM_CONCURRENCY": "1",
+                "UNKNOWN_OUTCOME": "Resend" if resend else "Reject",
+                **settings,
+            },
+        )
+        http = HttpSession(read.reply_seconds)
+        for account in around.responsys.values():
+            for host in (account.login_host, account.end_point):
+                http.mount(host, account)
         super().__init__(
-            read_settings(
-                Settings,
-                {
-                    "STACK_NAME": "stack",
-                    "CONNECTOR_PARAMETER_PREFIX": CONNECTOR_PREFIX,
-                    "TOKEN_PARAMETER_PREFIX": "/stack/tokens/",
-                    "DELIVERY_TABLE_NAME": around.table.table,
-                    "TRUSTED_ENDPOINT_DOMAINS": "responsys.net",
-                    "SEGMENT_EVENTS_QUEUE_URL": f"{QUEUE_URL}segment-events",
-                    "THROTTLED_DEAD_LETTER_QUEUE_URL": f"{QUEUE_URL}throttled",
-                    "REJECTED_DEAD_LETTER_QUEUE_URL": f"{QUEUE_URL}rejected",
-                    "REQUESTS_IN_FLIGHT": str(in_flight),
-                    "MAXIMUM_CONCURRENCY": str(max(1, environments - 1)),
-                    "REPLAY_MAXIMUM_CONCURRENCY": "1",
-                    "UNKNOWN_OUTCOME": "Resend" if resend else "Reject",
-                    **settings,
-                },
-            ),
+            read,
             Clients(
                 sqs=around.sqs,
                 ssm=cast("Any", around.ssm),
                 secrets_manager=cast("Any", around.secrets),
                 dynamodb=cast("Any", around.table),
             ),
+            http=http,
             metrics=metrics,
             clock=clock,
             sleep=sleep,
             jitter=jitter,
         )
-        for account in around.responsys.values():
-            for host in (account.login_host, account.end_point):
-                self._http.mount(host, account)
+
+    def invoke(self, records: Sequence[Mapping[str, Any]], seconds: float) -> dict[str, Any]:
+        """Invoke the function, which Lambda ends in so many seconds."""
+        return self.delivery.deliver(records, self._clock() + seconds)

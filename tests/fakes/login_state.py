@@ -1,4 +1,4 @@
-"""What do all environments share about a connector's logins? The ports of ``session``, in memory."""
+"""What do all environments share about an account's logins? The ports of ``token``, in memory."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class Secret:
 
 @dataclass
 class SeenLogins:
-    """Whatever the session told its observer."""
+    """Whatever a client's observer was told."""
 
-    logins: list[tuple[str, str | None]] = field(default_factory=list)
-    held_back: list[tuple[str, str]] = field(default_factory=list)
+    logins: list[str | None] = field(default_factory=list)
+    held_back: list[str] = field(default_factory=list)
 
-    def login_ended(self, connector: str, *, refused_code: str | None) -> None:
-        self.logins.append((connector, refused_code))
+    def login_ended(self, *, refused_code: str | None) -> None:
+        self.logins.append(refused_code)
 
-    def login_held_back(self, connector: str, *, code: str, reason: str) -> None:
+    def login_held_back(self, *, code: str, reason: str) -> None:
         assert reason
-        self.held_back.append((connector, code))
+        self.held_back.append(code)

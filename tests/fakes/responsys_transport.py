@@ -11,7 +11,7 @@ from typing import Any
 import requests
 from requests.adapters import BaseAdapter
 
-from responsys_activation.responsys.http import open_http_session
+from responsys_activation.responsys.http import HttpSession
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class ResponsysTransport(BaseAdapter):
         self.timeouts: list[Any] = []
         self._script = deque(script)
 
-    def session(self) -> requests.Session:
+    def session(self) -> HttpSession:
         """Open the session of the package over this transport."""
-        session = open_http_session()
+        session = HttpSession()
         session.mount("https://", self)
         session.mount("http://", self)
         return session

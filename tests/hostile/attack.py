@@ -164,7 +164,7 @@ def attack(bodies: Sequence[str], fault: Fault | None = None) -> Counter[str]:
     with captured_output() as output:
         environment = Environment(around, clock=clock, sleep=clock.sleep, in_flight=1)
         records = [sqs_record(str(number), body, _QUEUE_ARN, now=NOW) for number, body in enumerate(bodies)]
-        response = environment.delivery.deliver(records, 600.0)
+        response = environment.invoke(records, 600.0)
     retried = [int(failure["itemIdentifier"]) for failure in response["batchItemFailures"]]
     throttled, rejected = (sqs.sent.get(f"{QUEUE_URL}{queue}", []) for queue in ("throttled", "rejected"))
     accepted = list(itertools.chain.from_iterable(account.accepted for account in accounts.values()))

@@ -309,7 +309,7 @@ def test_a_secret_that_does_not_exist_is_a_refused_login(secrets_manager: Secret
         SecretCredentials("stack/missing", secrets_manager)()
 
     assert refused.value.title == "no secret stack/missing"
-    assert refused.value.clock == 600
+    assert refused.value.retry_after == 600
 
 
 @pytest.mark.parametrize("fault", OUT_OF_REACH)

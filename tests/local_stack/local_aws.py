@@ -1,6 +1,7 @@
 """How do the emulator, the lambda host, the event sources and the queue metrics become one local AWS?"""
 
 import contextlib
+import functools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.local_stack.lambda_host import LambdaHost
 from tests.local_stack.ministack import ministack
 from tests.local_stack.polling import Polling
 from tests.local_stack.queue_metrics import QueueMetrics
+from tests.local_stack.released import deploy_release
 from tests.local_stack.repeating import repeating
 
 _SECONDS_BETWEEN_LOGS = 0.25
@@ -47,6 +49,8 @@ class LocalAws:
         How Lambda polls queues; when absent, as fast as the emulated SQS can.
     enforces_iam
         Whether policies count; functions must then be given credentials of their roles.
+    release
+        The archive of a release, which is deployed in place of the template; made for this machine's runtime.
     say
         Told what is left out locally.
 
@@ -78,9 +82,14 @@ class LocalAws:
         enforces_iam: bool = False,
         visibility_seconds: int | None = None,
         polling: Polling | None = None,
+        release: Path | None = None,
         say: Callable[[str], None] = print,
     ) -> None:
-        self._template_path = template_path
+        self._deploy = (
+            functools.partial(deploy_release, release=release)
+            if release
+            else functools.partial(deploy, template_path=template_path)
+        )
         self.parameters = dict(parameters)
         self._stack_name = stack_name
         self._function_output = function_output
@@ -108,9 +117,8 @@ class LocalAws:
             self._host = LambdaHost(self.endpoint, directory / "functions", self._function_environment, logs)
             self._host.start()
             resources.callback(self._host.stop)
-            self.outputs = deploy(
+            self.outputs = self._deploy(
                 self.endpoint,
-                self._template_path,
                 stack_name=self._stack_name,
                 parameters=self.parameters,
                 hook_url=self._host.url,
@@ -153,7 +161,7 @@ class LocalAws:
 
     @contextlib.contextmanager
     def paused_event_sources(self) -> Iterator[None]:
-        """Give the functions no messages for as long as the context lasts."""
+        """Return the functions no messages for as long as the context lasts."""
         for source in self._event_sources:
             source.begin_to_pause()
         for source in self._event_sources:

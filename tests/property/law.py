@@ -117,7 +117,7 @@ def assert_nothing_is_lost(world: World, deliveries: Deliveries) -> None:
 
 
 def _may_be_overtaken(world: World, deliveries: Deliveries, body: str) -> bool:
-    """Tell whether a message that came back may have found a newer change that was delivered or in doubt."""
+    """Return whether a message that came back may have found a newer change that was delivered or in doubt."""
     sent = world.sent[body]
     if sent.message.kind not in {Kind.VALID, Kind.SPOILING} or world.receives[body] < 2:
         return False
@@ -150,7 +150,7 @@ def _five_receives_may_fail(world: World) -> bool:
 
 
 def _reasons(world: World, sent: Sent) -> set[str]:
-    """Give the codes under which a message may be rejected."""
+    """Return the codes under which a message may be rejected."""
     message, scenario = sent.message, world.scenario
     reasons: set[str] = set()
     if world.total("OutcomesUnknown", connector=message.connector):
@@ -282,7 +282,7 @@ def assert_a_batch_holds_back(world: World, deliveries: Deliveries) -> None:
 
 
 def _not_promised(world: World, late: tuple[str, Accepted], early: tuple[str, Accepted]) -> bool:
-    """Tell whether an older change may have been accepted after a newer one."""
+    """Return whether an older change may have been accepted after a newer one."""
     (body, older), (newer_body, newer) = late, early
     sender, before = older.errand, newer.errand
     if older.at - older.began_at > world.scenario.reply_seconds:

@@ -21,11 +21,14 @@ from responsys_activation.aws.claims import Claim, ClaimState
 from responsys_activation.aws.delivery_table import DeliveryTable, Updated
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.queues import DeadLetterQueue
-from responsys_activation.aws.request_pace import RequestPace, Slot
+from responsys_activation.aws.request_pace import RequestPace
+from responsys_activation.aws.slots import Slot, Wait
 from responsys_activation.delivery import batch as delivery
-from responsys_activation.delivery import composition, dispatch, sending
+from responsys_activation.delivery import composition, dispatch, isolating, pacing, sending
 from responsys_activation.delivery.custom_event import custom_event
 from responsys_activation.delivery.outcome import Delivered, Duplicate, Throttled
+from responsys_activation.delivery.pacing import Pacing
+from responsys_activation.delivery.posting import Posting
 from responsys_activation.delivery.reporting import Reporting
 from responsys_activation.delivery.sending import RequestSender
 from responsys_activation.delivery.settling import Settling
@@ -62,9 +65,9 @@ def together(*patches: Patches) -> Patches:
 # ---- claims ----------------------------------------------------------------------------------------------------
 
 
-def _misplaced(record: Any, sender: RequestSender, answer: Any) -> None:
-    ended = {place: answer.claims.get(place, Claim(ClaimState.HELD_UP)) for place in range(len(answer.outcomes))}
-    record(sender, replace(answer, claims=ended))
+def _misplaced(record: Any, sender: RequestSender, request: Any, claimed: Any, *rest: Any) -> None:
+    ended = {place: claimed.get(place, Claim(ClaimState.HELD_UP)) for place in range(len(request.items))}
+    record(sender, request, ended, *rest)
 
 
 def only_claimed_messages_are_recorded() -> Patches:
@@ -180,6 +183,10 @@ def _at_the_end(self: RecordedMetrics, name: str, value: int, *dimension_sets: A
         self.count(name, value, **dimensions)
 
 
+class _NeverError(UnavailableError):
+    """What nobody raises."""
+
+
 def _told_when_taken_over(state: Any, *arguments: Any) -> tuple[ClaimState, bool]:
     found, _ = state(*arguments)
     return found, found is ClaimState.IN_DOUBT
@@ -192,8 +199,9 @@ def _trusting(reply: Any, recipients_json: Sequence[str]) -> list[str | None]:
 
 
 DOUBT: dict[str, Callable[[], Patches]] = {
-    "a lost reply is taken for not sent": lambda: patch.object(
-        sending, "OutcomeUnknownError", type("Never", (UnavailableError,), {})
+    "a lost reply is taken for not sent": lambda: together(
+        patch.object(isolating, "OutcomeUnknownError", _NeverError),
+        patch.object(pacing, "OutcomeUnknownError", _NeverError),
     ),
     "doubts are not counted in the claim": lambda: around(
         ledger, "read_claim", lambda read, item: replace(read(item), doubts=0)
@@ -208,13 +216,13 @@ DOUBT: dict[str, Callable[[], Patches]] = {
     "a doubt is told again when it is taken over": lambda: around(claims, "claim_state", _told_when_taken_over),
     "requests start without time for their reply": lambda: together(
         patch.object(composition, "shortest_request", lambda _reply_seconds: 2.0),
-        patch.object(sending, "shortest_request", lambda _reply_seconds: 2.0),
-        patch.object(RequestSender, "_reply_seconds", property(lambda _self: 0.0, lambda *_: None), create=True),
+        patch.object(pacing, "shortest_request", lambda _reply_seconds: 2.0),
+        patch.object(Posting, "_reply_seconds", property(lambda _self: 0.0, lambda *_: None), create=True),
     ),
     "what goes without a claim is not told": lambda: around(
         Reporting,
         "doubted",
-        lambda doubted, *who, doubts=0, allowed=0, **_: doubted(*who, doubts=doubts, allowed=allowed),
+        lambda doubted, *who, sent_without_ledger=0, **others: doubted(*who, **others),
     ),
     "a reply of wrong length is taken for success": lambda: patch.object(events, "_results", _trusting),
     "a result may name another recipient": lambda: patch.object(events, "_is_of_another", lambda _result, _sent: False),
@@ -252,7 +260,7 @@ ORDER: dict[str, Callable[[], Patches]] = {
     ),
     "changes of a membership share a wave": lambda: around(delivery, "plan_requests", _in_one_wave),
     "what comes back does not ask for newer changes": lambda: patch.object(
-        RequestSender, "_not_superseded", lambda _self, _answer, positions: list(positions)
+        RequestSender, "_superseded", lambda _self, _request: {}
     ),
     "a newer change in doubt does not count": lambda: _blind_to(ClaimState.IN_DOUBT),
     "a newer change in flight does not count": lambda: _blind_to(ClaimState.IN_FLIGHT),
@@ -275,7 +283,7 @@ ORDER: dict[str, Callable[[], Patches]] = {
 # ---- pace and logins -------------------------------------------------------------------------------------------
 
 
-class _Heedless(RequestSender):
+class _Heedless(Pacing):
     _throttled = property(lambda _self: None, lambda _self, _error: None)
 
 
@@ -300,9 +308,9 @@ def _slot_at_once(self: RequestPace, _read_limit: Any, _latest: float, **_option
 
 PACE: dict[str, Callable[[], Patches]] = {
     "a throttle is not shared": lambda: patch.object(
-        RequestPace, "pause", lambda _self, *_arguments, **_options: (0.0, 0.0)
+        RequestPace, "pause", lambda _self, code, retry_after, **_options: Wait(code, retry_after)
     ),
-    "requests that wait do not heed a throttle": lambda: patch.object(composition, "RequestSender", _Heedless),
+    "requests that wait do not heed a throttle": lambda: patch.object(composition, "Pacing", _Heedless),
     "wrong passwords are tried again and again": lambda: patch.object(
         LoginMemory, "heed", lambda *_arguments, **_options: None
     ),
@@ -319,9 +327,9 @@ def _trusted(send: Any, queue: DeadLetterQueue, letters: Sequence[Any], *rest: A
     return [True] * len(letters)
 
 
-def _rest_delivered(fail: Any, answer: Any, positions: Any, failure: Any, now: float) -> None:
-    fail(answer, positions, failure, now)
-    answer.outcomes[-1] = Delivered()
+def _rest_delivered(post: Any, *arguments: Any) -> Any:
+    ends, failure = post(*arguments)
+    return ends | ({max(ends): Delivered()} if failure else {}), failure
 
 
 def _last_forgotten(learn: Any, lane: dispatch.Lane, answer: Any, now: float) -> None:
@@ -343,7 +351,7 @@ SETTLING: dict[str, Callable[[], Patches]] = {
     "settling takes as long as it takes": lambda: around(
         Settling, "settle", lambda settle, self, endings, _until: settle(self, endings, 1e12)
     ),
-    "the rest of a failed request counts as delivered": lambda: around(sending, "_fail", _rest_delivered),
+    "the rest of a failed request counts as delivered": lambda: around(sending, "post_isolating", _rest_delivered),
     "a stopped lane forgets its last request": lambda: around(dispatch.Lane, "learn", _last_forgotten),
     "duplicates are not counted": lambda: around(
         Reporting,

@@ -18,13 +18,12 @@ import requests
 from botocore.exceptions import ConnectTimeoutError
 
 from responsys_activation.aws import ledger
-from responsys_activation.aws.queues import ParkedMessages
 from responsys_activation.delivery import planning
-from responsys_activation.delivery.batch import Delivery
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.received import MARK
+from responsys_activation.replay.composition import compose_replay
 from responsys_activation.replay.request import read_replay_request
-from responsys_activation.replay.run import Replay
+from responsys_activation.settings import ReplaySettings, read_settings
 from tests.fakes.clock import NOW
 from tests.fakes.dynamodb import client_error
 from tests.fakes.environment import Environment, Surroundings
@@ -395,7 +394,7 @@ class World:
         do()
 
     def _changes(self) -> list[tuple[float, Callable[[], None]]]:
-        """Give what people change, and when."""
+        """Return what people change, and when."""
         ssm, secrets = self.surroundings.ssm, self.surroundings.secrets
         changes: list[tuple[float, Callable[[], None]]] = [
             (change.after, partial(ssm.values.update, self._connectors(change.event_names)))
@@ -434,20 +433,24 @@ class World:
     def _replay(self, after: float, *, in_doubt: bool) -> None:
         """Send back what waits in RejectedDLQ, as an operator does."""
         self.simulation.sleep(after)
-        rejected = ParkedMessages(self.rejected.url, self.surroundings.sqs)
-        replay = Replay(
-            sources={"rejected": rejected},
-            destination_url=self.source.url,
+        urls = {
+            "SEGMENT_EVENTS_QUEUE_URL": self.source.url,
+            "THROTTLED_DEAD_LETTER_QUEUE_URL": self.throttled.url,
+            "REJECTED_DEAD_LETTER_QUEUE_URL": self.rejected.url,
+        }
+        replay = compose_replay(
+            read_settings(ReplaySettings, urls),
+            self.surroundings.sqs,
             clock=self._time,
             sleep=self.simulation.sleep,
         )
         arrived_before = datetime.fromtimestamp(self.simulation.now, UTC).isoformat()
         event = {"dryRun": False, "inDoubt": in_doubt, "arrivedBefore": arrived_before}
-        replay.run(read_replay_request(event), _REPLAY_SECONDS)
+        replay.run(read_replay_request(event), self._time() + _REPLAY_SECONDS)
         self._to_come -= 1
 
     def _poll(self, queues: Sequence[Queue]) -> None:
-        environment: tuple[Place, Delivery, RecordedMetrics] | None = None
+        environment: tuple[Place, Environment, RecordedMetrics] | None = None
         while self._to_come or self.source.messages or self.throttled.messages:
             for queue in queues:
                 received = queue.receive(self.scenario.batch_size, twice=self._received_twice)
@@ -471,18 +474,18 @@ class World:
 
     def _invoke(
         self,
-        environment: tuple[Place, Delivery, RecordedMetrics],
+        environment: tuple[Place, Environment, RecordedMetrics],
         queue: Queue,
         received: Sequence[Message],
-    ) -> tuple[Place, Delivery, RecordedMetrics] | None:
+    ) -> tuple[Place, Environment, RecordedMetrics] | None:
         """Invoke the function; give the environment if it lives on."""
-        place, delivery, metrics = environment
+        place, function, metrics = environment
         records = [message.record(queue.name) for message in received]
         fresh = {each.body for each in received if each.receives == 1 and MARK not in each.attributes}
         self.receives.update(message.body for message in received)
         timeout = TIMEOUT[self.scenario.reply_seconds]
         self.simulation.thaw(place)
-        task = self.simulation.spawn(lambda: delivery.deliver(records, timeout), place)
+        task = self.simulation.spawn(lambda: function.invoke(records, timeout), place)
         task.errand = Invocation(self.simulation.now, len(records), fresh)
         if not self.simulation.join([task], timeout):
             self.simulation.kill(place)
@@ -499,7 +502,7 @@ class World:
             queue.delete(message.message_id for message in received if message.message_id not in failures)
         return environment
 
-    def _start(self) -> tuple[Place, Delivery, RecordedMetrics]:
+    def _start(self) -> tuple[Place, Environment, RecordedMetrics]:
         """Start an environment cold."""
         place = Place(next(self._skews))
         metrics = RecordedMetrics(self._tell)
@@ -517,7 +520,7 @@ class World:
             MAXIMUM_RESENDS=str(self.scenario.maximum_resends),
             REPLY_SECONDS=str(self.scenario.reply_seconds),
         )
-        return place, environment.delivery, metrics
+        return place, environment, metrics
 
     def _tell(self, name: str, value: int, dimensions: Dimensions) -> None:
         self.told_at_once[name, dimensions] += value

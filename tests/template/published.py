@@ -4,11 +4,11 @@ import functools
 from collections.abc import Mapping
 
 from responsys_activation.connector_check.report import count_failures
-from responsys_activation.delivery.outcome import Delivered, Rejected
+from responsys_activation.delivery.outcome import Delivered, Ending, Rejected
 from responsys_activation.delivery.planning import Outgoing, PlannedRequest
 from responsys_activation.delivery.reporting import Reporting
-from responsys_activation.delivery.sending import Answer, Exchange
-from responsys_activation.delivery.settling import Ending
+from responsys_activation.delivery.result import Exchange, RequestResult
+from responsys_activation.login_report import LoginReport
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.received import read_record
 from responsys_activation.responsys.errors import ThrottledError
@@ -85,18 +85,19 @@ def _written() -> tuple[tuple[str, dict[str, str]], ...]:
         "throttled",
     )
     request = PlannedRequest("EVENT", wave=0, items=[Outgoing(message, None, None)])  # type: ignore[arg-type]
-    throttled = Exchange("request", 1, 0.1, failure=ThrottledError("API_LIMIT_EXCEEDED", clock=60))
+    throttled = Exchange("request", 1, 0.1, failure=ThrottledError("API_LIMIT_EXCEEDED", retry_after=60))
     with captured_output() as output:
         # The names of the services, as functions/*/app.py give them; test_function.py holds them to the template.
         metrics = InvocationMetrics(STACK_NAME)
         count_failures(metrics, [], all_of_service="connector_check")
         metrics.flush()
-        reporting = Reporting(InvocationMetrics(STACK_NAME), service="segment_events")
-        reporting.login_ended("default", refused_code="PASSWORD_EXPIRED")
-        reporting.login_held_back("default", code="PASSWORD_EXPIRED", reason="")
+        logins = LoginReport(metrics, service="segment_events", connector="default")
+        logins.login_ended(refused_code="PASSWORD_EXPIRED")
+        logins.login_held_back(code="PASSWORD_EXPIRED", reason="")
+        reporting = Reporting(metrics, service="segment_events")
         reporting.connector_used("default", {"EVENT"}, [])
-        reporting.doubted("default", doubts=1, allowed=1)
-        reporting.request_ended(Answer("default", request, [Delivered()], exchanges=[throttled]))
+        reporting.doubted("default", outcomes_unknown=1, sent_in_doubt=1)
+        reporting.request_ended(RequestResult("default", request, [Delivered()], exchanges=[throttled]))
         endings = [Ending(message, outcome, "default", "EVENT") for outcome in (Delivered(), Rejected("EXPIRED"))]
         reporting.batch_ended(len(endings), endings, 0.1)
     metrics_written = list(output.metrics())

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from responsys_activation.delivery.outcome import Rejected
+from responsys_activation.delivery.outcome import Ending, Rejected
 from responsys_activation.delivery.planning import PlannedRequest
 from responsys_activation.delivery.reporting import Reporting
-from responsys_activation.delivery.sending import Answer, Exchange
-from responsys_activation.delivery.settling import Ending
+from responsys_activation.delivery.result import Exchange, RequestResult
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.received import read_record
 from responsys_activation.responsys.errors import ThrottledError
@@ -63,11 +62,13 @@ def logged() -> tuple[set[str], set[str]]:
     """The fields and the messages of what the function writes about a request of each kind and a rejected message."""
     record = {"messageId": "m", "receiptHandle": "r", "body": "{}", "eventSourceARN": "arn:aws:sqs:::segment-events"}
     answered = Exchange("id", 1, 0.1, reply=EventReply(status=200, error_codes=[None], correlation_id="c"))
-    failed = Exchange("id", 1, 0.1, failure=ThrottledError("API_LIMIT_EXCEEDED", clock=60))
+    failed = Exchange("id", 1, 0.1, failure=ThrottledError("API_LIMIT_EXCEEDED", retry_after=60))
     with captured_output() as output:
         reporting = Reporting(InvocationMetrics("stack"), service="segment_events")
         reporting.connector_used("default", {"EVENT"}, [])
-        reporting.request_ended(Answer("default", PlannedRequest("EVENT", wave=0), [], exchanges=[answered, failed]))
+        reporting.request_ended(
+            RequestResult("default", PlannedRequest("EVENT", wave=0), [], exchanges=[answered, failed])
+        )
         reporting.batch_ended(
             1, [Ending(read_record(record, 0.0, "throttled"), Rejected("EXPIRED"), "default", "EVENT")], 0.1
         )

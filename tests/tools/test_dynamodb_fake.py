@@ -16,9 +16,9 @@ from responsys_activation.aws.delivery_table import DeliveryTable, account_budge
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.aws.request_budget import RequestBudget
-from responsys_activation.aws.slots import Timing
+from responsys_activation.aws.slots import NoSlotError, Timing
 from responsys_activation.change import Change
-from responsys_activation.responsys.errors import ThrottledError, UnavailableError
+from responsys_activation.responsys.errors import UnavailableError
 from responsys_activation.responsys.login import SecretVersion
 from responsys_activation.responsys.login_memory import LoginMemory
 from tests.fakes.clock import NOW, Clock
@@ -292,10 +292,10 @@ def the_request_budget(client: Recorder) -> None:
     right = budgets[:2]
     for budget in right * 2:
         budget.reserve(60, clock() + 30)
-    with pytest.raises(ThrottledError):
+    with pytest.raises(NoSlotError):
         budgets[0].reserve(60, clock() + 1)
     budgets[0].pause("API_LIMIT_EXCEEDED", 60)
-    with pytest.raises(ThrottledError):
+    with pytest.raises(NoSlotError):
         budgets[1].reserve(60, clock() + 30)
     budgets[1].pause("TIMEOUT", 50, in_doubt=True)
     clock.sleep(61)

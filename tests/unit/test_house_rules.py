@@ -54,7 +54,7 @@ def test_clients_are_handed_in_and_never_built_here(module: str) -> None:
 def test_no_http_session_is_opened_at_import(module: str) -> None:
     statements = [node for node in tree(module).body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
     called = {ast.unparse(call.func) for node in statements for call in ast.walk(node) if isinstance(call, ast.Call)}
-    assert not called & {"requests.Session", "requests.session", "Session", "open_http_session", "ThreadPoolExecutor"}
+    assert not called & {"requests.Session", "requests.session", "Session", "HttpSession", "ThreadPoolExecutor"}
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module != "cli.__main__"])  # where a process begins
@@ -63,7 +63,7 @@ def test_the_environment_is_not_read_in_the_package(module: str) -> None:
 
 
 FUNCTIONS = sorted((PACKAGE.parents[2] / "functions").glob("*/app.py"))
-FOR_OPERATORS = {"cli", "aws.deployed_stack", "delivery.rehearsal"}
+FOR_OPERATORS = {"cli", "aws.deployed_stack", "aws.deployment", "aws.temporary_source", "delivery.rehearsal"}
 
 
 def loaded_by(path: Path) -> set[str]:

@@ -12,9 +12,7 @@ import pytest
 from responsys_activation.account import account_id
 from responsys_activation.aws.clients import Clients
 from responsys_activation.connector_check.composition import compose_connector_check
-from responsys_activation.delivery.reporting import Reporting
-from responsys_activation.observability import InvocationMetrics
-from responsys_activation.responsys.http import open_http_session
+from responsys_activation.responsys.http import HttpSession
 from responsys_activation.settings import ConnectionSettings, read_settings
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.dynamodb import client_error
@@ -55,14 +53,13 @@ class Stack:
         numbers = itertools.islice(self.numbers, 2)
         records = [_record(f"{name}-{number}", name) for number in numbers for name in "ab"]
         with captured_output() as output:
-            environment.delivery.deliver(records, 120.0)
+            environment.invoke(records, 120.0)
         return output
 
     def check(self, name: str) -> FunctionOutput:
-        http = open_http_session()
+        http = HttpSession()
         for host in (self.responsys.login_host, self.responsys.end_point):
             http.mount(host, self.responsys)
-        metrics = InvocationMetrics("stack")
         check = compose_connector_check(
             read_settings(
                 ConnectionSettings,
@@ -80,14 +77,12 @@ class Stack:
                 secrets_manager=cast("Any", self.secrets),
                 dynamodb=cast("Any", self.around.table),
             ),
-            observer=Reporting(metrics, service="connector_check"),
             http=http,
             clock=self.clock,
             sleep=self.clock.sleep,
         )
         with captured_output() as output:
-            check.check([name], deadline=self.clock() + 60)
-            metrics.flush()
+            check.run({"connectors": [name]}, self.clock() + 60)
         return output
 
     def codes(self) -> set[str]:
@@ -120,7 +115,7 @@ def denying(call: str, code: str = "AccessDeniedException") -> Callable[..., Any
 
 
 def held_back(output: FunctionOutput) -> dict[str, float]:
-    """Give the counter by its dimension's value, beside the stack's, where it is not 0."""
+    """Return the counter by its dimension's value, beside the stack's, where it is not 0."""
     found: dict[str, float] = {}
     for _, name, dimensions, value in output.metrics():
         if name == "LoginsHeldBack" and value:

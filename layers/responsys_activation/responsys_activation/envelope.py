@@ -32,11 +32,11 @@ class Envelope(NamedTuple):
     fields: Mapping[str, Any]
 
     def message_id(self) -> str | None:
-        """Give the id by which the envelope's service knows the message."""
+        """Return the id by which the envelope's service knows the message."""
         return self.kind.message_id(self.fields)
 
     def occurred_at(self) -> datetime | None:
-        """Give the envelope's time, in UTC; one that cannot be read is none."""
+        """Return the envelope's time, in UTC; one that cannot be read is none."""
         return self.kind.occurred_at(self.fields)
 
 
@@ -78,7 +78,7 @@ def open_envelopes(body: str) -> tuple[dict[str, Any], Sequence[Envelope]]:
 
 
 def _kind(document: Mapping[str, Any]) -> _Kind | None:
-    """Tell an envelope by what only it has; ``None`` for what is none."""
+    """Recognise an envelope by what only it has; ``None`` for what is none."""
     if "specversion" in document and ("data" in document or "data_base64" in document):
         return _CLOUD_EVENT
     if "callType" in document and type(document.get("segment")) is dict:
@@ -120,7 +120,7 @@ def _content(document: Mapping[str, Any], kind: _Kind) -> dict[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    """Give a text that can be an id or a time; numbers as they were written."""
+    """Return a text that can be an id or a time; numbers as they were written."""
     text = value.text if isinstance(value, JsonNumber) else value
     if not isinstance(text, str) or not text.strip():
         return None

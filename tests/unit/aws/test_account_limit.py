@@ -165,7 +165,7 @@ def test_after_a_reader_that_was_killed_another_reads() -> None:
     assert (limit_of(table, clock).requests_per_minute(account), account.asked) == (380, 1)
 
 
-NO_ANSWER: list[ResponsysError] = [ThrottledError("API_LIMIT_EXCEEDED", clock=60), UnavailableError("TIMEOUT")]
+NO_ANSWER: list[ResponsysError] = [ThrottledError("API_LIMIT_EXCEEDED", retry_after=60), UnavailableError("TIMEOUT")]
 REFUSED = RequestRefusedError("INSUFFICIENT_ACCESS", scope=RefusalScope.CONNECTOR)
 
 
@@ -253,7 +253,7 @@ def test_a_turn_that_a_wrong_clock_took_is_over() -> None:
     assert limit_of(table, clock).requests_per_minute(Account(30)) == 28.5
 
 
-@pytest.mark.parametrize("failure", [LoginRefusedError("PASSWORD_EXPIRED", clock=600), AwsCallError("SSM")])
+@pytest.mark.parametrize("failure", [LoginRefusedError("PASSWORD_EXPIRED"), AwsCallError("SSM")])
 def test_a_limit_that_could_not_be_asked_for_is_asked_for_later(failure: Exception) -> None:
     # Given a connector that cannot log in
     table, clock, account = InMemoryDynamoDb(), Clock(), Account(400, failure)

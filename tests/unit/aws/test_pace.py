@@ -21,9 +21,8 @@ from responsys_activation.aws.pace import (
     read_budget_item,
     start_of_row,
 )
-from responsys_activation.aws.slots import Timing
+from responsys_activation.aws.slots import Timing, Wait
 from responsys_activation.error_code import ErrorCode
-from responsys_activation.responsys.errors import ThrottledError
 from tests.fakes.clock import NOW
 
 TIMING = Timing(probe_seconds=90.0)
@@ -70,9 +69,9 @@ def test_nothing_goes_during_a_pause_and_its_probe_alone_when_it_is_over(
     elif pause.probing and wish.latest >= NOW + timing.poll:
         assert step == WaitForProbe()
     else:
-        assert isinstance(step, ThrottledError)
+        assert isinstance(step, Wait)
         assert (step.code, step.since, step.one_request) == (pause.code, pause.since, False)
-        assert step.clock == pytest.approx(timing.there(pause.until - NOW))
+        assert step.retry_after == pytest.approx(timing.there(pause.until - NOW))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +89,7 @@ def test_what_came_later_comes_back_later_within_a_minute(lasts: float, share: f
     pause = Pause(NOW + 60 / time_scale, NOW + 60 / time_scale - max(lasts, 20) / time_scale, "X")
 
     # When a request is refused / Then it learns its share of the wait, in seconds that are told for seconds here
-    assert pause.refusal(NOW, timing).age_share == pytest.approx(share * time_scale)
+    assert pause.wait(NOW, timing).age_share == pytest.approx(share * time_scale)
 
 
 # ---- slots ----------------------------------------------------------------------------------------------------
@@ -110,7 +109,7 @@ def test_without_a_pause_the_next_step_is_one_that_the_item_allows_or_there_is_n
     if isinstance(step, MoveOn | StartAnew):
         assert may_be_taken(step, item, wish, timing)
     else:
-        assert isinstance(step, ThrottledError)
+        assert isinstance(step, Wait)
         assert step.code == ErrorCode.BUDGET_EXHAUSTED
         assert not may_be_taken(MoveOn(1), item, wish, timing)
         assert item.is_in_use(NOW, timing)
@@ -153,9 +152,9 @@ def test_a_request_whose_slot_is_too_late_is_told_how_far_it_is(slot: float, tim
 
     step = next_step(BudgetItem(NOW + slot), NOW, WISH, MoveOn(1), timing)
 
-    assert isinstance(step, ThrottledError)
+    assert isinstance(step, Wait)
     assert step.code == ErrorCode.BUDGET_EXHAUSTED
-    assert step.clock == pytest.approx(slot * time_scale)
+    assert step.retry_after == pytest.approx(slot * time_scale)
 
 
 @pytest.mark.parametrize(("next_return", "goes"), [(None, True), (100.0, True), (100.1, False)])

@@ -19,9 +19,8 @@ from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.delivery_table import DeliveryTable, account_budget_key
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.request_budget import RequestBudget
-from responsys_activation.aws.slots import Timing
+from responsys_activation.aws.slots import NoSlotError, Timing, Wait
 from responsys_activation.error_code import ErrorCode
-from responsys_activation.responsys.errors import ThrottledError
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb
 from tests.property.simulation import Place, Simulation, threads_of
@@ -50,10 +49,10 @@ def budget(
     )
 
 
-def throttled(call: Callable[[], object]) -> ThrottledError:
-    with pytest.raises(ThrottledError) as caught:
+def throttled(call: Callable[[], object]) -> Wait:
+    with pytest.raises(NoSlotError) as caught:
         call()
-    return caught.value
+    return caught.value.wait
 
 
 def most_in_a_minute(times: list[float]) -> int:
@@ -211,7 +210,7 @@ class Asking:
     def _ask(self, of_account: RequestBudget, number: int) -> None:
         try:
             self.slots.append((of_account.reserve(600, self._latest).at, number))
-        except ThrottledError:
+        except NoSlotError:
             self.refused += 1
 
 
@@ -258,8 +257,8 @@ def test_a_slot_that_nobody_could_use_is_gone_with_its_time() -> None:
         def ask(seconds: float) -> None:
             try:
                 of_account.reserve(60, NOW + seconds)
-            except ThrottledError as exc:
-                refused.append(exc.code)
+            except NoSlotError as exc:
+                refused.append(exc.wait.code)
 
         for seconds in (FAR, FAR, 1.5):
             simulation.spawn(partial(ask, seconds), Place())
@@ -298,7 +297,7 @@ def test_without_a_slot_in_time_the_request_is_deferred_until_there_is_one(time_
 
     # Then it is told the budget's clock, unscaled
     assert error.code == ErrorCode.BUDGET_EXHAUSTED
-    assert error.clock == pytest.approx(60 / 0.95, abs=0.02)
+    assert error.retry_after == pytest.approx(60 / 0.95, abs=0.02)
 
 
 def test_a_request_that_is_already_too_late_takes_no_slot() -> None:
@@ -330,9 +329,9 @@ def test_environments_whose_clocks_differ_by_minutes_send_hardly_more_and_do_not
         clock.now, number = heapq.heappop(asking)
         try:
             slot = budgets[number].reserve(rate, clock() + skews[number] + 110)
-        except ThrottledError as exc:  # comes back from ThrottledDLQ
-            waits.append(exc.clock)
-            heapq.heappush(asking, (clock.now + max(1.0, exc.clock), number))
+        except NoSlotError as exc:  # comes back from ThrottledDLQ
+            waits.append(exc.wait.retry_after)
+            heapq.heappush(asking, (clock.now + max(1.0, exc.wait.retry_after), number))
             continue
         went.append(max(slot.at - skews[number], clock.now))
         heapq.heappush(asking, (went[-1] + next(ahead), number))
@@ -362,7 +361,7 @@ def test_a_slot_as_far_ahead_as_two_invocations_is_believed() -> None:
     error = throttled(lambda: budget(table, clock).reserve(200, clock() + 100))
 
     assert error.code == ErrorCode.BUDGET_EXHAUSTED
-    assert error.clock == pytest.approx(1_790, abs=1)
+    assert error.retry_after == pytest.approx(1_790, abs=1)
 
 
 def test_two_who_start_the_same_slot_anew_do_not_both_have_it() -> None:
@@ -422,7 +421,7 @@ def test_a_throttle_holds_up_every_environment_until_its_clock_has_run_out(time_
     # Then the second learns what, how long, and since when, so that who came first can come back first
     error = throttled(lambda: second.reserve(60, clock() + FAR))
     assert error.code == "INTERNAL_CAPACITY_LIMIT_EXCEEDED"
-    assert error.clock == pytest.approx(400, abs=0.2)
+    assert error.retry_after == pytest.approx(400, abs=0.2)
     assert error.since == pytest.approx(clock() - 200 / time_scale)
     assert error.age_share == pytest.approx(0.1 * time_scale)
     assert budget(table, clock, account="two").reserve(60, clock() + FAR).probe is None
@@ -469,7 +468,7 @@ def test_a_probe_that_is_throttled_too_starts_the_clock_anew() -> None:
 
     first.pause("API_LIMIT_EXCEEDED", 60.0)
 
-    assert throttled(lambda: second.reserve(60, clock() + FAR)).clock == pytest.approx(60, abs=0.01)
+    assert throttled(lambda: second.reserve(60, clock() + FAR)).retry_after == pytest.approx(60, abs=0.01)
 
 
 @pytest.mark.parametrize("time_scale", [1.0, 10.0])
@@ -478,8 +477,7 @@ def test_an_outage_of_many_clocks_is_one_to_whose_end_all_come_back_within_a_min
     table, clock = InMemoryDynamoDb(), Clock()
     of_account = budget(table, clock, time_scale=time_scale)
     began = clock()
-    since, _ = of_account.pause("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 600.0)
-    assert since == pytest.approx(began)
+    assert of_account.pause("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 600.0).since == pytest.approx(began)
 
     # When each is told
     for _ in range(3):
@@ -489,7 +487,7 @@ def test_an_outage_of_many_clocks_is_one_to_whose_end_all_come_back_within_a_min
 
     # Then the outage is as old as it is, and its last message waits a minute longer than its first
     error = throttled(lambda: of_account.reserve(60, clock() + FAR))
-    assert (error.since, error.age_share) == pytest.approx(told)
+    assert (error.since, error.age_share) == pytest.approx((told.since, told.age_share))
     assert error.since == pytest.approx(began)
     assert error.age_share * (clock() + 600 / time_scale - began) == pytest.approx(60)
 
@@ -497,7 +495,8 @@ def test_an_outage_of_many_clocks_is_one_to_whose_end_all_come_back_within_a_min
     clock.sleep(600 / time_scale)
     of_account.lift(cast("float", of_account.reserve(60, clock() + FAR).probe))
     clock.sleep(5)
-    assert of_account.pause("API_LIMIT_EXCEEDED", 60.0) == pytest.approx((clock(), 0.1 * time_scale))
+    told = of_account.pause("API_LIMIT_EXCEEDED", 60.0)
+    assert (told.since, told.age_share) == pytest.approx((clock(), 0.1 * time_scale))
 
 
 def test_a_killed_probe_holds_the_others_up_for_a_minute() -> None:
@@ -524,7 +523,7 @@ def test_who_has_no_time_to_wait_for_a_probe_is_told_the_throttle() -> None:
     error = throttled(lambda: second.reserve(60, clock() + 10))
 
     assert error.code == "API_LIMIT_EXCEEDED"
-    assert error.clock >= 50
+    assert error.retry_after >= 50
 
 
 def test_a_probe_handed_back_is_the_next_requests() -> None:
@@ -554,7 +553,7 @@ def test_probes_that_did_not_get_through_keep_the_distance_of_requests() -> None
     probes = 0
     while clock() < began + 60:
         for each in budgets:
-            with contextlib.suppress(ThrottledError):
+            with contextlib.suppress(NoSlotError):
                 each.hand_back(cast("float", each.reserve(12, clock() + 1).probe), tried=True)
                 probes += 1
         clock.sleep(1)
@@ -589,7 +588,7 @@ def test_a_shorter_throttle_does_not_shorten_a_longer_one() -> None:
 
     second.pause("API_LIMIT_EXCEEDED", 60.0)
 
-    assert throttled(lambda: second.reserve(60, clock() + FAR)).clock >= 600
+    assert throttled(lambda: second.reserve(60, clock() + FAR)).retry_after >= 600
 
 
 @pytest.mark.parametrize("skew", [-300.0, 0.0, 300.0])
@@ -604,7 +603,7 @@ def test_a_pause_of_an_hour_is_heeded_by_all_clocks(skew: float) -> None:
     clock.sleep(3600 + 2 * 300)
 
     # Then it waits an hour, as near as the clocks agree, and then it probes
-    assert error.clock == pytest.approx(3600 + 2 * skew, abs=0.1)
+    assert error.retry_after == pytest.approx(3600 + 2 * skew, abs=0.1)
     assert second.reserve(60, clock() - skew + 100).probe
 
 
@@ -619,7 +618,7 @@ def test_a_pause_by_a_clock_hours_ahead_holds_up_nobody() -> None:
 
     # Then one finds out whether there is a throttle, and the others wait for that as ever
     assert probe.probe == pytest.approx(clock() + 60)
-    assert throttled(lambda: second.reserve(60, clock() + 10)).clock == pytest.approx(50)
+    assert throttled(lambda: second.reserve(60, clock() + 10)).retry_after == pytest.approx(50)
 
 
 @pytest.mark.parametrize(("idle_seconds", "lost", "call"), [(0, False, 1), (100, False, 1), (0, True, 2)])
@@ -658,12 +657,12 @@ def test_a_pause_is_asked_for_once_in_ten_seconds(told_by_itself: bool) -> None:
     errors = [throttled(asking.heed_pause), throttled(lambda: asking.reserve(60, clock() + FAR))]
 
     # Then they are told without a call
-    assert [error.clock for error in errors] == pytest.approx([60, 60])
+    assert [error.retry_after for error in errors] == pytest.approx([60, 60])
     assert not table.calls
     # And not much longer than the table says so
     clock.sleep(11)
     asking.heed_pause()
-    assert throttled(lambda: asking.reserve(60, clock() + FAR)).clock == pytest.approx(49)
+    assert throttled(lambda: asking.reserve(60, clock() + FAR)).retry_after == pytest.approx(49)
     assert table.calls["UpdateItem"] == 1
 
 
@@ -725,7 +724,7 @@ def test_a_throttle_and_a_doubt_together_last_as_long_as_the_longer(
         pause()
 
     # When the others ask / Then they wait for the later end, and the probe carries one recipient
-    assert throttled(lambda: second.reserve(60, clock() + FAR)).clock == pytest.approx(lasts)
+    assert throttled(lambda: second.reserve(60, clock() + FAR)).retry_after == pytest.approx(lasts)
     clock.sleep(lasts)
     assert second.reserve(60, clock() + FAR).one_recipient
 
@@ -742,8 +741,8 @@ def test_a_pause_that_cannot_be_told_is_heeded_by_the_environment_that_knows() -
 
     # When the next requests come / Then its own wait, and nobody else knows
     clock.sleep(590)
-    assert throttled(first.heed_pause).clock == pytest.approx(10)
-    assert throttled(lambda: first.reserve(60, clock() + FAR)).clock == pytest.approx(10)
+    assert throttled(first.heed_pause).retry_after == pytest.approx(10)
+    assert throttled(lambda: first.reserve(60, clock() + FAR)).retry_after == pytest.approx(10)
     assert second.reserve(60, clock() + FAR).at == clock()
 
 
@@ -784,7 +783,7 @@ def test_what_is_new_waits_for_a_slot_that_is_near_and_gives_its_place_up_for_ot
 
     # Then those whose slot is near get it, and each of the others comes back by itself, a little early for its own
     assert slots == pytest.approx([0, 3.16], abs=0.01)
-    assert [error.clock for error in away] == pytest.approx([3.32, 6.16, 9.0], abs=0.01)
+    assert [error.retry_after for error in away] == pytest.approx([3.32, 6.16, 9.0], abs=0.01)
     assert {(error.code, error.one_request) for error in away} == {(ErrorCode.BUDGET_EXHAUSTED, True)}
 
 
@@ -805,8 +804,8 @@ def test_what_is_new_goes_behind_those_that_are_away() -> None:
     for _ in range(22):
         try:
             one.reserve(20, clock() + FAR, returned=False)
-        except ThrottledError as exc:
-            last = exc.clock
+        except NoSlotError as exc:
+            last = exc.wait.retry_after
 
     # When a new one and one that came back want the next slot, which is near
     clock.sleep(3.0)
@@ -815,7 +814,7 @@ def test_what_is_new_goes_behind_those_that_are_away() -> None:
 
     # Then it is the latter's, and the new one comes back after all the others
     assert slot.at - clock() < 5
-    assert new.clock + 3.0 > last
+    assert new.retry_after + 3.0 > last
 
 
 @pytest.mark.parametrize(("rate", "requests"), [(20, 60), (20, 600), (200, 2_000)])
@@ -833,9 +832,9 @@ def test_what_comes_back_finds_a_slot_near(rate: int, requests: int) -> None:
         clock.now = max(clock.now, at)
         try:
             went.append(budgets[number % 2].reserve(rate, clock() + 60, returned=bool(away[number])).at)
-        except ThrottledError as exc:
+        except NoSlotError as exc:
             away[number] += 1
-            heapq.heappush(due, (clock() + max(1.0, exc.clock), number))
+            heapq.heappush(due, (clock() + max(1.0, exc.wait.retry_after), number))
 
     # Then all go, hardly later than their slots allow, after few rounds
     shortest = requests / (rate * 0.95) * 60
@@ -858,7 +857,7 @@ def test_nobody_is_away_for_longer_than_sqs_allows(ahead: float) -> None:
         ExpressionAttributeValues={":slot": {"N": str(NOW + 60)}, ":return": {"N": str(NOW + ahead)}},
     )
 
-    assert throttled(lambda: one.reserve(20, clock() + FAR, returned=True)).clock == 900.0
+    assert throttled(lambda: one.reserve(20, clock() + FAR, returned=True)).retry_after == 900.0
 
 
 def test_a_return_that_a_wrong_clock_gave_does_not_send_others_away() -> None:
@@ -872,7 +871,7 @@ def test_a_return_that_a_wrong_clock_gave_does_not_send_others_away() -> None:
     )
 
     # When two give their places up
-    away = [throttled(lambda: one.reserve(20, clock() + FAR, returned=False)).clock for _ in range(2)]
+    away = [throttled(lambda: one.reserve(20, clock() + FAR, returned=False)).retry_after for _ in range(2)]
 
     # Then the row of those away begins anew
     assert away == pytest.approx([57.0, 59.84], abs=0.01)
@@ -887,7 +886,7 @@ def test_who_waits_leaves_those_that_are_away_alone() -> None:
     for _ in range(10):
         one.reserve(20, clock() + 30)
     exhausted = [throttled(lambda: one.reserve(20, clock() + 30)) for _ in range(2)]
-    assert [error.clock for error in exhausted] == pytest.approx([31.6, 31.6], abs=0.1)
+    assert [error.retry_after for error in exhausted] == pytest.approx([31.6, 31.6], abs=0.1)
     assert not any(error.one_request for error in exhausted)
     assert (
         "nextReturn"

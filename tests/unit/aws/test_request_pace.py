@@ -19,9 +19,9 @@ from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.delivery_table import DeliveryTable, Key, account_budget_key, connector_budget_key
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.request_pace import RequestPace
-from responsys_activation.aws.slots import Slot, Timing, requests_alone
+from responsys_activation.aws.slots import NoSlotError, Slot, Timing, Wait, requests_alone
 from responsys_activation.error_code import ErrorCode
-from responsys_activation.responsys.errors import ThrottledError, UnavailableError
+from responsys_activation.responsys.errors import UnavailableError
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb
 from tests.property.simulation import Place, Simulation, threads_of
@@ -71,10 +71,10 @@ def environment(table: InMemoryDynamoDb, clock: Clock, **options: Any) -> Enviro
     return Environment(cast("Any", table), clock, clock.sleep, **options)
 
 
-def throttled(call: Callable[[], Slot]) -> ThrottledError:
-    with pytest.raises(ThrottledError) as caught:
+def throttled(call: Callable[[], Slot]) -> Wait:
+    with pytest.raises(NoSlotError) as caught:
         call()
-    return caught.value
+    return caught.value.wait
 
 
 def most_in_a_minute(times: Sequence[float]) -> int:
@@ -133,8 +133,8 @@ class Backlog:
         while now.now < self._end:
             try:
                 slot = pace.reserve(at(self._limit), now.now + 100)
-            except ThrottledError as exc:
-                now.sleep(max(1.0, exc.clock))
+            except NoSlotError as exc:
+                now.sleep(max(1.0, exc.wait.retry_after))
                 continue
             now.sleep(slot.at - now.now)
             now.sleep(min(self._late(), slot.at + 1.0 - now.now))
@@ -286,8 +286,9 @@ def test_a_throttle_of_one_connector_holds_up_all_of_its_account() -> None:
 
     # Then the other is told the same, and one request probes for both
     error = throttled(lambda: second.reserve(at(200), clock() + FAR))
-    assert (error.code, error.since, error.age_share) == ("INTERNAL_CAPACITY_LIMIT_EXCEEDED", *told)
-    assert error.clock == pytest.approx(began + 600 - clock())
+    assert error.code == "INTERNAL_CAPACITY_LIMIT_EXCEEDED"
+    assert (error.since, error.age_share) == (told.since, told.age_share)
+    assert error.retry_after == pytest.approx(began + 600 - clock())
     clock.sleep(600)
     probe = second.reserve(at(200), clock() + FAR).probe
     assert probe
@@ -351,7 +352,7 @@ def test_a_slot_that_is_too_late_is_told_whoevers_it_is(wanted: int) -> None:
     error = throttled(lambda: pace.reserve(at(limit), clock() + 5))
 
     assert error.code == ErrorCode.BUDGET_EXHAUSTED
-    assert error.clock == pytest.approx(60 / 0.95, abs=0.1)
+    assert error.retry_after == pytest.approx(60 / 0.95, abs=0.1)
 
 
 # ---- without the table ----------------------------------------------------------------------------------------
@@ -437,7 +438,7 @@ def test_who_has_no_slot_alone_waits_for_the_table_once_and_does_not_hold_the_fu
     # Then it is put off after the table was tried twice
     assert clock() == NOW + 10
     assert error.code == ErrorCode.BUDGET_EXHAUSTED
-    assert error.clock == pytest.approx(10)
+    assert error.retry_after == pytest.approx(10)
 
 
 @pytest.mark.parametrize("time_scale", [1.0, 10.0])
@@ -459,7 +460,7 @@ def test_one_fault_costs_ten_seconds_and_no_deferral(time_scale: float) -> None:
     table.fail("UpdateItem", times=1)
     error = throttled(lambda: pace.reserve(at(200), clock() + 5 / time_scale))
     assert error.code == ErrorCode.BUDGET_EXHAUSTED
-    assert error.clock == pytest.approx(10)
+    assert error.retry_after == pytest.approx(10)
 
 
 def test_a_slot_without_the_table_is_not_too_late_either() -> None:
@@ -472,7 +473,7 @@ def test_a_slot_without_the_table_is_not_too_late_either() -> None:
     # When a request has less time / Then it is put off until the table is tried again
     error = throttled(lambda: pace.reserve(at(300), clock() + 5))
     assert error.code == ErrorCode.BUDGET_EXHAUSTED
-    assert error.clock == pytest.approx(10)
+    assert error.retry_after == pytest.approx(10)
 
 
 def test_alone_begins_at_a_distance_from_the_shared_slots() -> None:

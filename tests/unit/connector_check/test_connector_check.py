@@ -6,16 +6,20 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import parse_qs
 
 import pytest
 import requests
+from botocore.exceptions import EndpointConnectionError
 
 from responsys_activation.account import account_id
 from responsys_activation.aws.clients import Clients
 from responsys_activation.aws.delivery_table import DeliveryTable
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.login_guard import TableLoginGuard
+from responsys_activation.connector_check.check import ConnectorCheck
 from responsys_activation.connector_check.composition import compose_connector_check
 from responsys_activation.connector_check.findings import Check, CheckedConnector, Level
 from responsys_activation.connector_check.report import all_ok, count_failures, log_checked, report_document
@@ -24,7 +28,7 @@ from responsys_activation.observability import InvocationMetrics
 from responsys_activation.settings import ConnectionSettings, read_settings
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb, client_error
-from tests.fakes.login_state import SeenLogins
+from tests.fakes.function_output import FunctionOutput, captured_output
 from tests.fakes.memberships import ABSENT, connector, connector_document
 from tests.fakes.parameters import InMemorySecrets
 from tests.fakes.responsys_transport import Answer, ResponsysTransport, refusing, replying
@@ -118,7 +122,7 @@ class Stack:
     parameters: Parameters = field(default_factory=Parameters)
     secrets: InMemorySecrets = field(default_factory=lambda: InMemorySecrets({}))
     table: InMemoryDynamoDb = field(default_factory=InMemoryDynamoDb)
-    seen: SeenLogins = field(default_factory=SeenLogins)
+    metrics: InvocationMetrics = field(default_factory=lambda: InvocationMetrics("stack"))
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
@@ -135,7 +139,17 @@ class Stack:
         self.secrets.put(name, json.dumps({"username": username, "password": password}), self.clock.now)
 
     def check(self, *names: str, seconds: float = 300, forget_refused_login: bool = False) -> list[CheckedConnector]:
-        check = compose_connector_check(
+        return self.compose().check(
+            names or None, deadline=self.clock() + seconds, forget_refused_login=forget_refused_login
+        )
+
+    def invoke(self, seconds: float = 300, **event: Any) -> tuple[dict[str, Any], FunctionOutput]:
+        """Invoke the function, which Lambda ends in so many seconds."""
+        with captured_output() as output:
+            return self.compose().run(event, self.clock() + seconds), output
+
+    def compose(self) -> ConnectorCheck:
+        return compose_connector_check(
             read_settings(
                 ConnectionSettings,
                 {
@@ -152,12 +166,17 @@ class Stack:
                 secrets_manager=cast("Any", self.secrets),
                 dynamodb=cast("Any", self.table),
             ),
-            observer=self.seen,
+            metrics=self.metrics,
             http=self.account.transport.session(),
             clock=self.clock,
             sleep=self.clock.sleep,
         )
-        return check.check(names or None, deadline=self.clock() + seconds, forget_refused_login=forget_refused_login)
+
+    def metrics_written(self) -> FunctionOutput:
+        """Flush what was counted."""
+        with captured_output() as output:
+            self.metrics.flush()
+        return output
 
     def guard(self) -> TableLoginGuard:
         """Open the guard of the user's logins, as the delivering function does."""
@@ -187,7 +206,7 @@ def stack() -> Stack:
 
 
 def only(findings: Sequence[tuple[str, str, str]]) -> tuple[str, str, str]:
-    """Give the only finding."""
+    """Return the only finding."""
     (finding,) = findings
     return finding
 
@@ -379,7 +398,9 @@ def test_a_login_that_is_taken_is_shared_with_the_delivering_function(stack: Sta
     stack.check()
     # Then the new token is stored, and the login was counted
     assert (stack.token["authToken"], stack.token["obtainedAt"]) == (AUTH_TOKEN, stack.clock.now)
-    assert stack.seen.logins == [("default", None)]
+    written = stack.metrics_written()
+    assert written.total("TokenLogins", connector="default") == 1
+    assert written.total("TokenLoginFailures", connector="default") == 0
 
 
 def test_a_refused_login_is_remembered_for_all_and_not_tried_again(stack: Stack) -> None:
@@ -395,7 +416,7 @@ def test_a_refused_login_is_remembered_for_all_and_not_tried_again(stack: Stack)
     assert stack.account.calls[LOGIN] == 1
     assert "was refused before (INVALID_USER_NAME_PASSWORD)" in message
     assert "not tried again for 58 minutes unless the secret changes" in message
-    assert stack.seen.held_back == [("default", "INVALID_USER_NAME_PASSWORD")]
+    assert stack.metrics_written().total("LoginsHeldBack", connector="default") == 1
     # And a corrected secret is tried at once
     stack.write_secret()
     assert stack.findings() == []
@@ -772,6 +793,15 @@ def test_a_connector_whose_turn_does_not_come_is_not_called_right(stack: Stack) 
     assert not stack.account.calls
 
 
+@pytest.mark.parametrize(("seconds", "checked"), [(7.9, False), (8.1, True)])
+def test_time_is_kept_back_for_the_report(stack: Stack, *, seconds: float, checked: bool) -> None:
+    # Given so little time that a check would begin as Lambda ends the invocation, or a little more
+    stack.put()
+    # When the function is invoked / Then it looks at the connector only with five seconds to spare after it
+    report, _ = stack.invoke(seconds)
+    assert report["ok"] is checked
+
+
 def test_a_login_elsewhere_is_waited_for_and_its_token_taken(stack: Stack) -> None:
     # Given another environment that holds the lease, and ends its login while we wait
     stack.put()
@@ -836,50 +866,62 @@ def test_nothing_that_is_told_holds_a_credential(stack: Stack, capsys: pytest.Ca
     assert "marked-" not in told
 
 
-def published(metrics: InvocationMetrics, capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, str], float]:
-    """Give the failures that were written, by the dimension beside the stack's."""
-    capsys.readouterr()
-    metrics.flush()
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+def failures(output: FunctionOutput) -> dict[tuple[str, str], float]:
+    """Return the failures that were written, by the dimension beside the stack's."""
     return {
-        (dimension, line[dimension]): sum(line["ConnectorCheckFailures"])
-        for line in lines
-        for ((_, dimension),) in [line["_aws"]["CloudWatchMetrics"][0]["Dimensions"]]
+        dimension: value
+        for _, name, dimensions, value in output.metrics()
+        if name == "ConnectorCheckFailures"
+        for dimension in (dimensions.items() - {("stack", "stack")})
     }
 
 
-def test_failures_are_counted_by_connector_and_in_all_with_zeros(
-    stack: Stack, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_failures_are_counted_by_connector_and_in_all_with_zeros(stack: Stack) -> None:
     # Given a right connector and one with two errors
     stack.put("good", requestsPerMinute=1)
     stack.put("wrong", requestsPerMinute=1, defaultEventName="A", eventNames={"aud-1": "B"})
-    metrics = InvocationMetrics("stack")
-    # When all are checked and counted
-    count_failures(metrics, stack.check(), all_of_service="connector_check")
-    # Then there is a zero, and the sum
-    assert published(metrics, capsys) == {
+    # When the function is invoked without naming any
+    report, output = stack.invoke()
+    # Then it tells of both, and there is a zero, and the sum
+    assert [(each["connector"], each["ok"]) for each in report["connectors"]] == [("good", True), ("wrong", False)]
+    assert [line["connector"] for line in output.lines("connector checked")] == ["good", "wrong"]
+    assert failures(output) == {
         ("connector", "good"): 0,
         ("connector", "wrong"): 2,
         ("service", "connector_check"): 2,
     }
 
 
-def test_a_check_of_chosen_connectors_says_nothing_about_all(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_check_of_chosen_connectors_says_nothing_about_all(stack: Stack) -> None:
     # Given a right connector, and a name without one
     stack.put("good")
-    metrics = InvocationMetrics("stack")
-    # When they are checked by name and counted
-    count_failures(metrics, stack.check("good", "mistyped"), all_of_service=None)
+    # When they are checked by name
+    _, output = stack.invoke(connectors=["good", "mistyped"])
     # Then the alarm's metric is not written, nor a dimension of what somebody typed
-    assert published(metrics, capsys) == {("connector", "good"): 0}
+    assert failures(output) == {("connector", "good"): 0}
 
 
-def test_no_connector_at_all_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    # Given no connector / When that is counted / Then the alarm hears of it
-    metrics = InvocationMetrics("stack")
-    count_failures(metrics, [], all_of_service="connector_check")
-    assert published(metrics, capsys) == {("service", "connector_check"): 1}
+def test_no_connector_at_all_is_a_failure(stack: Stack) -> None:
+    # Given no connector / When all are checked / Then the alarm hears of it
+    _, output = stack.invoke()
+    assert failures(output) == {("service", "connector_check"): 1}
+
+
+@pytest.mark.parametrize(
+    ("event", "counted"), [({}, {("service", "connector_check"): 1}), ({"connectors": ["default"]}, {})]
+)
+def test_a_check_that_cannot_be_made_counts_only_where_it_was_to_tell_of_all(
+    stack: Stack, event: dict[str, Any], counted: dict[tuple[str, str], float]
+) -> None:
+    # Given parameters that cannot be read
+    def fail(**_request: Any) -> Any:
+        raise EndpointConnectionError(endpoint_url="ssm")
+
+    stack.parameters = cast("Any", SimpleNamespace(get_parameter=fail, get_parameters_by_path=fail))
+    # When the function is invoked / Then it fails, and the alarm hears of it if it is one of all connectors
+    with captured_output() as output, pytest.raises(AwsCallError):
+        stack.compose().run(event, stack.clock() + 300)
+    assert failures(output) == counted
 
 
 # --- the request ------------------------------------------------------------------------------------------------

@@ -71,14 +71,14 @@ class Account:
 
     def deliver(self, records: Sequence[Record], *, seconds: float = 120.0, **options: Any) -> Delivered:
         with captured_output() as output:
-            response = self.environment(**options).delivery.deliver(records, seconds)
+            response = self.environment(**options).invoke(records, seconds)
         return Delivered(len(records), [each["itemIdentifier"] for each in response["batchItemFailures"]], output)
 
     def accepted(self, name: str = "default") -> Counter[str]:
         return Counter(event.properties["profileId"] for event in self.responsys[name].accepted)
 
     def codes(self, queue: str) -> dict[str, str]:
-        """Give the error code of each message that a queue got, by its SQS message id."""
+        """Return the error code of each message that a queue got, by its SQS message id."""
         return {
             entry["MessageAttributes"]["originalMessageId"]["StringValue"]: entry["MessageAttributes"]["errorCode"][
                 "StringValue"
@@ -245,12 +245,12 @@ def test_thousands_of_unknown_connectors_cost_no_time_and_hurt_nobody() -> None:
 
 def test_a_connector_that_is_added_later_is_found_without_a_restart() -> None:
     account = Account()
-    delivery = account.environment().delivery
-    delivery.deliver([record(1, connector="later")], 120)
+    environment = account.environment()
+    environment.invoke([record(1, connector="later")], 120)
     account.ssm.values[f"{CONNECTOR_PREFIX}later"] = account.ssm.values[f"{CONNECTOR_PREFIX}default"]
 
     account.clock.sleep(30)
-    delivery.deliver([record(2, connector="later")], 120)
+    environment.invoke([record(2, connector="later")], 120)
 
     assert account.accepted() == {"profile-2": 1}
 
@@ -258,14 +258,14 @@ def test_a_connector_that_is_added_later_is_found_without_a_restart() -> None:
 def test_changed_settings_take_effect_in_an_environment_that_lives_on() -> None:
     # Given an environment that has sent something
     account = Account()
-    delivery = account.environment().delivery
-    delivery.deliver([record(1)], 120)
+    environment = account.environment()
+    environment.invoke([record(1)], 120)
 
     # When its connector gets another event name, and five minutes are past
     settings = account.ssm.values[f"{CONNECTOR_PREFIX}default"].replace("SEGMENT_CHANGED", "LEFT")
     account.ssm.values[f"{CONNECTOR_PREFIX}default"] = settings
     account.clock.sleep(300)
-    delivery.deliver([record(2)], 120)
+    environment.invoke([record(2)], 120)
 
     # Then the next message has it
     assert [event.event_name for event in account.responsys["default"].accepted] == ["SEGMENT_CHANGED", "LEFT"]
@@ -394,7 +394,7 @@ def test_a_rejected_change_holds_nothing_back() -> None:
 
 
 def come_back(account: Account, queue: str, number: int = 100) -> list[Record]:
-    """Give what was put on a queue as SQS hands it over, a minute later."""
+    """Return what was put on a queue as SQS hands it over, a minute later."""
     now = account.clock()
     records = []
     for position, entry in enumerate(account.sqs.sent.pop(queue), number):
@@ -552,11 +552,11 @@ def test_the_same_batch_in_two_environments_at_once_is_sent_once(round_number: i
     account = Account()
     account.deliver([record(1000)])
     records = [record(number) for number in range(1000, 1450)]
-    environments = [account.environment().delivery for _ in range(2)]
+    environments = [account.environment() for _ in range(2)]
 
     # When both deliver it
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda delivery: delivery.deliver(records, 120), environments))
+        list(pool.map(lambda environment: environment.invoke(records, 120), environments))
 
     # Then no recipient has an event twice, and after one more receive none is without
     assert set(account.accepted().values()) <= {1}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from responsys_activation.aws.request_pace import RequestPace
+from responsys_activation.aws.slots import NoSlotError
 from responsys_activation.connector import Connector
-from responsys_activation.responsys.errors import ThrottledError
 from tests.fakes.clock import Clock
 from tests.fakes.environment import Environment, Surroundings
 from tests.fakes.memberships import connector
@@ -53,7 +53,7 @@ def test_connectors_with_the_same_host_and_secret_share_budget_and_pause() -> No
     assert stack.reserve(second).at < stack.reserve(first).at
     # And a throttle of one is the other's
     first.pause("API_LIMIT_EXCEEDED", 60.0)
-    with pytest.raises(ThrottledError):
+    with pytest.raises(NoSlotError):
         stack.reserve(second)
 
 

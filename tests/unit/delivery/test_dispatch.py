@@ -18,10 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from responsys_activation.aws.faults import AwsCallError
+from responsys_activation.aws.slots import NoSlotError, Wait
 from responsys_activation.delivery.dispatch import Lane, dispatch
 from responsys_activation.delivery.outcome import Delivered, Outcome, Rejected, Retried, Throttled
 from responsys_activation.delivery.planning import PlannedRequest
-from responsys_activation.delivery.sending import Answer, Failure, outcome_of_error
+from responsys_activation.delivery.result import Failure, RequestResult, outcome_of_error
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
@@ -73,7 +74,7 @@ def lane(
     ends: Ends = succeeds,
     seconds: float = 0.0,
 ) -> Lane:
-    def send(request: PlannedRequest, deadline: float, stopped: Stopped) -> Answer:
+    def send(request: PlannedRequest, deadline: float, stopped: Stopped) -> RequestResult:
         assert deadline > 0
         assert stopped() is None
         if sent:
@@ -83,7 +84,7 @@ def lane(
         if sent:
             sent.end(request)
         outcome: Outcome = _outcome(failure) if failure else Delivered()
-        return Answer(name, request, [outcome] * len(request.items), failure=failure)
+        return RequestResult(name, request, [outcome] * len(request.items), failure=failure)
 
     return Lane(name, send, deque(planned))
 
@@ -96,12 +97,12 @@ def item(membership: str = "") -> Any:
     return SimpleNamespace(change=SimpleNamespace(membership=membership or uuid.uuid4().hex))
 
 
-def run(lanes: Sequence[Lane], *, in_flight: int = 4, seconds: float = SOON) -> list[Answer]:
+def run(lanes: Sequence[Lane], *, in_flight: int = 4, seconds: float = SOON) -> list[RequestResult]:
     return list(dispatch(lanes, in_flight=in_flight, deadline=time.time() + seconds, shortest_request=5.0))
 
 
-def outcomes(answers: Sequence[Answer], of: Sequence[PlannedRequest]) -> list[Outcome]:
-    by_request = {answer.request.request_id: answer.outcomes[0] for answer in answers}
+def outcomes(results: Sequence[RequestResult], of: Sequence[PlannedRequest]) -> list[Outcome]:
+    by_request = {result.request.request_id: result.outcomes[0] for result in results}
     return [undated(by_request[request.request_id]) for request in of]
 
 
@@ -127,11 +128,11 @@ def test_every_request_is_answered_once_and_waves_keep_apart(
     requests = {"default": planned(*sorted(waves)), "second": planned(*sorted(others))}
 
     # When they go
-    answers = run([lane(requests[name], sent[name], name=name) for name in requests], in_flight=in_flight)
+    results = run([lane(requests[name], sent[name], name=name) for name in requests], in_flight=in_flight)
 
     # Then each has one answer, and no two waves of a connector were in flight together
     for name, of_connector in requests.items():
-        answered = [answer.request.request_id for answer in answers if answer.connector == name]
+        answered = [result.request.request_id for result in results if result.connector == name]
         assert sorted(answered) == sorted(request.request_id for request in of_connector)
         assert all(one.wave == other.wave for one, other in sent[name].overlaps)
         assert [request.wave for request in sent[name].started] == sorted(request.wave for request in of_connector)
@@ -160,16 +161,17 @@ def test_a_connector_with_many_requests_leaves_places_to_another() -> None:
 @pytest.mark.parametrize(
     ("failure", "outcome"),
     [
-        (ThrottledError("API_LIMIT_EXCEEDED", clock=60), Throttled("API_LIMIT_EXCEEDED", 60)),
-        (ThrottledError("BUDGET_EXHAUSTED", clock=7), Throttled("BUDGET_EXHAUSTED", 7)),
-        (LoginRefusedError("PASSWORD_EXPIRED", clock=600), Throttled("INVALID_CREDENTIALS", 600)),
-        (LoginRefusedError("UNTRUSTED_ENDPOINT", clock=600), Throttled("UNTRUSTED_ENDPOINT", 600)),
+        (ThrottledError("API_LIMIT_EXCEEDED", retry_after=60), Throttled("API_LIMIT_EXCEEDED", 60)),
+        (NoSlotError(Wait("API_LIMIT_EXCEEDED", 60)), Throttled("API_LIMIT_EXCEEDED", 60)),
+        (NoSlotError(Wait("BUDGET_EXHAUSTED", 7)), Throttled("BUDGET_EXHAUSTED", 7)),
+        (LoginRefusedError("PASSWORD_EXPIRED", retry_after=600), Throttled("INVALID_CREDENTIALS", 600)),
+        (LoginRefusedError("UNTRUSTED_ENDPOINT", retry_after=600), Throttled("UNTRUSTED_ENDPOINT", 600)),
         (
             RequestRefusedError("API_BLOCKED", scope=RefusalScope.CONNECTOR, title="blocked"),
             Rejected("API_BLOCKED", "blocked"),
         ),
     ],
-    ids=lambda value: getattr(value, "code", ""),
+    ids=lambda value: str(value) if isinstance(value, Exception) else "",
 )
 def test_what_concerns_the_connector_stops_its_requests_and_no_others(failure: Failure, outcome: Outcome) -> None:
     # Given a connector whose first request fails so
@@ -179,12 +181,12 @@ def test_what_concerns_the_connector_stops_its_requests_and_no_others(failure: F
 
     # When its requests go one at a time
     stopped = lane(requests, sent, ends=lambda request: failure if request is first else None)
-    answers = run([stopped, lane(others, name="second")], in_flight=1)
+    results = run([stopped, lane(others, name="second")], in_flight=1)
 
     # Then the others of that connector end the same way without being sent
     assert sent.started == [first]
-    assert outcomes(answers, rest) == [outcome] * 3
-    assert outcomes(answers, others) == [Delivered()] * 2
+    assert outcomes(results, rest) == [outcome] * 3
+    assert outcomes(results, others) == [Delivered()] * 2
 
 
 def test_what_concerns_an_event_stops_requests_of_that_event_only() -> None:
@@ -193,12 +195,12 @@ def test_what_concerns_an_event_stops_requests_of_that_event_only() -> None:
     bad, good = planned(1, 2, event_name="GONE"), planned(1, 2)
     requests = [bad[0], good[0], bad[1], good[1]]
 
-    answers = run(
+    results = run(
         [lane(requests, sent, ends=lambda request: failure if request.event_name == "GONE" else None)], in_flight=1
     )
 
     assert sent.started == [bad[0], good[0], good[1]]
-    assert outcomes(answers, requests) == [
+    assert outcomes(results, requests) == [
         Rejected("CUSTOM_EVENT_NOT_FOUND"),
         Delivered(),
         Rejected("CUSTOM_EVENT_NOT_FOUND"),
@@ -218,10 +220,10 @@ def test_three_failures_in_a_row_end_the_attempts_of_a_connector(failure: Failur
     sent = Sent()
     requests = planned(*[1] * 6)
 
-    answers = run([lane(requests, sent, ends=lambda _request: failure)], in_flight=1)
+    results = run([lane(requests, sent, ends=lambda _request: failure)], in_flight=1)
 
     assert len(sent.started) == 3
-    assert outcomes(answers, requests) == [_outcome(failure)] * 6
+    assert outcomes(results, requests) == [_outcome(failure)] * 6
 
 
 @pytest.mark.parametrize(
@@ -240,15 +242,15 @@ def test_requests_that_already_wait_for_their_slots_learn_of_it(
     told: dict[str, Outcome | None] = {}
     all_wait = threading.Barrier(5)
 
-    def send(request: PlannedRequest, _deadline: float, stopped: Stopped) -> Answer:
+    def send(request: PlannedRequest, _deadline: float, stopped: Stopped) -> RequestResult:
         all_wait.wait(10)
         if request in failing:
-            return Answer("default", request, [_outcome(failure)], failure=failure)
+            return RequestResult("default", request, [_outcome(failure)], failure=failure)
         latest = time.monotonic() + 0.5
         while stopped() is None and time.monotonic() < latest:
             time.sleep(0.001)
         told[request.request_id] = stopped()
-        return Answer("default", request, [Delivered()])
+        return RequestResult("default", request, [Delivered()])
 
     # When all five are in flight
     run([Lane("default", send, deque([*failing, waiting, other]))], in_flight=5)
@@ -259,45 +261,51 @@ def test_requests_that_already_wait_for_their_slots_learn_of_it(
 
 def test_requests_that_have_their_slot_go_even_if_the_budget_has_no_more() -> None:
     # Given a request that finds the budget used up, while one waits for its slot and another has not begun
-    failure = ThrottledError("BUDGET_EXHAUSTED", clock=7)
+    failure = NoSlotError(Wait("BUDGET_EXHAUSTED", 7))
     exhausted, waiting, later = requests = planned(1, 1, 1)
     both_wait = threading.Barrier(2)
     is_answered = threading.Event()
 
-    def send(request: PlannedRequest, _deadline: float, stopped: Stopped) -> Answer:
+    def send(request: PlannedRequest, _deadline: float, stopped: Stopped) -> RequestResult:
         both_wait.wait(10)
         if request is exhausted:
-            return Answer("default", request, [_outcome(failure)], failure=failure)
+            return RequestResult("default", request, [_outcome(failure)], failure=failure)
         assert is_answered.wait(10)
-        return Answer("default", request, [stopped() or Delivered()])
+        return RequestResult("default", request, [stopped() or Delivered()])
 
     # When they are sent
-    answers = []
+    results = []
     lane = Lane("default", send, deque(requests))
-    for answer in dispatch([lane], in_flight=2, deadline=time.time() + SOON, shortest_request=5.0):
-        answers.append(answer)
-        if answer.request is later:  # which is answered without being sent, once the first has been
+    for result in dispatch([lane], in_flight=2, deadline=time.time() + SOON, shortest_request=5.0):
+        results.append(result)
+        if result.request is later:  # which is answered without being sent, once the first has been
             is_answered.set()
 
     # Then the slot is used, and what has none is put off
-    assert outcomes(answers, [exhausted, waiting, later]) == [_outcome(failure), Delivered(), _outcome(failure)]
+    assert outcomes(results, [exhausted, waiting, later]) == [_outcome(failure), Delivered(), _outcome(failure)]
 
 
 def test_a_request_that_makes_way_for_other_accounts_does_not_stop_the_next() -> None:
-    # Given a connector whose requests each have a clock of their own
+    # Given a connector whose requests each have a wait of their own
     sent = Sent()
     requests = planned(1, 1, 1)
-    clocks = iter([7.0, 10.0, 13.0])
+    waits = iter([7.0, 10.0, 13.0])
 
     # When they go one at a time
-    answers = run(
-        [lane(requests, sent, ends=lambda _: ThrottledError("BUDGET_EXHAUSTED", clock=next(clocks), one_request=True))],
+    results = run(
+        [
+            lane(
+                requests,
+                sent,
+                ends=lambda _: NoSlotError(Wait("BUDGET_EXHAUSTED", next(waits), one_request=True)),
+            )
+        ],
         in_flight=1,
     )
 
     # Then each is asked for
     assert sent.started == requests
-    assert outcomes(answers, requests) == [Throttled("BUDGET_EXHAUSTED", clock) for clock in (7.0, 10.0, 13.0)]
+    assert outcomes(results, requests) == [Throttled("BUDGET_EXHAUSTED", clock) for clock in (7.0, 10.0, 13.0)]
 
 
 def test_failures_that_are_not_in_a_row_end_nothing() -> None:
@@ -330,10 +338,10 @@ def test_requests_without_time_for_a_reply_do_not_start() -> None:
     sent = Sent()
     requests = planned(1, 1, 2)
 
-    answers = run([lane(requests, sent)], seconds=4.9)
+    results = run([lane(requests, sent)], seconds=4.9)
 
     assert sent.started == []
-    assert outcomes(answers, requests) == [Retried(ErrorCode.OUT_OF_TIME)] * 3
+    assert outcomes(results, requests) == [Retried(ErrorCode.OUT_OF_TIME)] * 3
 
 
 def test_a_reply_that_is_late_is_not_waited_for() -> None:
@@ -341,22 +349,22 @@ def test_a_reply_that_is_late_is_not_waited_for() -> None:
     slow, quick = planned(1, 1)
     release = threading.Event()
 
-    def send(request: PlannedRequest, _deadline: float, _stopped: Stopped) -> Answer:
+    def send(request: PlannedRequest, _deadline: float, _stopped: Stopped) -> RequestResult:
         if request is slow:
             release.wait(10)
-        return Answer("default", request, [Delivered()])
+        return RequestResult("default", request, [Delivered()])
 
     # When the deadline comes a tenth of a second after both have started
     readings = itertools.chain([0.0, 0.0], itertools.repeat(9.9))
     of_connector = Lane("default", send, deque([slow, quick]))
-    answers = list(
+    results = list(
         dispatch([of_connector], in_flight=2, deadline=10.0, shortest_request=5.0, clock=lambda: next(readings))
     )
     slow_is_still_running = not release.is_set()
     release.set()
 
     # Then the slow one's messages stay on the queue, and settling can begin
-    assert outcomes(answers, [slow, quick]) == [Retried(ErrorCode.TIMEOUT), Delivered()]
+    assert outcomes(results, [slow, quick]) == [Retried(ErrorCode.TIMEOUT), Delivered()]
     assert slow_is_still_running
 
 
@@ -364,17 +372,17 @@ def test_what_fails_in_an_unforeseen_way_is_that_requests_alone() -> None:
     # Given one connector whose request fails as nobody foresaw, under a text that quotes somebody
     somebody = "@".join(["nora", "example.org"])
 
-    def send(_request: PlannedRequest, _deadline: float, _stopped: Stopped) -> Answer:
+    def send(_request: PlannedRequest, _deadline: float, _stopped: Stopped) -> RequestResult:
         raise ZeroDivisionError(somebody)
 
     bad, good = planned(1), planned(1)
 
     # When it is sent beside another's
     with captured_output() as output:
-        answers = run([Lane("default", send, deque(bad)), lane(good, name="second")])
+        results = run([Lane("default", send, deque(bad)), lane(good, name="second")])
 
     # Then its messages come back, the other's are delivered, and the log says where it failed, but not the text
-    assert outcomes(answers, [*bad, *good]) == [Retried(ErrorCode.OTHER_ERROR), Delivered()]
+    assert outcomes(results, [*bad, *good]) == [Retried(ErrorCode.OTHER_ERROR), Delivered()]
     written = json.dumps(output.documents())
     assert "ZeroDivisionError" in written
     assert "in send" in written
@@ -391,12 +399,12 @@ def test_what_comes_back_holds_back_the_newer_changes_of_its_membership() -> Non
     failure = UnavailableError("SERVICE_UNAVAILABLE")
 
     # When they are dispatched
-    answers = run([lane([first, second, third], sent, ends=lambda request: failure if request is first else None)])
+    results = run([lane([first, second, third], sent, ends=lambda request: failure if request is first else None)])
 
     # Then the newer changes share its outcome, and their neighbours go
-    held = [answer for answer in answers if answer.request not in (first, second, third)]
-    assert [answer.outcomes for answer in held] == [[Retried("SERVICE_UNAVAILABLE")]] * 2
-    assert [item.change.membership for answer in held for item in answer.request.items] == ["m", "m"]
+    held = [result for result in results if result.request not in (first, second, third)]
+    assert [result.outcomes for result in held] == [[Retried("SERVICE_UNAVAILABLE")]] * 2
+    assert [item.change.membership for result in held for item in result.request.items] == ["m", "m"]
     assert sent.started == [first, second, third]
     assert [len(request.items) for request in sent.started] == [2, 1, 1]
 
@@ -406,10 +414,10 @@ def test_a_request_of_which_nothing_is_left_is_not_sent() -> None:
     first, second = (PlannedRequest("ENTERED", wave, [item("m")]) for wave in (1, 2))
     failure = UnavailableError("SERVICE_UNAVAILABLE")
 
-    answers = run([lane([first, second], sent, ends=lambda _request: failure)])
+    results = run([lane([first, second], sent, ends=lambda _request: failure)])
 
     assert sent.started == [first]
-    assert sum(len(answer.outcomes) for answer in answers) == 2
+    assert sum(len(result.outcomes) for result in results) == 2
 
 
 def test_nothing_to_send_is_nothing_to_do() -> None:

@@ -62,7 +62,7 @@ class World:
             "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:segment-events",
         }
         with captured_output() as output:
-            self.environment(**options).delivery.deliver([record], seconds)
+            self.environment(**options).invoke([record], seconds)
         (line,) = output.lines("message settled")
         return line["outcome"], line["errorCode"]
 
@@ -78,7 +78,7 @@ class World:
 
 
 def recipients_result(code: str) -> Reply:
-    """Give a good reply in which the one recipient has an error."""
+    """Return a good reply in which the one recipient has an error."""
     result = {"errorMessage": f"{code}: no", "success": False, "recipientId": -1}
     return Reply(200, json.dumps([result]).encode())
 

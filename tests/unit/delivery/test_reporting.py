@@ -9,11 +9,19 @@ import pytest
 
 from responsys_activation.change import Change
 from responsys_activation.delivery.custom_event import CustomEvent
-from responsys_activation.delivery.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
+from responsys_activation.delivery.outcome import (
+    Delivered,
+    Duplicate,
+    Ending,
+    Ignored,
+    Outcome,
+    Rejected,
+    Retried,
+    Throttled,
+)
 from responsys_activation.delivery.planning import Outgoing, PlannedRequest
 from responsys_activation.delivery.reporting import Reporting
-from responsys_activation.delivery.sending import Answer, Exchange
-from responsys_activation.delivery.settling import Ending
+from responsys_activation.delivery.result import Exchange, RequestResult
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.received import Mark, ReceivedMessage
@@ -52,10 +60,14 @@ def ending(outcome: Outcome, *, dead_letter_failed: bool = False, number: int = 
     return Ending(message(number, **changes), outcome, "loyalty", "POINTS", "request-1", dead_letter_failed)
 
 
+def result(**changes: Any) -> RequestResult:
+    return RequestResult("loyalty", PlannedRequest("POINTS", wave=0), [], **changes)
+
+
 def report(
     *endings: Ending, connectors: tuple[str, ...] = ("loyalty",), events: Iterable[str] = ("POINTS",)
 ) -> FunctionOutput:
-    """Give what is written about a batch; the events are those that the connectors' settings name."""
+    """Return what is written about a batch; the events are those that the connectors' settings name."""
     reporting = Reporting(InvocationMetrics("stack"), service="segment_events")
     for connector in connectors:
         reporting.connector_used(connector, events, [])
@@ -212,13 +224,13 @@ def test_a_doubt_is_told_before_the_batch_has_ended_by_connector_and_service_and
     reporting = Reporting(InvocationMetrics("stack"), service="segment_events")
     with captured_output() as written:
         # When it tells
-        reporting.doubted("loyalty", doubts=3)
+        reporting.doubted("loyalty", outcomes_unknown=3)
         # Then it is told: the invocation may not live to its end
         assert written.total("OutcomesUnknown", connector="loyalty") == 3
         assert written.total("OutcomesUnknown", service="segment_events") == 3
         assert [line["messages"] for line in written.lines("outcome unknown")] == [3]
         # And when the request and the batch end, it is not told again
-        reporting.request_ended(Answer("loyalty", PlannedRequest("POINTS", wave=0), [], doubtful={0, 1, 2}))
+        reporting.request_ended(result(outcome_unknown={0, 1, 2}))
         reporting.batch_ended(0, [], 0.1)
     assert written.total("OutcomesUnknown", connector="loyalty") == 3
     assert written.total("OutcomesUnknown", service="segment_events") == 3
@@ -229,7 +241,7 @@ def test_what_a_person_let_go_in_doubt_is_counted_and_logged() -> None:
     reporting = Reporting(InvocationMetrics("stack"), service="segment_events")
     # When two of them are sent
     with captured_output() as written:
-        reporting.doubted("loyalty", allowed=2)
+        reporting.doubted("loyalty", sent_in_doubt=2)
     # Then that is told at once, and is no new doubt
     assert written.total("SentInDoubt", connector="loyalty") == 2
     assert written.total("SentInDoubt", service="segment_events") == 2
@@ -242,12 +254,12 @@ def test_what_is_sent_without_a_claim_is_told_at_once_and_once() -> None:
     reporting = Reporting(InvocationMetrics("stack"), service="segment_events")
     with captured_output() as written:
         # When their sender tells
-        reporting.doubted("loyalty", unrecorded=7)
+        reporting.doubted("loyalty", sent_without_ledger=7)
         # Then it is told, as neither doubt nor permission, and not again at the end
         assert written.total("SentWithoutLedger", connector="loyalty") == 7
         assert written.total("SentWithoutLedger", service="segment_events") == 7
         assert {name for _, name, _, _ in written.metrics()} == {"SentWithoutLedger"}
-        reporting.request_ended(Answer("loyalty", PlannedRequest("POINTS", wave=0), []))
+        reporting.request_ended(result())
         reporting.batch_ended(0, [], 0.1)
     assert written.total("SentWithoutLedger", connector="loyalty") == 7
 
@@ -260,7 +272,7 @@ def test_where_nothing_is_in_doubt_nothing_is_told_but_a_zero() -> None:
         reporting.doubted("loyalty")
         assert written.text() == ""
         # And at the end there is a zero, so that the alarm has data
-        reporting.request_ended(Answer("loyalty", PlannedRequest("POINTS", wave=0), []))
+        reporting.request_ended(result())
         reporting.batch_ended(0, [], 0.1)
     for name in ("OutcomesUnknown", "SentWithoutLedger"):
         assert written.total(name, connector="loyalty") == 0
@@ -282,21 +294,21 @@ def test_the_lag_is_the_age_of_the_oldest_message_that_a_request_delivered(ages:
     reporting = Reporting(InvocationMetrics("stack"), service="segment_events", clock=Clock())
     # When it is reported
     with captured_output() as written:
-        reporting.request_ended(Answer("loyalty", PlannedRequest("POINTS", wave=0, items=items), outcomes))
+        reporting.request_ended(RequestResult("loyalty", PlannedRequest("POINTS", wave=0, items=items), outcomes))
         reporting.batch_ended(len(items), [], 0.1)
     # Then its lag is from when SQS first had the oldest, or from its replay
     assert written.total("DeliveryLag", connector="loyalty") == lag
 
 
-@pytest.mark.parametrize("alone", [False, True])
-def test_requests_without_the_shared_budget_are_counted_for_connector_and_service(*, alone: bool) -> None:
+@pytest.mark.parametrize("unavailable", [False, True])
+def test_requests_without_the_shared_budget_are_counted_for_connector_and_service(*, unavailable: bool) -> None:
     reporting = Reporting(InvocationMetrics("stack"), service="segment_events")
     with captured_output() as written:
-        reporting.request_ended(Answer("loyalty", PlannedRequest("POINTS", wave=0), [], alone=alone))
+        reporting.request_ended(result(budget_unavailable=unavailable))
         reporting.batch_ended(0, [], 0.1)
 
-    assert written.total("BudgetUnavailable", connector="loyalty") == alone
-    assert written.total("BudgetUnavailable", service="segment_events") == alone
+    assert written.total("BudgetUnavailable", connector="loyalty") == unavailable
+    assert written.total("BudgetUnavailable", service="segment_events") == unavailable
 
 
 def test_messages_that_a_dead_letter_queue_did_not_take_are_counted() -> None:
@@ -308,26 +320,10 @@ def test_messages_that_a_dead_letter_queue_did_not_take_are_counted() -> None:
         assert report(*endings).total("DeadLetterSendFailures", service="segment_events") == expected
 
 
-def test_a_login_held_back_counts_once_an_invocation_and_connector() -> None:
-    # Given two connectors, many requests of which need a login that may not be tried
-    reporting = Reporting(InvocationMetrics("stack"), service="segment_events")
-    for _ in range(2):
-        # When an invocation is reported, and the next one
-        with captured_output() as written:
-            for connector in ("loyalty", "loyalty", "travel", "loyalty"):
-                reporting.login_held_back(connector, code="INVALID_PASSWORD", reason="refused before")
-            reporting.batch_ended(0, [], 0.1)
-        # Then each connector counts once, for itself and for the function, and has one line
-        assert written.total("LoginsHeldBack", connector="loyalty") == 1
-        assert written.total("LoginsHeldBack", connector="travel") == 1
-        assert written.total("LoginsHeldBack", service="segment_events") == 2
-        assert [line["connector"] for line in written.lines("login held back")] == ["loyalty", "travel"]
-
-
 @pytest.mark.parametrize(
     ("failure", "throttles"),
     [
-        (ThrottledError("API_LIMIT_EXCEEDED", clock=60), 1),
+        (ThrottledError("API_LIMIT_EXCEEDED", retry_after=60), 1),
         (RequestRefusedError("CUSTOM_EVENT_NOT_FOUND", scope=RefusalScope.EVENT), 0),
     ],
 )
@@ -337,7 +333,7 @@ def test_requests_that_responsys_throttled_are_counted(failure: ResponsysError, 
     exchanges = [Exchange("request-1", 1, 0.2, failure=failure)]
     # When it is reported
     with captured_output() as written:
-        reporting.request_ended(Answer("loyalty", PlannedRequest("POINTS", wave=0), [], exchanges=exchanges))
+        reporting.request_ended(result(exchanges=exchanges))
         reporting.batch_ended(0, [], 0.1)
     # Then it counts as throttled only if Responsys said so, for the connector and for the whole function
     assert written.total("ApiThrottles", connector="loyalty") == throttles

@@ -15,8 +15,17 @@ from hypothesis import strategies as st
 from responsys_activation.aws import queues
 from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue
 from responsys_activation.delivery.custom_event import UnmappableError, custom_event
-from responsys_activation.delivery.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
-from responsys_activation.delivery.settling import Ending, Settling
+from responsys_activation.delivery.outcome import (
+    Delivered,
+    Duplicate,
+    Ending,
+    Ignored,
+    Outcome,
+    Rejected,
+    Retried,
+    Throttled,
+)
+from responsys_activation.delivery.settling import Settling
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.membership import InvalidMessageError, read_membership
 from responsys_activation.received import LIFE_ATTRIBUTES, MARK, Mark, ReceivedMessage, read_record

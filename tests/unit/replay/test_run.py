@@ -36,7 +36,7 @@ class Dlq:
         )
 
     def run(self, seconds: float = FIFTEEN_MINUTES, **event: Any) -> dict[str, Any]:
-        return self.replay.run(read_replay_request({"arrivedBefore": BEGUN, **event}), seconds)
+        return self.replay.run(read_replay_request({"arrivedBefore": BEGUN, **event}), self.clock() + seconds)
 
 
 def two_codes(each: int = 30) -> list[ParkedMessage]:
@@ -293,7 +293,7 @@ def test_a_run_that_has_no_time_left_ends_in_time_and_its_continuation_moves_the
     # And going on moves all the others, once
     reports = [first]
     while not reports[-1]["complete"]:
-        reports.append(dlq.replay.run(read_replay_request(reports[-1]["continuation"]), 60))
+        reports.append(dlq.replay.run(read_replay_request(reports[-1]["continuation"]), dlq.clock() + 60))
     assert sum(report["moved"] for report in reports) == 200
     assert len({message.message_id for message in dlq.parked.moved}) == 200
 
@@ -306,7 +306,7 @@ def test_a_limit_is_kept_by_the_run_its_dry_run_and_its_continuation() -> None:
     # When it is moved in several runs
     first = dlq.run(seconds=40, dryRun=False, **event)
     assert first["end"] == "OUT_OF_TIME"
-    rest = dlq.replay.run(read_replay_request(first["continuation"]), FIFTEEN_MINUTES)
+    rest = dlq.replay.run(read_replay_request(first["continuation"]), dlq.clock() + FIFTEEN_MINUTES)
     # Then they move as many together
     assert (rest["end"], rest["complete"]) == ("LIMIT_REACHED", True)
     assert first["moved"] + rest["moved"] == len(dlq.parked.moved) == 93

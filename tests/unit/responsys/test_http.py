@@ -27,15 +27,15 @@ from responsys_activation.responsys.errors import (
     TokenRefusedError,
     UnavailableError,
 )
-from responsys_activation.responsys.http import Reply, open_http_session, post, raise_error
+from responsys_activation.responsys.http import HttpSession, Reply, exchange, raise_error
 from responsys_activation.settings import Settings
 from tests.fakes.responsys_transport import Answer, ResponsysTransport, refusing, replying
 
 URL = "https://api5-009.responsys.net/rest/api/v1.3/events/E"
 
 
-def exchange(transport: ResponsysTransport, *, seconds_left: float = 60.0) -> Reply:
-    return post(transport.session(), URL, data=b"{}", headers={"Authorization": "token"}, seconds_left=seconds_left)
+def send(transport: ResponsysTransport, *, timeout: float = 60.0) -> Reply:
+    return exchange(transport.session(), "POST", URL, data=b"{}", headers={"Authorization": "token"}, timeout=timeout)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def exchange(transport: ResponsysTransport, *, seconds_left: float = 60.0) -> Re
 )
 def test_whatever_the_libraries_raise_leaves_the_outcome_unknown(failure: Exception, code: ErrorCode) -> None:
     with pytest.raises(OutcomeUnknownError) as raised:
-        exchange(ResponsysTransport(failure))
+        send(ResponsysTransport(failure))
 
     assert raised.value.code == code
     assert raised.value.status is None
@@ -63,18 +63,18 @@ def test_what_the_connection_says_itself_is_believed() -> None:
     refused = UnavailableError(ErrorCode.OTHER_ERROR, title="no connection")
 
     with pytest.raises(UnavailableError) as raised:
-        exchange(ResponsysTransport(refused))
+        send(ResponsysTransport(refused))
 
     assert raised.value is refused
 
 
 @pytest.mark.parametrize(
-    ("seconds_left", "connect", "whole"), [(600.0, 5.0, 60.0), (20.0, 5.0, 20.0), (3.0, 3.0, 3.0), (0.01, 0.01, 0.01)]
+    ("timeout", "connect", "whole"), [(600.0, 5.0, 60.0), (20.0, 5.0, 20.0), (3.0, 3.0, 3.0), (0.01, 0.01, 0.01)]
 )
-def test_no_limit_is_longer_than_the_time_left(seconds_left: float, connect: float, whole: float) -> None:
+def test_no_limit_is_longer_than_the_time_left(timeout: float, connect: float, whole: float) -> None:
     transport = ResponsysTransport(replying([]))
 
-    exchange(transport, seconds_left=seconds_left)
+    send(transport, timeout=timeout)
 
     assert transport.timeouts == [(connect, whole)]
 
@@ -82,11 +82,11 @@ def test_no_limit_is_longer_than_the_time_left(seconds_left: float, connect: flo
 def test_how_long_a_reply_may_take_is_a_setting() -> None:
     # Given a session that waits longer than by default
     transport = ResponsysTransport(replying([]))
-    with open_http_session(reply_seconds=120.0) as session:
+    with HttpSession(reply_seconds=120.0) as session:
         session.mount("https://", transport)
 
         # When a request has more time than that
-        post(session, URL, data=b"{}", headers={}, seconds_left=600.0)
+        exchange(session, "POST", URL, data=b"{}", headers={}, timeout=600.0)
 
     # Then the setting is its limit
     assert transport.timeouts == [(5.0, 120.0)]
@@ -95,17 +95,17 @@ def test_how_long_a_reply_may_take_is_a_setting() -> None:
 def test_responsys_is_told_which_version_calls() -> None:
     transport = ResponsysTransport(replying([]))
 
-    exchange(transport)
+    send(transport)
 
     assert transport.requests[0].headers["User-Agent"] == f"responsys-activation/{__version__}"
 
 
-@pytest.mark.parametrize("seconds_left", [0.0, -3.0])
-def test_without_time_left_nothing_is_sent(seconds_left: float) -> None:
+@pytest.mark.parametrize("timeout", [0.0, -3.0])
+def test_without_time_left_nothing_is_sent(timeout: float) -> None:
     transport = ResponsysTransport(replying([]))
 
     with pytest.raises(UnavailableError) as raised:
-        exchange(transport, seconds_left=seconds_left)
+        send(transport, timeout=timeout)
 
     assert raised.value.code == ErrorCode.OUT_OF_TIME
     assert not isinstance(raised.value, OutcomeUnknownError)
@@ -116,7 +116,7 @@ def test_without_time_left_nothing_is_sent(seconds_left: float) -> None:
 def test_a_redirect_is_not_followed_because_it_could_carry_the_token_elsewhere(status: int) -> None:
     transport = ResponsysTransport(Answer(status, b"", {"Location": "https://evil.com/"}), replying([]))
 
-    reply = exchange(transport)
+    reply = send(transport)
 
     assert reply.status == status
     assert len(transport.requests) == 1
@@ -129,9 +129,7 @@ def test_each_request_in_flight_keeps_its_connections() -> None:
     # Given the most requests that may be in flight
     (most,) = (limit.le for limit in Settings.model_fields["requests_in_flight"].metadata if isinstance(limit, Le))
     # When connections are kept, to Responsys and to AWS / Then there is one for each
-    adapters: Any = [
-        open_http_session().get_adapter(f"{scheme}://api5-009.responsys.net") for scheme in ("https", "http")
-    ]
+    adapters: Any = [HttpSession().get_adapter(f"{scheme}://api5-009.responsys.net") for scheme in ("https", "http")]
     assert all(adapter.poolmanager.connection_pool_kw["maxsize"] >= most for adapter in adapters)
     aws: Any = CLIENT_CONFIG
     assert aws.max_pool_connections >= most
@@ -144,10 +142,10 @@ def test_proxies_and_netrc_of_the_environment_get_no_token(monkeypatch: pytest.M
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     transport = ResponsysTransport(replying([]))
 
-    exchange(transport)
+    send(transport)
 
     assert transport.requests[0].headers["Authorization"] == "token"
-    assert open_http_session().trust_env is False
+    assert HttpSession().trust_env is False
 
 
 @pytest.mark.parametrize(
@@ -166,7 +164,7 @@ def test_proxies_and_netrc_of_the_environment_get_no_token(monkeypatch: pytest.M
     ],
 )
 def test_a_reply_is_its_json_or_none(content: bytes, document: object) -> None:
-    reply = exchange(ResponsysTransport(Answer(200, content, {"X-CorrelationID": "Id-1 0"})))
+    reply = send(ResponsysTransport(Answer(200, content, {"X-CorrelationID": "Id-1 0"})))
 
     assert reply == Reply(200, document, "Id-1 0")
 
@@ -175,10 +173,10 @@ def test_a_reply_is_its_json_or_none(content: bytes, document: object) -> None:
     ("answer", "kind", "attributes"),
     [
         (refusing(401, "TOKEN_EXPIRED"), TokenRefusedError, {}),
-        (refusing(401, "API_LIMIT_EXCEEDED"), ThrottledError, {"clock": 60.0}),
-        (Answer(429, b"Too many requests"), ThrottledError, {"clock": 60.0, "code": ErrorCode.OTHER_ERROR}),
-        (refusing(400, "INTERNAL_CAPACITY_LIMIT_EXCEEDED"), ThrottledError, {"clock": 600.0}),
-        (refusing(401, "PASSWORD_LOCKOUT"), LoginRefusedError, {"clock": 600.0}),
+        (refusing(401, "API_LIMIT_EXCEEDED"), ThrottledError, {"retry_after": 60.0}),
+        (Answer(429, b"Too many requests"), ThrottledError, {"retry_after": 60.0, "code": ErrorCode.OTHER_ERROR}),
+        (refusing(400, "INTERNAL_CAPACITY_LIMIT_EXCEEDED"), ThrottledError, {"retry_after": 600.0}),
+        (refusing(401, "PASSWORD_LOCKOUT"), LoginRefusedError, {"retry_after": 600.0}),
         (refusing(400, "API_BLOCKED"), RequestRefusedError, {"scope": RefusalScope.CONNECTOR}),
         (refusing(404, "CUSTOM_EVENT_NOT_FOUND"), RequestRefusedError, {"scope": RefusalScope.EVENT}),
         (refusing(400, "DUPLICATE_API_REQUEST"), RequestRefusedError, {"scope": RefusalScope.REQUEST}),
@@ -202,7 +200,7 @@ def test_an_error_reply_raises_what_the_caller_does_next(
     answer: Answer, kind: type[ResponsysError], attributes: dict[str, Any]
 ) -> None:
     with pytest.raises(ResponsysError) as raised:
-        raise_error(exchange(ResponsysTransport(answer)))
+        raise_error(send(ResponsysTransport(answer)))
 
     assert type(raised.value) is kind
     assert raised.value.status == answer.status
@@ -220,7 +218,7 @@ def test_an_error_carries_the_code_and_the_correlation_id_but_none_of_responsys_
     )
 
     with pytest.raises(ResponsysError) as raised:
-        raise_error(exchange(ResponsysTransport(answer)))
+        raise_error(send(ResponsysTransport(answer)))
 
     assert raised.value.code == "INVALID_PARAMETER"
     assert raised.value.correlation_id == "Id-5c 0"
@@ -240,7 +238,7 @@ def test_an_error_carries_the_code_and_the_correlation_id_but_none_of_responsys_
 )
 def test_a_refusal_tells_whether_its_meaning_is_documented_or_a_guess(answer: Answer, *, documented: bool) -> None:
     with pytest.raises(RequestRefusedError) as raised:
-        raise_error(exchange(ResponsysTransport(answer)))
+        raise_error(send(ResponsysTransport(answer)))
 
     assert raised.value.documented is documented
 
@@ -249,7 +247,7 @@ NOW = 1_800_000_000.0
 
 
 @pytest.mark.parametrize(
-    ("code", "retry_after", "clock"),
+    ("code", "header", "retry_after"),
     [
         ("API_LIMIT_EXCEEDED", "300", 300.0),
         ("API_LIMIT_EXCEEDED", "5", 60.0),
@@ -267,20 +265,20 @@ NOW = 1_800_000_000.0
         ("INTERNAL_CAPACITY_LIMIT_EXCEEDED", "900", 900.0),
     ],
 )
-def test_retry_after_makes_a_throttles_own_clock_longer_up_to_an_hour(
-    monkeypatch: pytest.MonkeyPatch, code: str, retry_after: str, clock: float
+def test_the_header_makes_a_throttle_longer_up_to_an_hour(
+    monkeypatch: pytest.MonkeyPatch, code: str, header: str, retry_after: float
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: NOW)
 
     with pytest.raises(ThrottledError) as raised:
-        raise_error(exchange(ResponsysTransport(refusing(429, code, **{"Retry-After": retry_after}))))
+        raise_error(send(ResponsysTransport(refusing(429, code, **{"Retry-After": header}))))
 
-    assert raised.value.clock == pytest.approx(clock)
+    assert raised.value.retry_after == pytest.approx(retry_after)
 
 
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,6} \d{1,3}:\d{1,3} [+-]?\w{1,9}"))
-def test_no_retry_after_is_taken_for_anything_but_a_clock(retry_after: str) -> None:
+def test_no_retry_after_is_taken_for_anything_but_seconds(header: str) -> None:
     with pytest.raises(ThrottledError) as raised:
-        raise_error(Reply(429, None, "", retry_after))
+        raise_error(Reply(429, None, "", header))
 
-    assert 60.0 <= raised.value.clock <= 3600.0
+    assert 60.0 <= raised.value.retry_after <= 3600.0

@@ -23,7 +23,7 @@ from responsys_activation.responsys.endpoint import TrustedDomains
 from responsys_activation.responsys.errors import LoginRefusedError, ResponsysError
 from responsys_activation.responsys.login import Credentials
 from responsys_activation.responsys.login_memory import LoginHeldBackError
-from responsys_activation.responsys.session import Account, Session
+from responsys_activation.responsys.token import TokenKeeper
 from tests.fakes.clock import Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb
 from tests.fakes.login_state import SeenLogins, SharedToken
@@ -67,19 +67,18 @@ class User:
 
     def try_(self, name: str) -> str:
         """Let some environment need a login with a secret; tell what it came to."""
-        account = Account(
+        tokens = TokenKeeper(
             HOST,
             http=self._http,
             trusted=TrustedDomains(("responsys.net",)),
             token_store=SharedToken(),
             credentials=SecretCredentials(name, cast("Any", self.secrets)),
             open_guard=self._guard,
-            observer=SeenLogins(),
             clock=self.clock,
             sleep=self.clock.sleep,
         )
         try:
-            Session(name, account).call(lambda token: token, deadline=self.clock.now + 60)
+            tokens.token(SeenLogins(), self.clock.now + 60)
         except LoginHeldBackError:
             return "held back"
         except LoginRefusedError:

@@ -9,10 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from responsys_activation.aws.slots import Slot, Timing
+from responsys_activation.aws.slots import NoSlotError, Slot, Timing, Wait
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import logger
-from responsys_activation.responsys.errors import ThrottledError
 
 __all__ = ["AlonePace"]
 
@@ -60,7 +59,7 @@ class AlonePace:
             self._last_shared = max(self._last_shared, shared.at)
 
     def next_slot(self, requests_per_minute: float, latest: float, *, patient: bool = True) -> Slot | None:
-        """Give a slot, or none after waiting until the table is tried again.
+        """Return a slot, or none after waiting until the table is tried again.
 
         Parameters
         ----------
@@ -69,7 +68,7 @@ class AlonePace:
 
         Raises
         ------
-        ThrottledError
+        NoSlotError
             Neither is before ``latest``.
         """
         apart = self._timing.spacing_alone(requests_per_minute, self._environments)
@@ -81,6 +80,6 @@ class AlonePace:
                 self._next = at + apart
                 return Slot(at, until=at + self._timing.lateness, shared=False)
         if tried_again > latest or (at > latest and not patient):
-            raise ThrottledError(ErrorCode.BUDGET_EXHAUSTED, clock=self._timing.there(tried_again - now))
+            raise NoSlotError(Wait(ErrorCode.BUDGET_EXHAUSTED, self._timing.there(tried_again - now)))
         self._sleep(tried_again - now)
         return None

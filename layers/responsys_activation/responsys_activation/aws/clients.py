@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
 
-__all__ = ["Clients", "open_clients"]
+__all__ = ["Clients", "open_clients", "open_sqs"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,11 @@ class Clients:
     ssm: SSMClient
     secrets_manager: SecretsManagerClient
     dynamodb: DynamoDBClient
+
+
+def open_sqs() -> SQSClient:
+    """Open the client of a function that only moves messages."""
+    return boto3.client("sqs", config=CLIENT_CONFIG)
 
 
 def open_clients() -> Clients:

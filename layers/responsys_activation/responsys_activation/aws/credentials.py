@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from responsys_activation.aws.faults import AwsRefusedError, aws_call, error_code
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import LoginRefusedError
-from responsys_activation.responsys.login import LOOK_AGAIN_AFTER, Credentials, SecretVersion
+from responsys_activation.responsys.login import Credentials, SecretVersion
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -54,4 +54,4 @@ class SecretCredentials:
 
 
 def _unusable(reason: str) -> LoginRefusedError:
-    return LoginRefusedError(ErrorCode.INVALID_CREDENTIALS, clock=LOOK_AGAIN_AFTER, title=reason)
+    return LoginRefusedError(ErrorCode.INVALID_CREDENTIALS, title=reason)

@@ -12,7 +12,7 @@ from responsys_activation.aws.delivery_table import DeliveryTable, Item, login_k
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.observability import logger
 from responsys_activation.responsys.login_memory import LoginMemory
-from responsys_activation.responsys.session import Lesson
+from responsys_activation.responsys.token import Lesson
 
 __all__ = ["LEASE_SECONDS", "TableLoginGuard"]
 
@@ -46,7 +46,7 @@ class TableLoginGuard:
         self._owner = uuid.uuid4().hex
 
     def memory(self) -> LoginMemory:
-        """Give what is remembered.
+        """Return what is remembered.
 
         Raises
         ------

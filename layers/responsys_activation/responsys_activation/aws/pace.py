@@ -13,9 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from responsys_activation.aws.delivery_table import Item
-from responsys_activation.aws.slots import Timing
+from responsys_activation.aws.slots import Timing, Wait
 from responsys_activation.error_code import ErrorCode
-from responsys_activation.responsys.errors import ThrottledError
 
 __all__ = [
     "BeProbe",
@@ -59,19 +58,17 @@ class Pause:
     in_doubt: bool = False
 
     def is_over(self, now: float, timing: Timing) -> bool:
-        """Tell whether it is time for a probe: it has run out, or whoever wrote it has a wrong clock."""
+        """Return whether it is time for a probe: it has run out, or whoever wrote it has a wrong clock."""
         return not now < self.until <= now + _LONGEST_PAUSE + timing.probe + _CLOCKS_DIFFER
 
-    def refusal(self, now: float, timing: Timing) -> ThrottledError:
-        """Give what a request is told that comes meanwhile."""
-        age_share = timing.age_share(self.since, self.until)
-        return ThrottledError(self.code, clock=timing.there(self.until - now), since=self.since, age_share=age_share)
+    def wait(self, now: float, timing: Timing) -> Wait:
+        """Return what a request is told that comes meanwhile."""
+        return Wait(self.code, timing.there(self.until - now), self.since, timing.age_share(self.since, self.until))
 
 
-def exhausted(seconds: float, timing: Timing, *, one_request: bool = False) -> ThrottledError:
-    """Give what a request is told whose slot is too late, or which gave its place up for so many seconds."""
-    retry_after = timing.there(max(0.0, seconds))
-    return ThrottledError(ErrorCode.BUDGET_EXHAUSTED, clock=retry_after, one_request=one_request)
+def exhausted(seconds: float, timing: Timing, *, one_request: bool = False) -> Wait:
+    """Return what a request is told whose slot is too late, or which gave its place up for so many seconds."""
+    return Wait(ErrorCode.BUDGET_EXHAUSTED, timing.there(max(0.0, seconds)), one_request=one_request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +80,11 @@ class BudgetItem:
     next_return: float | None = None
 
     def is_in_use(self, now: float, timing: Timing) -> bool:
-        """Tell whether its next slot is of use: neither missed for too long nor written by a wrong clock."""
+        """Return whether its next slot is of use: neither missed for too long nor written by a wrong clock."""
         return self.next_slot is not None and now - timing.late_already <= self.next_slot <= furthest_slot(now)
 
     def first_return(self, now: float, timing: Timing) -> float | None:
-        """Give the slot for which the first of a new row comes back; ``None``: others are away, for longer than may be.
+        """Return the slot for which the first of a new row comes back; ``None``: others are away for too long.
 
         After a wrong clock the row begins anew.
         """
@@ -165,20 +162,20 @@ class WaitForProbe:
 
 def next_step(
     item: BudgetItem, now: float, wish: Wish, tried: MoveOn | StartAnew, timing: Timing
-) -> MoveOn | StartAnew | BeProbe | WaitForProbe | ThrottledError:
+) -> MoveOn | StartAnew | BeProbe | WaitForProbe | Wait:
     """Decide what to do where slots could not be taken as ``tried``, because the item stood like this.
 
     Returns
     -------
     step
-        The error, if the request is to be sent away.
+        A wait, if the request is to be sent away.
     """
     if item.pause:
         if item.pause.is_over(now, timing):
             return BeProbe(item.pause)
         if item.pause.probing and now + timing.poll <= wish.latest:
             return WaitForProbe()
-        return item.pause.refusal(now, timing)
+        return item.pause.wait(now, timing)
     if item.next_slot is None or not item.is_in_use(now, timing):
         return StartAnew()
     if item.next_slot > wish.latest:
@@ -190,7 +187,7 @@ def next_step(
 
 
 def start_of_row(after_last: float, now: float) -> float:
-    """Give the first slot of a budget that starts anew.
+    """Return the first slot of a budget that starts anew.
 
     If a wrong clock goes on, it and the others start anew all the time; so each keeps the distance to its own last
     slot, after which ``after_last`` comes.
@@ -199,5 +196,5 @@ def start_of_row(after_last: float, now: float) -> float:
 
 
 def furthest_slot(now: float) -> float:
-    """Give the latest time that a slot can have: epoch seconds."""
+    """Return the latest time that a slot can have: epoch seconds."""
     return now + _FURTHEST_SLOT

@@ -18,10 +18,9 @@ from responsys_activation.aws import pace
 from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.delivery_table import DeliveryTable, Item, Key, Updated, number
 from responsys_activation.aws.faults import AwsCallError
-from responsys_activation.aws.slots import RETURNS_SHARE, Slot, Timing
+from responsys_activation.aws.slots import RETURNS_SHARE, NoSlotError, Slot, Timing, Wait
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import logger
-from responsys_activation.responsys.errors import ThrottledError
 
 __all__ = ["RequestBudget"]
 
@@ -78,8 +77,8 @@ class RequestBudget:
 
         Raises
         ------
-        ThrottledError
-            There is a pause, or the next slot is later than ``latest``. Its clock says how long.
+        NoSlotError
+            There is a pause, or the next slot is later than ``latest``.
         AwsCallError
             DynamoDB refused or did not answer, now or a moment ago.
         """
@@ -92,10 +91,10 @@ class RequestBudget:
         try:
             with self._turn:
                 return self._next_slot(apart, latest, new=returned is False)
-        except ThrottledError as exc:
-            if returned is None or exc.code != ErrorCode.BUDGET_EXHAUSTED:
+        except NoSlotError as exc:
+            if returned is None or exc.wait.code != ErrorCode.BUDGET_EXHAUSTED:
                 raise
-            raise pace.exhausted(self._go_away(apart), self._timing, one_request=True) from None
+            raise NoSlotError(pace.exhausted(self._go_away(apart), self._timing, one_request=True)) from None
         finally:
             with self._lock:
                 self._waiting -= 1
@@ -103,18 +102,12 @@ class RequestBudget:
                     self._reserved.clear()  # left over where a request gave up; its time would soon be past
 
     def heed_pause(self) -> None:
-        """Raise the pause that this environment learned of a moment ago; without a call.
-
-        Raises
-        ------
-        ThrottledError
-            There is one. Its clock says how long.
-        """
+        """Raise :class:`NoSlotError` for a pause that this environment learned of a moment ago; without a call."""
         pause, now = self._known_pause, self._clock()
         if pause and not pause.probing and now < min(pause.until, self._known_until):
-            raise pause.refusal(now, self._timing)
+            raise NoSlotError(pause.wait(now, self._timing))
 
-    def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> tuple[float, float]:
+    def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> Wait:
         """Hold up all environments.
 
         Parameters
@@ -126,8 +119,8 @@ class RequestBudget:
 
         Returns
         -------
-        since, age_share : float
-            As a :class:`ThrottledError` carries them. A probe that failed does not make the outage younger.
+        Wait
+            Of what cannot be sent. A probe that failed does not make the outage younger.
         """
         now = self._clock()
         until = now + self._timing.here(retry_after)
@@ -142,7 +135,7 @@ class RequestBudget:
         since = float(before["pausedSince"]["N"]) if "pausedSince" in before else now
         if told is not False:
             self._remember(pace.Pause(until, since, code), told=bool(told))
-        return since, self._timing.age_share(since, until)
+        return Wait(code, retry_after, since, self._timing.age_share(since, until))
 
     def lift(self, probe: float) -> None:
         """End the pause that a probe found over."""
@@ -167,7 +160,7 @@ class RequestBudget:
         )
 
     def _next_slot(self, apart: float, latest: float, *, new: bool) -> Slot:
-        """Give a slot. Requests that wait for their turn meanwhile are served together, with slots in a row.
+        """Return a slot. Requests that wait for their turn meanwhile are served together, with slots in a row.
 
         If they alternated with another environment's, both batches would end, and wait for their last replies, at the
         same time, and nobody would use the slots of that time.
@@ -205,13 +198,13 @@ class RequestBudget:
                         return [slot]
                 case pace.WaitForProbe():
                     self._sleep(self._timing.poll)
-                case ThrottledError() as refusal:
+                case Wait() as wait:
                     if item.pause:
                         self._remember(item.pause)
-                    raise refusal
+                    raise NoSlotError(wait)
                 case attempt:
                     self._others_use_it |= idle and isinstance(attempt, pace.MoveOn)
-        raise pace.exhausted(0.0, self._timing)
+        raise NoSlotError(pace.exhausted(0.0, self._timing))
 
     def _move_on(self, count: int, now: float, wish: pace.Wish) -> tuple[list[Slot], Item]:
         """Take the next slots of a budget that is in use; what is new, unless others are away."""
@@ -232,7 +225,7 @@ class RequestBudget:
         """Take the first slot after idleness, or after a wrong clock."""
         at = pace.start_of_row(self._after_last, now)
         if at > wish.latest:
-            raise pace.exhausted(at - now, self._timing)
+            raise NoSlotError(pace.exhausted(at - now, self._timing))
         started, before = self._update(
             "SET nextSlot = :next",
             "attribute_not_exists(pausedUntil)"
@@ -246,7 +239,7 @@ class RequestBudget:
         return [Slot(at, until=at + self._timing.lateness) for at in times]
 
     def _go_away(self, apart: float) -> float:
-        """Give the seconds until a request that gives its place up comes back: one after the other, as slots are."""
+        """Return the seconds until a request that gives its place up comes back: one after the other, as slots are."""
         apart *= RETURNS_SHARE
         now = self._clock()
         longest = self._timing.longest_away

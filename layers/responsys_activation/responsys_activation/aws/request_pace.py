@@ -13,11 +13,11 @@ from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.request_budget import RequestBudget
-from responsys_activation.aws.slots import Slot
+from responsys_activation.aws.slots import Slot, Wait
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import UnavailableError
 
-__all__ = ["RequestPace", "Slot"]
+__all__ = ["RequestPace"]
 
 
 class RequestPace:
@@ -69,8 +69,8 @@ class RequestPace:
 
         Raises
         ------
-        ThrottledError
-            The account is paused, or the next slot is later than ``latest``. Its clock says how long.
+        NoSlotError
+            The account is paused, or the next slot is later than ``latest``.
         UnavailableError
             It is already later.
         """
@@ -100,7 +100,7 @@ class RequestPace:
             self._sleep(max(0.0, own.at - self._clock()))
         return self._account.reserve(of_account, latest, returned=returned)
 
-    def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> tuple[float, float]:
+    def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> Wait:
         """Hold up all connectors of the account; see :meth:`RequestBudget.pause`."""
         return self._account.pause(code, retry_after, in_doubt=in_doubt)
 

@@ -9,8 +9,22 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["RETURNS_SHARE", "USED_SHARE", "Slot", "Timing", "requests_alone"]
+__all__ = [
+    "RETURNS_SHARE",
+    "USED_SHARE",
+    "NoSlotError",
+    "Slot",
+    "Timing",
+    "Wait",
+    "account_requests_per_minute",
+    "requests_alone",
+]
 
+# The rest is for the account's other users. Of what is ours the budget leaves a twentieth too, for requests that are
+# late, so that 90 % of the account's limit is used and no minute has more than 95 % of it.
+_OUR_SHARE = 0.95
+# Where the account names no limit. Oracle's published default for high-volume functions is 200; half of it is safe.
+_WITHOUT_LIMIT = 100.0
 USED_SHARE = 0.95
 # Returns are closer than slots by this share: what comes back is planned anew, into requests that are rarely full, and
 # a slot that nobody comes for is lost.
@@ -54,6 +68,37 @@ class Slot:
     shared: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long no request may go, and why.
+
+    Attributes
+    ----------
+    code : str
+        Of the throttle or doubt that paused the account; ``BUDGET_EXHAUSTED`` where all slots in reach are taken.
+    retry_after : float
+        Seconds, as Responsys counts them.
+    since, age_share : float
+        Who came later than ``since`` waits longer by this share of the difference: what came first comes back first.
+    one_request : bool
+        The wait is this request's alone; others of the account have waits of their own.
+    """
+
+    code: str
+    retry_after: float
+    since: float = 0.0
+    age_share: float = 0.0
+    one_request: bool = False
+
+
+class NoSlotError(Exception):
+    """The account is paused, or the next slot is too late."""
+
+    def __init__(self, wait: Wait) -> None:
+        super().__init__(wait.code)
+        self.wait = wait
+
+
 class Timing:
     """Every wait in seconds on our clock; on the local stack, which runs faster than Responsys's accounts, all shorter.
 
@@ -94,26 +139,26 @@ class Timing:
         self.pause_memory = self.fault_memory = 10.0 / time_scale
 
     def here(self, seconds: float) -> float:
-        """Give on our clock what Responsys counts as so many seconds."""
+        """Return on our clock what Responsys counts as so many seconds."""
         return seconds / self._time_scale
 
     def there(self, seconds: float) -> float:
-        """Give what Responsys counts, and we tell, where our clock counts so many seconds."""
+        """Return what Responsys counts, and we tell, where our clock counts so many seconds."""
         return seconds * self._time_scale
 
     def spacing(self, requests_per_minute: float) -> float:
-        """Give the seconds between two slots."""
+        """Return the seconds between two slots."""
         return self.here(_spacing(requests_per_minute))
 
     def spacing_alone(self, requests_per_minute: float, environments: int) -> float:
-        """Give the seconds between two requests of one environment without the table; infinite: none may go."""
+        """Return the seconds between two requests of one environment without the table; infinite: none may go."""
         if environments == 1:
             return self.spacing(requests_per_minute)
         alone = requests_alone(requests_per_minute, environments)
         return self.here((_MINUTE + _LATE_BESIDE_OTHERS) / alone) if alone else math.inf
 
     def age_share(self, since: float, until: float) -> float:
-        """Give what a :class:`~responsys_activation.responsys.errors.ThrottledError` carries.
+        """Return what a :class:`Wait` carries.
 
         The share is for times on our clock, and waits that are told.
         """
@@ -121,8 +166,23 @@ class Timing:
         return self.there(min(_AGE_SHARE, _LONGEST_RETURN / lasted))
 
 
+def account_requests_per_minute(limit: int | None, wanted: int | None) -> float:
+    """Return what no minute of all our requests to the account exceeds.
+
+    Parameters
+    ----------
+    limit : int or None
+        The account's; ``None``: it names none.
+    wanted : int or None
+        The connector's ``requestsPerMinute``: more than our share of the limit, but never more than the limit.
+    """
+    if limit is None:
+        return wanted or _WITHOUT_LIMIT
+    return min(limit, max(limit * _OUR_SHARE, wanted or 0))
+
+
 def requests_alone(requests_per_minute: float, environments: int) -> int:
-    """Give the requests per minute of an environment that does not know what the others do.
+    """Return the requests per minute of an environment that does not know what the others do.
 
     They may be in reach of the table and use all slots; so what slots leave of a minute is parted between all others.
     Whole numbers: of four environments with two and a half requests per minute each can make three in one minute.

@@ -19,10 +19,17 @@ from responsys_activation.cli.exit_code import CommandError, ExitCode
 from responsys_activation.cli.masking import masked, without_personal_data
 from responsys_activation.cli.message_file import read_records, read_text
 from responsys_activation.cli.terminal import Terminal, counted
-from responsys_activation.delivery.outcome import Ignored, Rejected, Retried, Throttled
+from responsys_activation.delivery.outcome import (
+    NOT_KNOWN,
+    Ending,
+    Ignored,
+    Rejected,
+    Retried,
+    Throttled,
+    reason_of,
+)
 from responsys_activation.delivery.planning import Outgoing
 from responsys_activation.delivery.rehearsal import Rehearsal, RehearsedRequest, Terms, rehearse
-from responsys_activation.delivery.settling import NOT_KNOWN, Ending, reason_of
 from responsys_activation.responsys.events import request_body
 from responsys_activation.responsys.http import API_PATH
 

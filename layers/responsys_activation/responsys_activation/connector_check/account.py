@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from responsys_activation.aws.slots import account_requests_per_minute
 from responsys_activation.connector import Connector
 from responsys_activation.connector_check.findings import Check, CheckedConnector, suggestion
 from responsys_activation.responsys.catalogue import KnownList
-from responsys_activation.responsys.rate_limit import account_requests_per_minute
 
 __all__ = ["compare_secrets", "compare_shares", "judge_event_names", "judge_profile_list", "judge_requests_per_minute"]
 

@@ -7,9 +7,9 @@ limit. It sends no event, and makes at most one login for the same credentials, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-import requests
 from pydantic import TypeAdapter, ValidationError
 
 from responsys_activation.account import account_id
@@ -24,18 +24,21 @@ from responsys_activation.connector_check.account import (
     judge_requests_per_minute,
 )
 from responsys_activation.connector_check.findings import Check, CheckedConnector, why_not_logged_in, why_not_read
-from responsys_activation.connector_check.login import Logins, SessionOpener
+from responsys_activation.connector_check.login import ClientOpener, Logins
+from responsys_activation.connector_check.report import count_failures, log_checked, report_document
+from responsys_activation.connector_check.request import read_check_request
 from responsys_activation.error_code import ErrorCode, advice
 from responsys_activation.membership import ConnectorName
-from responsys_activation.responsys.catalogue import read_event_names, read_profile_lists
+from responsys_activation.observability import InvocationMetrics
+from responsys_activation.responsys.client import ResponsysClient
 from responsys_activation.responsys.endpoint import TrustedDomains, UntrustedEndpointError
 from responsys_activation.responsys.errors import LoginRefusedError, RequestRefusedError, ResponsysError
-from responsys_activation.responsys.login import Credentials, Token
-from responsys_activation.responsys.rate_limit import read_event_limit
-from responsys_activation.responsys.session import CredentialsSource
+from responsys_activation.responsys.login import Credentials
+from responsys_activation.responsys.token import CredentialsSource
 
 __all__ = ["ConnectorCheck"]
 
+_SECONDS_TO_REPORT = 5.0
 _SECONDS_PER_CONNECTOR = 60.0
 _SHORTEST_CHECK = 3.0  # seconds; less than this would find fault with a connector that only got no time
 
@@ -51,6 +54,8 @@ class ConnectorCheck:
         Gives the source of a secret's credentials, by the secret's name or ARN.
     forget_refused_login : callable
         Clears what is remembered of a login host and user.
+    service : str
+        The dimension under which failures of all connectors are counted.
     """
 
     def __init__(
@@ -58,19 +63,50 @@ class ConnectorCheck:
         *,
         parameters: ConnectorParameters,
         read_credentials: Callable[[str], CredentialsSource],
-        open_session: SessionOpener,
+        open_client: ClientOpener,
         forget_refused_login: Callable[[str, str], None],
-        http: requests.Session,
         trusted: TrustedDomains,
+        metrics: InvocationMetrics,
+        service: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._parameters = parameters
         self._read_credentials = read_credentials
-        self._open_session = open_session
+        self._open_client = open_client
         self._forget_refused_login = forget_refused_login
-        self._http = http
         self._trusted = trusted
+        self._metrics = metrics
+        self._service = service
         self._clock = clock
+
+    def run(self, event: Mapping[str, Any], deadline: float) -> dict[str, Any]:
+        """Check the connectors that an event names, or all, and report it.
+
+        Parameters
+        ----------
+        event : Mapping
+            What :func:`read_check_request` reads.
+        deadline : float
+            Epoch seconds at which Lambda ends the invocation.
+        """
+        request = read_check_request(event)
+        # Only a check of all may raise or end the alarm.
+        all_of_service = self._service if request.connectors is None else None
+        try:
+            checked = self.check(
+                request.connectors,
+                deadline=deadline - _SECONDS_TO_REPORT,
+                forget_refused_login=request.forget_refused_login,
+            )
+            log_checked(checked)
+            count_failures(self._metrics, checked, all_of_service=all_of_service)
+        except Exception:
+            if all_of_service is not None:
+                self._metrics.count("ConnectorCheckFailures", service=all_of_service)
+            raise
+        finally:
+            self._metrics.flush()
+        return report_document(checked)
 
     def check(
         self, names: Sequence[str] | None, *, deadline: float, forget_refused_login: bool = False
@@ -93,7 +129,7 @@ class ConnectorCheck:
             parameters: dict[str, ConnectorParameter | None] = {**self._parameters.read_all()}
         else:
             parameters = {name: self._parameters.read(name) if _is_name(name) else None for name in names}
-        logins = Logins(self._open_session, self._forget_refused_login if forget_refused_login else None)
+        logins = Logins(self._open_client, self._forget_refused_login if forget_refused_login else None)
         checked = [self._check(name, parameter, logins, deadline) for name, parameter in parameters.items()]
         compare_secrets(checked)
         compare_shares(checked)
@@ -116,9 +152,9 @@ class ConnectorCheck:
             )
             return checked
         deadline = min(deadline, self._clock() + _SECONDS_PER_CONNECTOR)
-        token = self._log_in(checked, connector, logins, deadline)
-        if token is not None:
-            self._look_into_account(checked, connector, token, deadline)
+        client = self._log_in(checked, connector, logins, deadline)
+        if client is not None:
+            _look_into_account(checked, connector, client, deadline)
         return checked
 
     def _settings(self, checked: CheckedConnector, parameter: ConnectorParameter | None) -> Connector | None:
@@ -147,7 +183,9 @@ class ConnectorCheck:
             checked.error(Check.SETTINGS, "settings", wrong)
             return None
 
-    def _log_in(self, checked: CheckedConnector, connector: Connector, logins: Logins, deadline: float) -> Token | None:
+    def _log_in(
+        self, checked: CheckedConnector, connector: Connector, logins: Logins, deadline: float
+    ) -> ResponsysClient | None:
         """Find out whether host, secret and login are right; the password goes to a trusted host only."""
         credentials = self._secret(checked, connector)
         try:
@@ -161,7 +199,7 @@ class ConnectorCheck:
         checked.user, checked.account = (host, credentials.user), account_id(connector)
         checked.secret = credentials.version.secret
         try:
-            return logins.token(checked.name, connector, host, credentials, deadline)
+            return logins.logged_in(checked.name, connector, host, credentials, deadline)
         except LoginRefusedError as exc:
             if exc.code == ErrorCode.NO_LOGIN_AT_ENDPOINT:
                 checked.error(Check.END_POINT, "authEndpoint", f"{host} {why_not_logged_in(exc)}")
@@ -196,33 +234,31 @@ class ConnectorCheck:
                 checked.warn(Check.SECRET, "credentialsSecretId", blank)
         return credentials
 
-    def _look_into_account(
-        self, checked: CheckedConnector, connector: Connector, token: Token, deadline: float
-    ) -> None:
-        def left() -> float:
-            return deadline - self._clock()
 
-        try:
-            lists = read_profile_lists(self._http, token, seconds_left=left())
-        except ResponsysError as exc:
-            checked.error(Check.PROFILE_LIST, "profileList", why_not_read(exc, "the profile lists"))
-        else:
-            judge_profile_list(checked, connector, lists)
-        try:
-            events = read_event_names(self._http, token, seconds_left=left())
-        except ResponsysError as exc:
-            checked.error(Check.EVENTS, "eventNames", why_not_read(exc, "the custom events"))
-        else:
-            judge_event_names(checked, connector, events)
-        try:
-            limit = read_event_limit(self._http, token, seconds_left=left())
-        except RequestRefusedError as exc:
-            checked.warn(Check.LIMITS, "requestsPerMinute", why_not_read(exc, "the account's limits"))
-            judge_requests_per_minute(checked, connector, None)
-        except ResponsysError as exc:
-            checked.error(Check.LIMITS, "requestsPerMinute", why_not_read(exc, "the account's limits"))
-        else:
-            judge_requests_per_minute(checked, connector, limit)
+def _look_into_account(
+    checked: CheckedConnector, connector: Connector, client: ResponsysClient, deadline: float
+) -> None:
+    try:
+        lists = client.profile_lists(deadline)
+    except ResponsysError as exc:
+        checked.error(Check.PROFILE_LIST, "profileList", why_not_read(exc, "the profile lists"))
+    else:
+        judge_profile_list(checked, connector, lists)
+    try:
+        events = client.event_names(deadline)
+    except ResponsysError as exc:
+        checked.error(Check.EVENTS, "eventNames", why_not_read(exc, "the custom events"))
+    else:
+        judge_event_names(checked, connector, events)
+    try:
+        limit = client.event_limit(deadline)
+    except RequestRefusedError as exc:
+        checked.warn(Check.LIMITS, "requestsPerMinute", why_not_read(exc, "the account's limits"))
+        judge_requests_per_minute(checked, connector, None)
+    except ResponsysError as exc:
+        checked.error(Check.LIMITS, "requestsPerMinute", why_not_read(exc, "the account's limits"))
+    else:
+        judge_requests_per_minute(checked, connector, limit)
 
 
 def _is_name(name: str) -> bool:

@@ -111,7 +111,7 @@ def why_not_logged_in(error: ResponsysError) -> str:
     """
     match error:
         case LoginRefusedError(code=ErrorCode.NO_LOGIN_AT_ENDPOINT):
-            return f"is not a Responsys login ({_reason(error)}): {_cure(error.code)}. {_again_in(error.clock)}"
+            return f"is not a Responsys login ({_reason(error)}): {_cure(error.code)}. {_again_in(error.retry_after)}"
         case LoginHeldBackError():
             return _why_held_back(error)
         case LoginRefusedError():
@@ -156,8 +156,8 @@ def why_not_read(error: ResponsysError, what: str) -> str:
 
 def _why_no_answer(error: ResponsysError, wish: str) -> str:
     match error:
-        case ThrottledError(clock=clock):
-            return f"could not {wish}: Responsys is throttling ({error.code}). {_again_in(clock)}"
+        case ThrottledError(retry_after=retry_after):
+            return f"could not {wish}: Responsys is throttling ({error.code}). {_again_in(retry_after)}"
         case UnavailableError(status=None):
             return f"could not {wish}: Responsys did not answer ({_reason(error)}). {_MAYBE_ADDRESS}"
         case _:

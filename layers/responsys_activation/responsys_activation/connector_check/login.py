@@ -9,18 +9,18 @@ from collections.abc import Callable
 from typing import Protocol
 
 from responsys_activation.connector import Connector
+from responsys_activation.responsys.client import ResponsysClient
 from responsys_activation.responsys.errors import ResponsysError
-from responsys_activation.responsys.login import Credentials, Token
-from responsys_activation.responsys.session import Session
+from responsys_activation.responsys.login import Credentials
 
-__all__ = ["Logins", "SessionOpener"]
+__all__ = ["ClientOpener", "Logins"]
 
 
-class SessionOpener(Protocol):
+class ClientOpener(Protocol):
     """Who knows how a connector logs in."""
 
-    def __call__(self, name: str, connector: Connector, credentials: Credentials) -> Session:
-        """Open a session that has no token yet."""
+    def __call__(self, name: str, connector: Connector, credentials: Credentials) -> ResponsysClient:
+        """Open a client that has no token yet, and logs in once."""
 
 
 class Logins:
@@ -32,14 +32,16 @@ class Logins:
         Clears what is remembered of a login host and user, where a person asked for that; done once for each.
     """
 
-    def __init__(self, open_session: SessionOpener, forget: Callable[[str, str], None] | None = None) -> None:
-        self._open_session = open_session
+    def __init__(self, open_client: ClientOpener, forget: Callable[[str, str], None] | None = None) -> None:
+        self._open_client = open_client
         self._forget = forget
         self._forgotten: set[tuple[str, str]] = set()
-        self._ended: dict[tuple[str, str, str], Token | ResponsysError] = {}
+        self._ended: dict[tuple[str, str, str], ResponsysClient | ResponsysError] = {}
 
-    def token(self, name: str, connector: Connector, host: str, credentials: Credentials, deadline: float) -> Token:
-        """Give the token of a login with these credentials, or raise what became of it.
+    def logged_in(
+        self, name: str, connector: Connector, host: str, credentials: Credentials, deadline: float
+    ) -> ResponsysClient:
+        """Return a client that has logged in with these credentials, or raise what became of that.
 
         Raises
         ------
@@ -51,10 +53,10 @@ class Logins:
         key = (host, credentials.username, credentials.password)
         if key not in self._ended:
             self._forget_once(host, credentials.user)
-            session = self._open_session(name, connector, credentials)
+            client = self._open_client(name, connector, credentials)
             try:
-                # The token alone: a request made through the session could log in a second time.
-                self._ended[key] = session.call(lambda token: token, deadline=deadline)
+                client.log_in(deadline)
+                self._ended[key] = client
             except ResponsysError as exc:
                 self._ended[key] = exc
         ended = self._ended[key]

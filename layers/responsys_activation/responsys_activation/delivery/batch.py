@@ -1,7 +1,7 @@
 """What happens to a batch, from its first record to its last outcome?
 
 ``received = delivered + duplicate + throttled + rejected + retried + ignored``: every record ends in one
-:class:`~responsys_activation.delivery.settling.Ending`.
+:class:`~responsys_activation.delivery.outcome.Ending`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from responsys_activation.change import membership_change
 from responsys_activation.connector import Connector, InvalidConnectorError
 from responsys_activation.delivery.custom_event import UnmappableError, custom_event
 from responsys_activation.delivery.dispatch import Lane, dispatch
-from responsys_activation.delivery.outcome import Outcome, Rejected, Retried, Throttled
+from responsys_activation.delivery.outcome import NOT_KNOWN, Ending, Outcome, Rejected, Retried, Throttled
 from responsys_activation.delivery.planning import Outgoing, PlannedRequest, plan_requests
 from responsys_activation.delivery.reporting import Reporting
-from responsys_activation.delivery.sending import Answer
-from responsys_activation.delivery.settling import NOT_KNOWN, Ending, Settling
+from responsys_activation.delivery.result import RequestResult
+from responsys_activation.delivery.settling import Settling
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.membership import InvalidMessageError, Membership, read_membership
 from responsys_activation.received import ReceivedMessage, read_record
@@ -49,11 +49,13 @@ class Sender(Protocol):
     def begin_batch(self) -> None:
         """Forget what held for the batch before."""
 
-    def send(self, request: PlannedRequest, deadline: float, stopped: Callable[[], Outcome | None] = ...) -> Answer:
+    def send(
+        self, request: PlannedRequest, deadline: float, stopped: Callable[[], Outcome | None] = ...
+    ) -> RequestResult:
         """Send one request, as :class:`~responsys_activation.delivery.dispatch.Lane` wants it."""
 
     def knows_event(self, event_name: str) -> bool:
-        """Tell whether the settings name the event, or Responsys took it before."""
+        """Return whether the settings name the event, or Responsys took it before."""
 
 
 class Delivery:
@@ -99,15 +101,15 @@ class Delivery:
         self._clock = clock
         self._senders: dict[str, tuple[Connector, Sender]] = {}
 
-    def deliver(self, records: Sequence[Mapping[str, Any]], seconds_left: float) -> dict[str, Any]:
+    def deliver(self, records: Sequence[Mapping[str, Any]], deadline: float) -> dict[str, Any]:
         """Deliver one batch.
 
         Parameters
         ----------
         records : sequence of Mapping
             ``Records`` of an SQS event.
-        seconds_left : float
-            Until Lambda ends the invocation.
+        deadline : float
+            Epoch seconds at which Lambda ends the invocation.
 
         Returns
         -------
@@ -115,25 +117,24 @@ class Delivery:
             The partial batch response: only what is ``retried`` stays on its queue.
         """
         now = self._clock()
-        deadline = now + seconds_left - _SETTLING_SECONDS - len(records) / _SETTLED_A_SECOND
         endings: list[Ending] = []
         lanes = [
             self._lane(name, connector, outgoing, endings)
             for name, connector, outgoing in self._map(self._read(records, now, endings), now, endings)
         ]
-        for answer in dispatch(
+        for result in dispatch(
             lanes,
             in_flight=self._in_flight,
-            deadline=deadline,
+            deadline=deadline - _SETTLING_SECONDS - len(records) / _SETTLED_A_SECOND,
             shortest_request=self._shortest_request,
             clock=self._clock,
         ):
-            self._reporting.request_ended(answer)
+            self._reporting.request_ended(result)
             endings.extend(
-                Ending(item.message, outcome, answer.connector, item.event.event_name, answer.request.request_id)
-                for item, outcome in zip(answer.request.items, answer.outcomes, strict=True)
+                Ending(item.message, outcome, result.connector, item.event.event_name, result.request.request_id)
+                for item, outcome in zip(result.request.items, result.outcomes, strict=True)
             )
-        settled = self._settling.settle(endings, now + seconds_left - SLOWEST_SETTLING_CALL)
+        settled = self._settling.settle(endings, deadline - SLOWEST_SETTLING_CALL)
         self._reporting.batch_ended(len(records), settled, self._clock() - now)
         retried = [ending.message.message_id for ending in settled if isinstance(ending.outcome, Retried)]
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in retried]}
@@ -178,7 +179,7 @@ class Delivery:
     def _outgoing(
         self, message: ReceivedMessage, membership: Membership, connector: Connector, now: float
     ) -> Outgoing | Outcome:
-        """Give what is sent for a message, or how it ends that can have nothing."""
+        """Return what is sent for a message, or how it ends that can have nothing."""
         if now - message.age_from > self._maximum_age:
             return Rejected(ErrorCode.EXPIRED, last_error_code=message.last_error_code)
         arrived_at = message.arrived_at
@@ -192,7 +193,7 @@ class Delivery:
         return Outgoing(message, event, change)
 
     def _connector(self, name: str) -> Connector | Outcome:
-        """Give the connector's settings, or how the messages end that name it."""
+        """Return the connector's settings, or how the messages end that name it."""
         try:
             connector = self._connector_settings.read(name)
             self._trusted.base_url(connector.auth_endpoint)

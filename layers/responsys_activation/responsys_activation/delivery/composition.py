@@ -1,13 +1,12 @@
-"""What is the delivery made of?
-
-Put together here once, for the function, the tests and the benchmarks alike, so that what is tested is what ships.
-"""
+"""What is the delivery made of? Put together here once, so that what is tested and measured is what ships."""
 
 from __future__ import annotations
 
 import random
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from responsys_activation.account import account_id
 from responsys_activation.aws.account_limit import AccountLimit
@@ -22,19 +21,26 @@ from responsys_activation.aws.request_pace import RequestPace
 from responsys_activation.aws.slots import Timing
 from responsys_activation.connector import Connector
 from responsys_activation.delivery.batch import Delivery, Sender
+from responsys_activation.delivery.pacing import Pacing, shortest_request
+from responsys_activation.delivery.posting import Posting
 from responsys_activation.delivery.reporting import Reporting
-from responsys_activation.delivery.sending import RequestSender, shortest_request
+from responsys_activation.delivery.sending import RequestSender
 from responsys_activation.delivery.settling import Settling
 from responsys_activation.login_composition import LoginComposition
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.responsys.endpoint import TrustedDomains
-from responsys_activation.responsys.http import open_http_session
-from responsys_activation.responsys.session import Session
+from responsys_activation.responsys.http import HttpSession
 from responsys_activation.settings import Settings
 
-__all__ = ["DeliveryComposition"]
+__all__ = ["DeliveryComposition", "compose_delivery"]
 
+_SERVICE = "segment_events"
 _PROBE_RESERVE = 30.0  # seconds that a probe may take beside waiting for its reply
+
+
+def compose_delivery(settings: Settings, clients: Clients, **parts: Any) -> Delivery:
+    """Put the parts together, as a :class:`DeliveryComposition` does."""
+    return DeliveryComposition(settings, clients, **parts).delivery
 
 
 class DeliveryComposition:
@@ -42,8 +48,8 @@ class DeliveryComposition:
 
     Parameters
     ----------
-    reporting : Reporting or None
-        Who is told; ``None``: log and metrics.
+    http, metrics, reporting : optional
+        The connections to Responsys, where is counted, and who is told; ``None``: new ones.
     open_sender : callable or None
         Gives a connector's sender; ``None``: one that sends.
     clock, sleep, jitter : callable
@@ -55,6 +61,7 @@ class DeliveryComposition:
         settings: Settings,
         clients: Clients,
         *,
+        http: HttpSession | None = None,
         metrics: InvocationMetrics | None = None,
         reporting: Reporting | None = None,
         open_sender: Callable[[str, Connector], Sender] | None = None,
@@ -66,21 +73,20 @@ class DeliveryComposition:
         self._clients = clients
         self._clock = clock
         self._sleep = sleep
-        self._http = open_http_session(settings.reply_seconds)
-        self._trusted = TrustedDomains(settings.trusted_endpoint_domains)
+        trusted = TrustedDomains(settings.trusted_endpoint_domains)
+        metrics = metrics or InvocationMetrics(settings.stack_name)
         self._table = DeliveryTable(settings.delivery_table_name, clients.dynamodb, sleep=sleep)
         self._timing = Timing(probe_seconds=settings.reply_seconds + _PROBE_RESERVE, time_scale=settings.time_scale)
         self._alone: dict[str, AlonePace] = {}  # by account
         self.ledger = self.open_ledger()
-        self.reporting = reporting or Reporting(
-            metrics or InvocationMetrics(settings.stack_name), service="segment_events", clock=clock
-        )
+        self.reporting = reporting or Reporting(metrics, service=_SERVICE, clock=clock)
         self._logins = LoginComposition(
             settings,
             clients,
-            http=self._http,
-            trusted=self._trusted,
-            observer=self.reporting,
+            http=http or HttpSession(settings.reply_seconds),
+            trusted=trusted,
+            metrics=metrics,
+            service=_SERVICE,
             clock=clock,
             sleep=sleep,
         )
@@ -93,7 +99,7 @@ class DeliveryComposition:
         self.delivery = Delivery(
             connector_settings=self._connector_settings,
             open_sender=open_sender or self.open_sender,
-            trusted=self._trusted,
+            trusted=trusted,
             settling=Settling(
                 source_queues=[SourceQueue(settings.segment_events_queue_url, clients.sqs, clock=clock), throttled],
                 throttled=DeadLetterQueue(settings.throttled_dead_letter_queue_url, clients.sqs, clock=clock),
@@ -147,24 +153,35 @@ class DeliveryComposition:
             sleep=self._sleep,
         )
 
-    def open_session(self, name: str, connector: Connector) -> Session:
-        """Open a connector's way to a token."""
-        return self._logins.open_session(name, connector)
-
     def open_sender(self, name: str, connector: Connector) -> RequestSender:
         """Open a connector's sender."""
+        settings = self._settings
+        client = self._logins.open_client(name, connector)
+        observe_doubt = partial(self.reporting.doubted, name)
+        pacing = Pacing(
+            self.open_pace(name, connector),
+            read_limit=client.event_limit,
+            reply_seconds=settings.reply_seconds,
+            observe_doubt=observe_doubt,
+            several_accounts=self._connector_settings.several_accounts,
+            clock=self._clock,
+            sleep=self._sleep,
+        )
         return RequestSender(
             name,
             connector,
-            http=self._http,
-            session=self.open_session(name, connector),
-            pace=self.open_pace(name, connector),
+            open_posting=partial(
+                Posting,
+                client=client,
+                pacing=pacing,
+                reply_seconds=settings.reply_seconds,
+                observe_doubt=observe_doubt,
+                clock=self._clock,
+            ),
+            pacing=pacing,
             ledger=self.ledger,
-            maximum_resends=self._settings.allowed_resends,
-            reply_seconds=self._settings.reply_seconds,
-            observe_doubt=self.reporting.doubted,
-            several_accounts=self._connector_settings.several_accounts,
-            time_scale=self._settings.time_scale,
+            maximum_resends=settings.allowed_resends,
+            observe_doubt=observe_doubt,
+            time_scale=settings.time_scale,
             clock=self._clock,
-            sleep=self._sleep,
         )

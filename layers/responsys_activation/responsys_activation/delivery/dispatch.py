@@ -14,9 +14,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 
+from responsys_activation.aws.slots import NoSlotError, Wait
 from responsys_activation.delivery.outcome import Outcome, Retried, Throttled
 from responsys_activation.delivery.planning import PlannedRequest
-from responsys_activation.delivery.sending import Answer, outcome_of_error
+from responsys_activation.delivery.result import RequestResult, outcome_of_error
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import logger
 from responsys_activation.responsys.errors import (
@@ -49,7 +50,7 @@ class Lane:
     ----------
     send : callable
         Sends one request, given the epoch seconds by which its reply must be there, and what tells, while it waits, the
-        outcome that another answer decided for it.
+        outcome that another result decided for it.
     knows_event : callable
         Tells of an event's name whether the settings name it, or Responsys took it before.
     held_back : dict of str to Outcome
@@ -57,7 +58,7 @@ class Lane:
     """
 
     connector: str
-    send: Callable[[PlannedRequest, float, Callable[[], Outcome | None]], Answer]
+    send: Callable[[PlannedRequest, float, Callable[[], Outcome | None]], RequestResult]
     waiting: deque[PlannedRequest]
     in_flight: int = 0
     wave: int = 0
@@ -69,18 +70,18 @@ class Lane:
     knows_event: Callable[[str], bool] = lambda _event_name: True
 
     def next_may_start(self) -> bool:
-        """Tell whether the next request shares a wave with those in flight, or none is in flight."""
+        """Return whether the next request shares a wave with those in flight, or none is in flight."""
         return bool(self.waiting) and (self.in_flight == 0 or self.waiting[0].wave == self.wave)
 
     def stop_for(self, request: PlannedRequest) -> Outcome | None:
-        """Give the outcome that earlier answers already decided for this request."""
+        """Return the outcome that earlier results already decided for this request."""
         if outcome := self.stopped or self.stopped_events.get(request.event_name):
             return outcome
         if len(self.stopped_events) >= _UNKNOWN_EVENTS and not self.knows_event(request.event_name):
             return _PERHAPS_UNKNOWN_TOO
         return None
 
-    def hold_back(self, request: PlannedRequest) -> Answer | None:
+    def hold_back(self, request: PlannedRequest) -> RequestResult | None:
         """Take out of a request what would overtake an older change of its membership; it shares its outcome."""
         if not self.held_back:
             return None
@@ -90,25 +91,30 @@ class Lane:
         if not positions:
             return None
         held = request.take_out(positions)
-        return Answer(self.connector, held, [self.held_back[item.change.membership] for item in held.items])
+        return RequestResult(self.connector, held, [self.held_back[item.change.membership] for item in held.items])
 
-    def learn(self, answer: Answer, now: float) -> None:
-        """Decide what an answer means for the requests still waiting."""
-        for item, outcome in zip(answer.request.items, answer.outcomes, strict=True):
+    def learn(self, result: RequestResult, now: float) -> None:
+        """Decide what a result means for the requests still waiting."""
+        for item, outcome in zip(result.request.items, result.outcomes, strict=True):
             if isinstance(outcome, Retried | Throttled):
                 self.held_back[item.change.membership] = outcome
-        match answer.failure:
+        match result.failure:
             case None:
                 self.failures_in_a_row = 0
-            case ThrottledError(one_request=True):
+            case NoSlotError(wait=Wait(one_request=True)):
                 pass
-            case ThrottledError(code=ErrorCode.BUDGET_EXHAUSTED) as failure:
+            case NoSlotError(wait=Wait(code=ErrorCode.BUDGET_EXHAUSTED)) as failure:
                 # Those that wait for a slot have one that nobody else can use.
                 self.exhausted = self.exhausted or outcome_of_error(failure, now)
-            case ThrottledError() | LoginRefusedError() | RequestRefusedError(scope=RefusalScope.CONNECTOR) as failure:
+            case (
+                NoSlotError()
+                | ThrottledError()
+                | LoginRefusedError()
+                | RequestRefusedError(scope=RefusalScope.CONNECTOR) as failure
+            ):
                 self.stopped = self.stopped or outcome_of_error(failure, now)
             case RequestRefusedError(scope=RefusalScope.EVENT) as failure:
-                self.stopped_events[answer.request.event_name] = outcome_of_error(failure, now)
+                self.stopped_events[result.request.event_name] = outcome_of_error(failure, now)
             case RequestRefusedError():
                 self.failures_in_a_row = 0
             case OutcomeUnknownError():
@@ -126,8 +132,8 @@ def dispatch(
     deadline: float,
     shortest_request: float,
     clock: Callable[[], float] = time.time,
-) -> Iterator[Answer]:
-    """Send every lane's requests and yield each one's answer, as they come.
+) -> Iterator[RequestResult]:
+    """Send every lane's requests and yield each one's result, as they come.
 
     Parameters
     ----------
@@ -139,7 +145,7 @@ def dispatch(
         Seconds that must be left for a request to start: so long its reply may take.
     """
     lanes = [lane for lane in lanes if lane.waiting]
-    awaited: dict[Future[Answer], tuple[Lane, PlannedRequest]] = {}
+    awaited: dict[Future[RequestResult], tuple[Lane, PlannedRequest]] = {}
     pool = ThreadPoolExecutor(in_flight)
     try:
         while awaited or any(lane.waiting for lane in lanes):
@@ -152,7 +158,7 @@ def dispatch(
                 if outcome is None and clock() + shortest_request > deadline:
                     outcome = Retried(ErrorCode.OUT_OF_TIME)
                 if outcome is not None:
-                    yield Answer(lane.connector, request, [outcome] * len(request.items))
+                    yield RequestResult(lane.connector, request, [outcome] * len(request.items))
                     continue
                 lane.in_flight += 1
                 lane.wave = request.wave
@@ -161,9 +167,9 @@ def dispatch(
             for future in done or late:
                 lane, request = awaited.pop(future)
                 lane.in_flight -= 1
-                answer = _result(lane, request, future, clock()) if done else _late(lane, request, clock())
-                lane.learn(answer, clock())
-                yield answer
+                result = _result(lane, request, future, clock()) if done else _late(lane, request, clock())
+                lane.learn(result, clock())
+                yield result
     finally:
         # A reply that is past the deadline is not waited for: settling the batch comes first.
         pool.shutdown(wait=False, cancel_futures=True)
@@ -181,8 +187,8 @@ def _startable(lanes: Sequence[Lane], places: int) -> Iterator[tuple[Lane, Plann
         places -= lane.in_flight - before
 
 
-def _result(lane: Lane, request: PlannedRequest, future: Future[Answer], now: float) -> Answer:
-    """Give a request's answer. What nobody foresaw is that request's alone: the others' messages must be settled."""
+def _result(lane: Lane, request: PlannedRequest, future: Future[RequestResult], now: float) -> RequestResult:
+    """Return a request's result. What nobody foresaw is that request's alone: the others' messages must be settled."""
     try:
         return future.result()
     except Exception as exc:  # noqa: BLE001 - what it is, nobody knows
@@ -190,11 +196,15 @@ def _result(lane: Lane, request: PlannedRequest, future: Future[Answer], now: fl
         where = "".join(traceback.format_tb(exc.__traceback__))
         fields = {"connector": lane.connector, "errorType": type(exc).__name__, "stackTrace": where}
         logger.error("request failed unexpectedly", extra=fields)
-        failure = UnavailableError(ErrorCode.OTHER_ERROR, title="unexpected failure")
-        return Answer(lane.connector, request, [outcome_of_error(failure, now)] * len(request.items), failure=failure)
+        return _failed(lane, request, UnavailableError(ErrorCode.OTHER_ERROR, title="unexpected failure"), now)
 
 
-def _late(lane: Lane, request: PlannedRequest, now: float) -> Answer:
-    """Give up on a reply; whether the messages were taken, and whether that is in doubt, the ledger will know."""
-    failure = UnavailableError(ErrorCode.TIMEOUT, title="no reply before the invocation's end")
-    return Answer(lane.connector, request, [outcome_of_error(failure, now)] * len(request.items), failure=failure)
+def _late(lane: Lane, request: PlannedRequest, now: float) -> RequestResult:
+    """Return up on a reply; whether the messages were taken, and whether that is in doubt, the ledger will know."""
+    return _failed(
+        lane, request, UnavailableError(ErrorCode.TIMEOUT, title="no reply before the invocation's end"), now
+    )
+
+
+def _failed(lane: Lane, request: PlannedRequest, failure: UnavailableError, now: float) -> RequestResult:
+    return RequestResult(lane.connector, request, [outcome_of_error(failure, now)] * len(request.items), failure)

@@ -7,8 +7,26 @@ Each received message ends in exactly one outcome:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-__all__ = ["Delivered", "Duplicate", "Ignored", "Outcome", "Rejected", "Retried", "Throttled"]
+from responsys_activation.error_code import ERROR_CODES, plain
+from responsys_activation.received import ReceivedMessage
+
+__all__ = [
+    "NOT_KNOWN",
+    "Delivered",
+    "Duplicate",
+    "Ending",
+    "Ignored",
+    "Outcome",
+    "Rejected",
+    "Retried",
+    "Throttled",
+    "reason_of",
+]
+
+_LONGEST_REASON = 300  # characters
+NOT_KNOWN = "-"  # SQS takes no empty attribute
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +90,34 @@ class Ignored:
 
 
 Outcome = Delivered | Duplicate | Throttled | Rejected | Retried | Ignored
+
+
+class Ending(NamedTuple):
+    """A message and its outcome.
+
+    Attributes
+    ----------
+    connector, event_name : str
+        ``-`` if the message names none that exists.
+    request_id : str
+        Of the planned request that held the message; ``-`` if none did.
+    dead_letter_failed : bool
+        Its dead-letter queue did not take it, so it stays on its queue.
+    """
+
+    message: ReceivedMessage
+    outcome: Outcome
+    connector: str = NOT_KNOWN
+    event_name: str = NOT_KNOWN
+    request_id: str = NOT_KNOWN
+    dead_letter_failed: bool = False
+
+
+def reason_of(outcome: Throttled | Rejected) -> str:
+    """Say to a person who looks at the message why it is there."""
+    text = outcome.reason or _meaning(outcome.error_code)
+    return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 1]}…"
+
+
+def _meaning(code: str) -> str:
+    return plain(ERROR_CODES[code].meaning) if code in ERROR_CODES else f"Responsys answered {code}"

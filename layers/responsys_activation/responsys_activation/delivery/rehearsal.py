@@ -6,19 +6,19 @@ that sends nothing, in place of SQS a client that takes everything, and nobody i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from responsys_activation.aws.clients import Clients
 from responsys_activation.aws.connectors import ConnectorParameter
 from responsys_activation.change import Change
-from responsys_activation.delivery.composition import DeliveryComposition
+from responsys_activation.delivery.composition import compose_delivery
 from responsys_activation.delivery.custom_event import CustomEvent
-from responsys_activation.delivery.outcome import Delivered, Duplicate, Outcome
+from responsys_activation.delivery.outcome import Delivered, Duplicate, Ending, Outcome
 from responsys_activation.delivery.planning import Outgoing, PlannedRequest
 from responsys_activation.delivery.reporting import Reporting
-from responsys_activation.delivery.sending import Answer
-from responsys_activation.delivery.settling import Ending
+from responsys_activation.delivery.result import RequestResult
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.settings import Settings, read_settings
 
@@ -79,7 +79,7 @@ def rehearse(
         The settings, by the connector's name.
     """
     report = _Report()
-    composition = DeliveryComposition(
+    delivery = compose_delivery(
         read_settings(
             Settings,
             {
@@ -104,7 +104,7 @@ def rehearse(
         reporting=report,
         open_sender=lambda name, _connector: _NoSender(name),
     )
-    composition.delivery.deliver([_of_our_queues(record) for record in records], _SECONDS)
+    delivery.deliver([_of_our_queues(record) for record in records], time.time() + _SECONDS)
     return Rehearsal(report.requests, report.endings)
 
 
@@ -123,8 +123,8 @@ class _NoSender:
         request: PlannedRequest,
         deadline: float,
         stopped: Callable[[], Outcome | None] = lambda: None,
-    ) -> Answer:
-        return Answer(self._connector, request, [self._outcome(item.change) for item in request.items])
+    ) -> RequestResult:
+        return RequestResult(self._connector, request, [self._outcome(item.change) for item in request.items])
 
     def knows_event(self, event_name: str) -> bool:
         return True
@@ -147,11 +147,11 @@ class _Report(Reporting):
     def connector_used(self, connector: str, configured_events: Iterable[str], events: Sequence[CustomEvent]) -> None:
         pass
 
-    def request_ended(self, answer: Answer) -> None:
-        outcomes = zip(answer.request.items, answer.outcomes, strict=True)
+    def request_ended(self, result: RequestResult) -> None:
+        outcomes = zip(result.request.items, result.outcomes, strict=True)
         items = tuple(item for item, outcome in outcomes if isinstance(outcome, Delivered))
         if items:
-            self.requests.append(RehearsedRequest(answer.connector, answer.request.event_name, items))
+            self.requests.append(RehearsedRequest(result.connector, result.request.event_name, items))
 
     def batch_ended(self, received: int, endings: Sequence[Ending], seconds: float) -> None:
         self.endings = [ending for ending in endings if not isinstance(ending.outcome, Delivered)]
@@ -181,6 +181,6 @@ class _Queues:
 
 
 def _of_our_queues(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a record as if one of our queues had it: it may come from a queue of any name, or from none."""
+    """Return a record as if one of our queues had it: it may come from a queue of any name, or from none."""
     is_throttled = str(record.get("eventSourceARN", "")).endswith(_THROTTLED)
     return {"receiptHandle": "none", **record, "eventSourceARN": f"arn:{_THROTTLED if is_throttled else _SOURCE}"}

@@ -13,9 +13,19 @@ from collections.abc import Callable, Iterable, Sequence
 
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.delivery.custom_event import CustomEvent
-from responsys_activation.delivery.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
-from responsys_activation.delivery.sending import Answer, Exchange
-from responsys_activation.delivery.settling import NOT_KNOWN, Ending, reason_of
+from responsys_activation.delivery.outcome import (
+    NOT_KNOWN,
+    Delivered,
+    Duplicate,
+    Ending,
+    Ignored,
+    Outcome,
+    Rejected,
+    Retried,
+    Throttled,
+    reason_of,
+)
+from responsys_activation.delivery.result import Exchange, RequestResult
 from responsys_activation.observability import InvocationMetrics, logger
 from responsys_activation.responsys.errors import ThrottledError
 
@@ -52,37 +62,22 @@ class Reporting:
         self._connectors: set[str] = set()
         self._events: defaultdict[str, set[str]] = defaultdict(set)
 
-    def login_ended(self, connector: str, *, refused_code: str | None) -> None:
-        """Tell of one login, taken or refused."""
-        self._metrics.count("TokenLogins", connector=connector)
-        self._metrics.count("TokenLoginFailures", int(refused_code is not None), connector=connector)
-        self._metrics.count("TokenLoginFailures", int(refused_code is not None), service=self._service)
-        if refused_code is None:
-            logger.info("logged in", extra={"connector": connector})
-        else:
-            logger.error("login refused", extra={"connector": connector, "errorCode": refused_code})
-
-    def doubted(self, connector: str, *, doubts: int = 0, allowed: int = 0, unrecorded: int = 0) -> None:
-        """Tell at once of messages of unknown outcome, that a person let go in spite of it, or sent without a claim."""
+    def doubted(
+        self, connector: str, *, outcomes_unknown: int = 0, sent_in_doubt: int = 0, sent_without_ledger: int = 0
+    ) -> None:
+        """Count at once what is of unknown outcome, sent in spite of that as a person asked, or without a claim."""
         by_connector, by_service = {"connector": connector}, {"service": self._service}
-        if doubts:
-            self._metrics.tell("OutcomesUnknown", doubts, by_connector, by_service)
-            logger.warning("outcome unknown", extra={"connector": connector, "messages": doubts})
-        if allowed:
-            self._metrics.tell("SentInDoubt", allowed, by_connector, by_service)
-            logger.warning("sent again in doubt, as allowed", extra={"connector": connector, "messages": allowed})
-        if unrecorded:
-            self._metrics.tell("SentWithoutLedger", unrecorded, by_connector, by_service)
-
-    def login_held_back(self, connector: str, *, code: str, reason: str) -> None:
-        """Tell of a connector that needed a login and may not try one: once an invocation, however many requests."""
-        if self._metrics.count_once("LoginsHeldBack", connector=connector):
-            self._metrics.count("LoginsHeldBack", service=self._service)
-            fields = {"connector": connector, "errorCode": code, "errorTitle": reason}
-            logger.error("login held back", extra=fields)
+        if outcomes_unknown:
+            self._metrics.tell("OutcomesUnknown", outcomes_unknown, by_connector, by_service)
+            logger.warning("outcome unknown", extra={"connector": connector, "messages": outcomes_unknown})
+        if sent_in_doubt:
+            self._metrics.tell("SentInDoubt", sent_in_doubt, by_connector, by_service)
+            logger.warning("sent again in doubt, as allowed", extra={"connector": connector, "messages": sent_in_doubt})
+        if sent_without_ledger:
+            self._metrics.tell("SentWithoutLedger", sent_without_ledger, by_connector, by_service)
 
     def connector_used(self, connector: str, configured_events: Iterable[str], events: Sequence[CustomEvent]) -> None:
-        """Tell of a connector that exists, of the events that its settings name, and of what it is about to send."""
+        """Note a connector that exists, the events that its settings name, and what it is about to send."""
         self._connectors.add(connector)
         self._events[connector].update(name for name in configured_events if name.isascii())
         overridden = sum(event.variables_overridden for event in events)
@@ -90,37 +85,37 @@ class Reporting:
         system_columns = sum(event.system_columns for event in events)
         self._metrics.count("SystemColumns", system_columns, connector=connector)
 
-    def request_ended(self, answer: Answer) -> None:
-        """Tell of one planned request, and of each HTTP request that it took."""
-        connector = answer.connector
-        self._metrics.milliseconds("BudgetWait", answer.budget_wait, connector=connector)
+    def request_ended(self, result: RequestResult) -> None:
+        """Log and count one planned request, and each HTTP request that it took."""
+        connector = result.connector
+        self._metrics.milliseconds("BudgetWait", result.budget_wait, connector=connector)
         for dimensions in ({"connector": connector}, {"service": self._service}):
             for name in ("OutcomesUnknown", "SentWithoutLedger"):
                 self._metrics.count(name, 0, **dimensions)  # what is not 0 was told when it was known
-            self._metrics.count("BudgetUnavailable", int(answer.alone), **dimensions)
-        self._metrics.count("ApiRequests", len(answer.exchanges), connector=connector)
-        throttles = sum(isinstance(exchange.failure, ThrottledError) for exchange in answer.exchanges)
+            self._metrics.count("BudgetUnavailable", int(result.budget_unavailable), **dimensions)
+        self._metrics.count("ApiRequests", len(result.exchanges), connector=connector)
+        throttles = sum(isinstance(exchange.failure, ThrottledError) for exchange in result.exchanges)
         self._metrics.count("ApiThrottles", throttles, connector=connector)
         self._metrics.count("ApiThrottles", throttles, service=self._service)
-        for exchange in answer.exchanges:
+        for exchange in result.exchanges:
             self._metrics.milliseconds("ApiLatency", exchange.seconds, connector=connector)
             self._metrics.sample("RecipientsPerRequest", exchange.recipients, connector=connector)
-            self._log_exchange(answer, exchange)
-        if isinstance(answer.failure, AwsCallError):
-            logger.warning("request not made", extra={"connector": connector, "fault": str(answer.failure)})
+            self._log_exchange(result, exchange)
+        if isinstance(result.failure, AwsCallError):
+            logger.warning("request not made", extra={"connector": connector, "fault": str(result.failure)})
         arrivals = [
             item.message.age_from
-            for item, outcome in zip(answer.request.items, answer.outcomes, strict=True)
+            for item, outcome in zip(result.request.items, result.outcomes, strict=True)
             if isinstance(outcome, Delivered)
         ]
         if arrivals:
             # One value a request, its oldest message's: as many values as messages would cost more than the sending.
             self._metrics.milliseconds("DeliveryLag", self._clock() - min(arrivals), connector=connector)
 
-    def _log_exchange(self, answer: Answer, exchange: Exchange) -> None:
+    def _log_exchange(self, result: RequestResult, exchange: Exchange) -> None:
         fields = {
-            "connector": answer.connector,
-            "eventName": answer.request.event_name,
+            "connector": result.connector,
+            "eventName": result.request.event_name,
             "requestId": exchange.request_id,
             "recipients": exchange.recipients,
             "milliseconds": round(exchange.seconds * 1000),
@@ -140,7 +135,7 @@ class Reporting:
             logger.warning("request failed", extra=fields | error)
 
     def batch_ended(self, received: int, endings: Sequence[Ending], seconds: float) -> None:
-        """Tell what the batch came to, and write the metrics."""
+        """Log what the batch came to, and write the metrics."""
         self._count(received, endings)
         outcomes = Counter(type(ending.outcome) for ending in endings)
         codes = Counter(code for ending in endings if (code := _error_code(ending)))
@@ -204,7 +199,7 @@ class Reporting:
             self._count_outcomes(outcomes, dimensions)
 
     def _event_dimension(self, ending: Ending) -> str:
-        """Give the event's name if it may become a dimension: each is seven metrics, and a producer can name any.
+        """Return the event's name if it may become a dimension: each is seven metrics, and a producer can name any.
 
         CloudWatch takes ASCII alone.
         """
@@ -219,7 +214,7 @@ class Reporting:
 
 
 def _straight(ending: Ending) -> bool:
-    """Tell whether a message was delivered in its first life at its first receive: there is nothing to tell of it."""
+    """Return whether a message was delivered in its first life at its first receive: there is nothing to tell of it."""
     message = ending.message
     first = message.attempts == 1 and message.original_message_id == message.message_id
     return first and isinstance(ending.outcome, Delivered)

@@ -12,14 +12,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue, SourceQueue
-from responsys_activation.delivery.outcome import Outcome, Rejected, Retried, Throttled
-from responsys_activation.error_code import ERROR_CODES, ErrorCode, plain
+from responsys_activation.delivery.outcome import NOT_KNOWN, Ending, Rejected, Retried, Throttled, reason_of
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.received import MARK, ReceivedMessage
 
-__all__ = ["Ending", "Settling", "reason_of"]
+__all__ = ["Settling"]
 
 # What fails a second time is moved to ThrottledDLQ, from where it comes back: all connectors share the 120,000 hidden
 # messages that SQS allows per queue, and after 5 receives SQS would move it to RejectedDLQ.
@@ -28,31 +27,6 @@ OUTAGE_DELAY = 300.0  # seconds
 FIRST_BACK_OFF = 30.0  # seconds, doubled at each receive
 _LONGEST_DELAY = 900  # seconds; SQS's limit
 _BACK_OFF_JITTER = 0.1  # of the back-off, so that what failed together does not come back all at once
-
-_LONGEST_REASON = 300  # characters
-
-NOT_KNOWN = "-"  # SQS takes no empty attribute
-
-
-class Ending(NamedTuple):
-    """A message and its outcome.
-
-    Attributes
-    ----------
-    connector, event_name : str
-        ``-`` if the message names none that exists.
-    request_id : str
-        Of the planned request that held the message; ``-`` if none did.
-    dead_letter_failed : bool
-        Its dead-letter queue did not take it, so it stays on its queue.
-    """
-
-    message: ReceivedMessage
-    outcome: Outcome
-    connector: str = NOT_KNOWN
-    event_name: str = NOT_KNOWN
-    request_id: str = NOT_KNOWN
-    dead_letter_failed: bool = False
 
 
 class Settling:
@@ -156,16 +130,6 @@ class Settling:
 
     def _seconds(self, seconds: float) -> int:
         return min(_LONGEST_DELAY, math.ceil(seconds / self._time_scale))
-
-
-def reason_of(outcome: Throttled | Rejected) -> str:
-    """Say to a person who looks at the message why it is there."""
-    text = outcome.reason or _meaning(outcome.error_code)
-    return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 1]}…"
-
-
-def _meaning(code: str) -> str:
-    return plain(ERROR_CODES[code].meaning) if code in ERROR_CODES else f"Responsys answered {code}"
 
 
 def _deferred_after_last_receive(ending: Ending) -> Ending:

@@ -12,18 +12,22 @@ from typing import Any
 
 from responsys_activation.error_code import ERROR_CODES, ErrorClass, ErrorCode
 
-__all__ = ["ErrorClass", "class_of_code", "classify", "known_code"]
+__all__ = ["RETRY_AFTER", "ErrorClass", "class_of_code", "classify", "known_code"]
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{2,63}")
 
 
+# Seconds after which a throttle has certainly ended.
+RETRY_AFTER: Mapping[ErrorClass, float] = {ErrorClass.THROTTLED_MINUTE: 60.0, ErrorClass.THROTTLED_CAPACITY: 600.0}
+
+
 def class_of_code(code: str) -> ErrorClass | None:
-    """Give what a code of Responsys's means, of a reply or of one recipient; ``None`` for one that no source names."""
+    """Return what a code of Responsys's means, of a reply or of a recipient; ``None`` if no source names it."""
     return ERROR_CODES[code].error_class if code in ERROR_CODES else None
 
 
 def known_code(error: Mapping[str, Any]) -> str:
-    """Give the reply's ``errorCode`` if it has the form of one, else ``OTHER_ERROR``."""
+    """Return the reply's ``errorCode`` if it has the form of one, else ``OTHER_ERROR``."""
     code = error.get("errorCode")
     return code if isinstance(code, str) and _CODE.fullmatch(code) else ErrorCode.OTHER_ERROR
 

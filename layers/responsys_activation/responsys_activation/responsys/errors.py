@@ -3,7 +3,7 @@
 ::
 
     ResponsysError
-    ├── ThrottledError            wait for the throttle's own clock
+    ├── ThrottledError            wait as long as the throttle lasts
     ├── LoginRefusedError         do not log in again until the secret changes or its memory ends
     ├── TokenRefusedError         log in once, send the same body again
     ├── RequestRefusedError       no retry cures it: a person must change something
@@ -14,8 +14,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TypedDict, TypeVar, Unpack
 
 __all__ = [
+    "LOOK_AGAIN_AFTER",
     "LoginRefusedError",
     "OutcomeUnknownError",
     "RefusalScope",
@@ -25,6 +27,15 @@ __all__ = [
     "TokenRefusedError",
     "UnavailableError",
 ]
+
+
+LOOK_AGAIN_AFTER = 600.0  # seconds that messages wait for a login: by then a person may have changed something
+
+
+class _Seen(TypedDict, total=False):
+    title: str
+    status: int | None
+    correlation_id: str
 
 
 class ResponsysError(Exception):
@@ -49,37 +60,26 @@ class ResponsysError(Exception):
         self.status = status
         self.correlation_id = correlation_id
 
+    def read_as(self, kind: type[AnyError]) -> AnyError:
+        """Return another kind of error that tells the same, for a caller to whom it means something else."""
+        return kind(self.code, title=self.title, status=self.status, correlation_id=self.correlation_id)
+
+
+AnyError = TypeVar("AnyError", bound=ResponsysError)
+
 
 class ThrottledError(ResponsysError):
     """The account has used up an allowance.
 
     Attributes
     ----------
-    clock : float
-        Seconds until the allowance is certainly new.
-    since, age_share : float
-        Who came later than ``since`` waits longer by this share of the difference: what came first comes back first.
-    one_request : bool
-        The clock is this request's alone; others of the account have clocks of their own.
+    retry_after : float
+        Seconds after which the allowance has certainly been renewed.
     """
 
-    def __init__(
-        self,
-        code: str,
-        *,
-        clock: float,
-        since: float = 0.0,
-        age_share: float = 0.0,
-        one_request: bool = False,
-        title: str = "",
-        status: int | None = None,
-        correlation_id: str = "",
-    ) -> None:
-        super().__init__(code, title=title, status=status, correlation_id=correlation_id)
-        self.clock = clock
-        self.since = since
-        self.age_share = age_share
-        self.one_request = one_request
+    def __init__(self, code: str, *, retry_after: float, **seen: Unpack[_Seen]) -> None:
+        super().__init__(code, **seen)
+        self.retry_after = retry_after
 
 
 class LoginRefusedError(ResponsysError):
@@ -87,15 +87,13 @@ class LoginRefusedError(ResponsysError):
 
     Attributes
     ----------
-    clock : float
+    retry_after : float
         Seconds until a login may be tried again.
     """
 
-    def __init__(
-        self, code: str, *, clock: float, title: str = "", status: int | None = None, correlation_id: str = ""
-    ) -> None:
-        super().__init__(code, title=title, status=status, correlation_id=correlation_id)
-        self.clock = clock
+    def __init__(self, code: str, *, retry_after: float = LOOK_AGAIN_AFTER, **seen: Unpack[_Seen]) -> None:
+        super().__init__(code, **seen)
+        self.retry_after = retry_after
 
 
 class TokenRefusedError(ResponsysError):
@@ -132,11 +130,9 @@ class RequestRefusedError(ResponsysError):
         scope: RefusalScope,
         record: int | None = None,
         documented: bool = True,
-        title: str = "",
-        status: int | None = None,
-        correlation_id: str = "",
+        **seen: Unpack[_Seen],
     ) -> None:
-        super().__init__(code, title=title, status=status, correlation_id=correlation_id)
+        super().__init__(code, **seen)
         self.scope = scope
         self.record = record
         self.documented = documented

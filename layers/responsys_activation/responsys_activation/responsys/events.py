@@ -1,4 +1,4 @@
-"""How is a custom event triggered for up to 200 recipients?"""
+"""What do a custom event's request and its reply say? One result for each of up to 200 recipients."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
-
-import requests
 
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.classification import class_of_code
 from responsys_activation.responsys.errors import OutcomeUnknownError
-from responsys_activation.responsys.http import API_PATH, Reply, post, raise_error
-from responsys_activation.responsys.login import Token
+from responsys_activation.responsys.http import Reply, raise_for_error
 
 __all__ = [
     "MAXIMUM_RECIPIENTS",
     "MAXIMUM_REQUEST_BYTES",
     "EventReply",
+    "read_event_reply",
     "recipient_error_code",
     "request_body",
-    "trigger_custom_event",
 ]
 
 MAXIMUM_RECIPIENTS = 200  # RECIPIENT_LIMIT_EXCEEDED beyond it
@@ -57,16 +53,8 @@ def request_body(recipients_json: Iterable[str]) -> bytes:
     return f'{_NO_MAPPINGS}"recipientData":[{",".join(recipients_json)}]}}'.encode("ascii")
 
 
-def trigger_custom_event(
-    http: requests.Session,
-    token: Token,
-    event_name: str,
-    recipients_json: Sequence[str],
-    *,
-    request_id: str,
-    seconds_left: float,
-) -> EventReply:
-    """Post one request.
+def read_event_reply(reply: Reply, recipients_json: Sequence[str]) -> EventReply:
+    """Read the reply to a request.
 
     Raises
     ------
@@ -75,25 +63,12 @@ def trigger_custom_event(
         :class:`OutcomeUnknownError`: results are by position, so a missing one leaves all in doubt, and so does a
         success that names another RIID than the one sent.
     """
-    reply = post(
-        http,
-        f"{token.end_point}{API_PATH}/events/{quote(event_name, safe='')}",
-        data=request_body(recipients_json),
-        headers={
-            "Authorization": token.auth_token,  # bare: Responsys knows no "Bearer"
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "X-Request-Id": request_id,
-        },
-        seconds_left=seconds_left,
-    )
-    if reply.status != requests.codes.ok or _is_error(reply.document):
-        raise_error(reply)
+    raise_for_error(reply)
     return EventReply(_results(reply, recipients_json), reply.status, reply.correlation_id)
 
 
 def recipient_error_code(error_message: object, recipient_json: str) -> str:
-    """Give the code of a recipient's ``errorMessage``: ``CODE``, ``CODE: text`` or free text.
+    """Return the code of a recipient's ``errorMessage``: ``CODE``, ``CODE: text`` or free text.
 
     Free text is not passed on, because it may quote the recipient; nor is what looks like a code and was sent by us.
     """
@@ -104,10 +79,6 @@ def recipient_error_code(error_message: object, recipient_json: str) -> str:
         known = class_of_code(code) is not None
         return code if known or code not in recipient_json.upper() else ErrorCode.OTHER_ERROR
     return _CODES_OF_TEXTS.get(error_message.strip().lower(), ErrorCode.OTHER_ERROR)
-
-
-def _is_error(document: Any) -> bool:
-    return isinstance(document, dict) and "errorCode" in document
 
 
 def _results(reply: Reply, recipients_json: Sequence[str]) -> list[str | None]:
@@ -127,7 +98,7 @@ def _results(reply: Reply, recipients_json: Sequence[str]) -> list[str | None]:
 
 
 def _is_of_another(result: dict[str, Any], sent: str) -> bool:
-    """Tell whether a success names another RIID than the one sent. One that is not known comes as -1 or not at all."""
+    """Return whether a success names another RIID than the one sent. An unknown one comes as -1 or not at all."""
     riid = result.get("recipientId")
     return (
         result["success"]

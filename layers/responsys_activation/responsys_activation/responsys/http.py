@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, NoReturn, assert_never
+from typing import Any, Literal, NoReturn, assert_never
 
 import requests
 
 from responsys_activation import __version__
 from responsys_activation.error_code import ErrorCode
-from responsys_activation.responsys.classification import ErrorClass, class_of_code, classify, known_code
+from responsys_activation.responsys.classification import RETRY_AFTER, ErrorClass, class_of_code, classify, known_code
 from responsys_activation.responsys.connections import ConnectionAdapter, is_timeout
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
@@ -31,17 +31,14 @@ from responsys_activation.responsys.errors import (
     UnavailableError,
 )
 
-__all__ = ["API_PATH", "REFUSAL_MEMORY", "HttpSession", "Reply", "get", "open_http_session", "post", "raise_error"]
+__all__ = ["API_PATH", "HttpSession", "Reply", "exchange", "raise_error", "raise_for_error"]
 
 API_PATH = "/rest/api/v1.3"
 CONNECT_SECONDS = 5.0
 
-REFUSAL_MEMORY = 600.0  # seconds without a login after a refused one; a wrong password tried often locks the account
 # How a detail names the offender: "Record 7 = …"; whether the count starts at 0 or 1, no source says.
 _RECORD = re.compile(r"\brecord\s+(\d{1,6})\b", re.IGNORECASE)
-_MINUTE = 60.0
-_CAPACITY_CLOCK = 600.0
-_LONGEST_CLOCK = 3600.0
+_LONGEST_RETRY_AFTER = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ class HttpSession(requests.Session):
         had to raise theirs to 60 s and to 120 s.
     """
 
-    def __init__(self, reply_seconds: float) -> None:
+    def __init__(self, reply_seconds: float = 60.0) -> None:
         super().__init__()
         self.reply_seconds = reply_seconds
         self.headers["User-Agent"] = f"responsys-activation/{__version__}"  # Oracle's support asks who called
@@ -95,25 +92,21 @@ class HttpSession(requests.Session):
         return super().send(request, timeout=limits, **options)
 
 
-def open_http_session(reply_seconds: float = 60.0) -> HttpSession:
-    """Open the session that all calls of a process share."""
-    return HttpSession(reply_seconds)
-
-
-def post(
+def exchange(
     session: requests.Session,
+    method: Literal["GET", "POST"],
     url: str,
     *,
-    data: bytes | Mapping[str, str],
     headers: Mapping[str, str],
-    seconds_left: float,
+    timeout: float,
+    data: bytes | Mapping[str, str] | None = None,
 ) -> Reply:
-    """Post and read the whole reply.
+    """Send a request and read the whole reply.
 
     Parameters
     ----------
-    seconds_left : float
-        The caller's own limit; the session's limits count where they are shorter.
+    timeout : float
+        The caller's own limit in seconds; the session's limits count where they are shorter.
 
     Raises
     ------
@@ -122,20 +115,11 @@ def post(
     OutcomeUnknownError
         The connection stood, and no whole reply came in time.
     """
-    return _exchange(session, "POST", url, seconds_left, data=data, headers=headers)
-
-
-def get(session: requests.Session, url: str, *, headers: Mapping[str, str], seconds_left: float) -> Reply:
-    """Get, with the limits and errors of :func:`post`."""
-    return _exchange(session, "GET", url, seconds_left, headers=headers)
-
-
-def _exchange(session: requests.Session, method: str, url: str, seconds_left: float, **content: Any) -> Reply:
-    if seconds_left <= 0:
+    if timeout <= 0:
         raise UnavailableError(ErrorCode.OUT_OF_TIME, title="no time left for a request")
-    request = _prepare(session, method, url, **content)
+    request = _prepare(session, method, url, headers=headers, data=data)
     try:
-        response = session.send(request, timeout=seconds_left, allow_redirects=False)
+        response = session.send(request, timeout=timeout, allow_redirects=False)
         headers = response.headers
         return Reply(
             status=response.status_code,
@@ -152,17 +136,24 @@ def _exchange(session: requests.Session, method: str, url: str, seconds_left: fl
 
 
 def _prepare(
-    session: requests.Session, method: str, url: str, *, headers: Mapping[str, str], **body: Any
+    session: requests.Session, method: str, url: str, *, headers: Mapping[str, str], data: Any
 ) -> requests.PreparedRequest:
     try:
         for value in headers.values():
             value.encode("latin-1")  # as the connection does, but when the request is under way already
-        request = session.prepare_request(requests.Request(method, url, headers=headers, **body))
+        request = session.prepare_request(requests.Request(method, url, headers=headers, data=data))
         session.get_adapter(url)  # which there is for http and https alone
     except (requests.RequestException, ValueError):
         title = "the request cannot be written"
         raise UnavailableError(ErrorCode.OTHER_ERROR, title=title) from None  # the cause would quote the token
     return request
+
+
+def raise_for_error(reply: Reply) -> Reply:
+    """Return a reply that is no error, whatever its status; else raise as :func:`raise_error`."""
+    if reply.status != requests.codes.ok or (isinstance(reply.document, dict) and "errorCode" in reply.document):
+        raise_error(reply)
+    return reply
 
 
 def raise_error(reply: Reply) -> NoReturn:
@@ -182,12 +173,10 @@ def raise_error(reply: Reply) -> NoReturn:
     match classify(reply.status, error):
         case ErrorClass.TOKEN:
             raise TokenRefusedError(code, **context)
-        case ErrorClass.THROTTLED_MINUTE:
-            raise ThrottledError(code, clock=_throttle_clock(_MINUTE, reply.retry_after), **context)
-        case ErrorClass.THROTTLED_CAPACITY:
-            raise ThrottledError(code, clock=_throttle_clock(_CAPACITY_CLOCK, reply.retry_after), **context)
+        case ErrorClass.THROTTLED_MINUTE | ErrorClass.THROTTLED_CAPACITY as throttle:
+            raise ThrottledError(code, retry_after=_retry_after(RETRY_AFTER[throttle], reply.retry_after), **context)
         case ErrorClass.CREDENTIALS:
-            raise LoginRefusedError(code, clock=REFUSAL_MEMORY, **context)
+            raise LoginRefusedError(code, **context)
         case ErrorClass.CONFIGURATION:
             raise RequestRefusedError(code, scope=RefusalScope.CONNECTOR, **context)
         case ErrorClass.EVENT:
@@ -207,19 +196,19 @@ def raise_error(reply: Reply) -> NoReturn:
             assert_never(never)
 
 
-def _throttle_clock(own: float, retry_after: str) -> float:
-    """Give the longer of a throttle's own clock and what ``Retry-After`` asks for, in seconds.
+def _retry_after(own: float, header: str) -> float:
+    """Return the longer of a throttle's own time and what ``Retry-After`` asks for, in seconds.
 
     No source mentions that header in a reply of Responsys.
     """
     try:
-        asked = float(retry_after)
+        asked = float(header)
     except ValueError:
         try:
-            asked = parsedate_to_datetime(retry_after).timestamp() - time.time()
+            asked = parsedate_to_datetime(header).timestamp() - time.time()
         except (ValueError, OverflowError):
             return own
-    return max(own, min(asked, _LONGEST_CLOCK))
+    return max(own, min(asked, _LONGEST_RETRY_AFTER))
 
 
 def _parse(content: bytes) -> Any:

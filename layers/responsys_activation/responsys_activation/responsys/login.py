@@ -18,11 +18,10 @@ from responsys_activation.responsys.errors import (
     TokenRefusedError,
     UnavailableError,
 )
-from responsys_activation.responsys.http import API_PATH, Reply, post, raise_error
+from responsys_activation.responsys.http import API_PATH, Reply, exchange, raise_error
 
-__all__ = ["LOOK_AGAIN_AFTER", "Credentials", "SecretVersion", "Token", "WrongPasswordError", "log_in"]
+__all__ = ["Credentials", "SecretVersion", "Token", "WrongPasswordError", "log_in"]
 
-LOOK_AGAIN_AFTER = 600.0  # seconds that messages wait for a login: by then a person may have changed something
 _NO_VERDICT_STATUSES = frozenset({408, 429})  # a gateway gave up waiting, or throttles: that is no other place
 
 
@@ -135,7 +134,7 @@ def log_in(
     *,
     trusted: TrustedDomains,
     clock: Callable[[], float],
-    seconds_left: float,
+    timeout: float,
 ) -> Token:
     """Log in with user name and password.
 
@@ -154,15 +153,16 @@ def log_in(
         No usable reply.
     """
     try:
-        reply = post(
+        reply = exchange(
             http,
+            "POST",
             f"{trusted.base_url(auth_endpoint)}{API_PATH}/auth/token",
             data={"user_name": credentials.username, "password": credentials.password, "auth_type": "password"},
             headers={"Accept": "application/json"},
-            seconds_left=seconds_left,
+            timeout=timeout,
         )
     except OutcomeUnknownError as exc:
-        raise _unavailable(exc) from exc
+        raise exc.read_as(UnavailableError) from exc
     document = reply.document if isinstance(reply.document, dict) else {}
     if reply.status != requests.codes.ok or "errorCode" in document or "authToken" not in document:
         _raise_refusal(reply, in_envelope=isinstance(document.get("errorCode"), str))
@@ -172,9 +172,7 @@ def log_in(
     try:
         trusted_end_point = trusted.base_url(end_point if isinstance(end_point, str) else "")
     except UntrustedEndpointError as exc:
-        raise LoginRefusedError(
-            ErrorCode.UNTRUSTED_ENDPOINT, clock=LOOK_AGAIN_AFTER, title=f"endPoint: {exc}", status=reply.status
-        ) from exc
+        raise LoginRefusedError(ErrorCode.UNTRUSTED_ENDPOINT, title=f"endPoint: {exc}", status=reply.status) from exc
     return Token(auth_token, trusted_end_point, clock())
 
 
@@ -183,7 +181,6 @@ def _raise_refusal(reply: Reply, *, in_envelope: bool) -> NoReturn:
     if not in_envelope and reply.status < 500 and reply.status not in _NO_VERDICT_STATUSES:
         raise LoginRefusedError(
             ErrorCode.NO_LOGIN_AT_ENDPOINT,
-            clock=LOOK_AGAIN_AFTER,
             title="the reply is not Responsys's language",
             status=reply.status,
             correlation_id=reply.correlation_id,
@@ -193,16 +190,9 @@ def _raise_refusal(reply: Reply, *, in_envelope: bool) -> NoReturn:
     except ThrottledError:
         raise
     except TokenRefusedError as exc:
-        raise _unavailable(exc) from exc
+        raise exc.read_as(UnavailableError) from exc
     except ResponsysError as exc:
         no_verdict = exc.code in _NO_VERDICT or (reply.status >= 500 and isinstance(exc, UnavailableError))
         if no_verdict or not in_envelope:
-            raise _unavailable(exc) from exc
-        kind = LoginRefusedError if exc.code in _NOT_THE_PASSWORD else WrongPasswordError
-        raise kind(
-            exc.code, clock=LOOK_AGAIN_AFTER, title=exc.title, status=exc.status, correlation_id=exc.correlation_id
-        ) from exc
-
-
-def _unavailable(exc: ResponsysError) -> UnavailableError:
-    return UnavailableError(exc.code, title=exc.title, status=exc.status, correlation_id=exc.correlation_id)
+            raise exc.read_as(UnavailableError) from exc
+        raise exc.read_as(LoginRefusedError if exc.code in _NOT_THE_PASSWORD else WrongPasswordError) from exc

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from responsys_activation.responsys.errors import LoginRefusedError, ThrottledError
-from responsys_activation.responsys.login import LOOK_AGAIN_AFTER, SecretVersion
+from responsys_activation.responsys.errors import LOOK_AGAIN_AFTER, LoginRefusedError, ThrottledError
+from responsys_activation.responsys.login import SecretVersion
 
 __all__ = ["ANOTHER_TRY_AFTER", "Hold", "LoginHeldBackError", "LoginMemory"]
 
@@ -32,8 +32,8 @@ class LoginHeldBackError(LoginRefusedError):
     """
 
     def __init__(self, code: str, *, wait: float | None, by_another_secret: bool = False) -> None:
-        clock = LOOK_AGAIN_AFTER if wait is None else min(wait, LOOK_AGAIN_AFTER)
-        super().__init__(code, clock=clock, title="refused before; no login yet")
+        retry_after = LOOK_AGAIN_AFTER if wait is None else min(wait, LOOK_AGAIN_AFTER)
+        super().__init__(code, retry_after=retry_after, title="refused before; no login yet")
         self.wait = wait
         self.by_another_secret = by_another_secret
 
@@ -161,12 +161,12 @@ class LoginMemory:
             return
         wait = (hold.until - now) * time_scale
         if hold.throttle:
-            raise ThrottledError(hold.code, clock=wait, title="too many logins before; no login yet")
+            raise ThrottledError(hold.code, retry_after=wait, title="too many logins before; no login yet")
         if version.written_at <= hold.since:
             raise LoginHeldBackError(hold.code, wait=wait)
 
     def _refused(self, version: SecretVersion) -> SecretVersion | None:
-        """Give the refused version of the same secret."""
+        """Return the refused version of the same secret."""
         return next((each for each in self.refused if each.secret == version.secret), None)
 
     def _of_other_secrets(self, version: SecretVersion) -> tuple[SecretVersion, ...]:

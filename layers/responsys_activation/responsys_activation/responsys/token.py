@@ -1,4 +1,4 @@
-"""Which token goes with a connector's next request, and what if Responsys refuses it?
+"""Which token goes with the next request to an account?
 
 Memory first, then the shared store, then a login. A login is rare, and guarded across all environments: by a lease, so
 that many cold starts make one login, and by what is remembered of earlier logins, so that wrong passwords never lock
@@ -12,31 +12,29 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol, TypeVar
-
-import requests
+from typing import Protocol
 
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.endpoint import TrustedDomains
-from responsys_activation.responsys.errors import LoginRefusedError, ThrottledError, TokenRefusedError, UnavailableError
-from responsys_activation.responsys.login import (
+from responsys_activation.responsys.errors import (
     LOOK_AGAIN_AFTER,
-    Credentials,
-    SecretVersion,
-    Token,
-    WrongPasswordError,
-    log_in,
+    LoginRefusedError,
+    ThrottledError,
+    UnavailableError,
 )
+from responsys_activation.responsys.http import HttpSession
+from responsys_activation.responsys.login import Credentials, SecretVersion, Token, WrongPasswordError, log_in
 from responsys_activation.responsys.login_memory import ANOTHER_TRY_AFTER, Hold, LoginHeldBackError, LoginMemory
 
-__all__ = ["Account", "CredentialsSource", "Lesson", "LoginGuard", "LoginObserver", "Session", "TokenStore"]
+__all__ = ["CredentialsSource", "Lesson", "LoginGuard", "LoginObserver", "TokenKeeper", "TokenStore"]
 
 TOKEN_LIFETIME = 90 * 60.0  # seconds; Oracle's pages say two hours and three hours
 LONGEST_LOGIN = 60.0  # seconds for the reply; a lease is longer
 _POLL_SECONDS = 0.25
 _SHORTEST_LOGIN = 1.0  # seconds; less than this is no chance at all
 
-Result = TypeVar("Result")
+CredentialsSource = Callable[[], Credentials]
+"""Gives an account's user name and password, never from a cache."""
 
 Lesson = Callable[[LoginMemory, bool], LoginMemory]
 """What a login adds to what is remembered, given whether nobody else may have logged in meanwhile."""
@@ -46,24 +44,17 @@ class TokenStore(Protocol):
     """Where an account's token is shared between environments."""
 
     def read(self) -> Token | None:
-        """Give the stored token."""
+        """Return the stored token."""
 
     def write(self, token: Token) -> None:
         """Replace the stored token."""
-
-
-class CredentialsSource(Protocol):
-    """Where an account's user name and password are kept."""
-
-    def __call__(self) -> Credentials:
-        """Give them, never from a cache."""
 
 
 class LoginGuard(Protocol):
     """What all environments know about the logins of one user at one host."""
 
     def memory(self) -> LoginMemory:
-        """Give what is remembered."""
+        """Return what is remembered."""
 
     def acquire(self) -> bool:
         """Take the lease to log in; false while another environment holds it."""
@@ -75,20 +66,23 @@ class LoginGuard(Protocol):
 class LoginObserver(Protocol):
     """Who counts logins."""
 
-    def login_ended(self, connector: str, *, refused_code: str | None) -> None:
+    def login_ended(self, *, refused_code: str | None) -> None:
         """Count one login that got an answer."""
 
-    def login_held_back(self, connector: str, *, code: str, reason: str) -> None:
-        """Count a connector that needed a login and may not try one."""
+    def login_held_back(self, *, code: str, reason: str) -> None:
+        """Count a need for a login that may not be tried."""
 
 
-class Account:
-    """One account's token, shared by the connectors and threads of a process.
+class TokenKeeper:
+    """One account's token, shared by the clients and threads of a process.
 
     Parameters
     ----------
     open_guard : callable
         Gives the guard of a login host and user.
+    since : float
+        Epoch seconds before which nobody got the token: who asks first then must log in, for a token that lives proves
+        nothing about a password that was changed since.
     time_scale : float
         Divides the memory of a refused login; 1 but on the local stack.
     """
@@ -97,12 +91,12 @@ class Account:
         self,
         auth_endpoint: str,
         *,
-        http: requests.Session,
+        http: HttpSession,
         trusted: TrustedDomains,
         token_store: TokenStore,
         credentials: CredentialsSource,
         open_guard: Callable[[str, str], LoginGuard],
-        observer: LoginObserver,
+        since: float = 0.0,
         time_scale: float = 1.0,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
@@ -113,20 +107,22 @@ class Account:
         self._token_store = token_store
         self._credentials = credentials
         self._open_guard = open_guard
-        self._observer = observer
+        self._since = since
         self._time_scale = time_scale
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
         self._token: Token | None = None
 
-    def token(self, connector: str, deadline: float, *, refused: Token | None = None, in_doubt: bool = False) -> Token:
-        """Give a live token.
+    def token(
+        self, observer: LoginObserver, deadline: float, *, refused: Token | None = None, in_doubt: bool = False
+    ) -> Token:
+        """Return a live token.
 
         Parameters
         ----------
-        connector : str
-            Whose request it is for.
+        observer : LoginObserver
+            Who counts a login, or that none may be tried.
         deadline : float
             Epoch seconds by which a login must have ended.
         refused : Token or None
@@ -143,42 +139,42 @@ class Account:
         """
         with self._lock:
             if self._token is None or not self._usable(self._token, refused):
-                self._token = self._stored(refused) or self._new(connector, deadline, refused, in_doubt=in_doubt)
+                self._token = self._stored(refused) or self._new(observer, deadline, refused, in_doubt=in_doubt)
             return self._token
 
     def _usable(self, token: Token, refused: Token | None) -> bool:
-        young = self._clock() - token.obtained_at < TOKEN_LIFETIME
+        young = token.obtained_at >= self._since and self._clock() - token.obtained_at < TOKEN_LIFETIME
         return young and (refused is None or token.auth_token != refused.auth_token)
 
     def _stored(self, refused: Token | None) -> Token | None:
         token = self._token_store.read()
         return token if token and self._usable(token, refused) and self._trusted.trusts(token.end_point) else None
 
-    def _new(self, connector: str, deadline: float, refused: Token | None, *, in_doubt: bool) -> Token:
+    def _new(self, observer: LoginObserver, deadline: float, refused: Token | None, *, in_doubt: bool) -> Token:
         """Log in, or wait for the environment that is logging in."""
         try:
             credentials = self._credentials()
         except LoginRefusedError as exc:
-            self._observer.login_held_back(connector, code=exc.code, reason=exc.title)
+            observer.login_held_back(code=exc.code, reason=exc.title)
             raise
         guard = self._open_guard(self._trusted.base_url(self._auth_endpoint), credentials.user)
         try:
             while True:
                 guard.memory().heed(credentials.version, self._clock(), time_scale=self._time_scale)
                 if guard.acquire():
-                    return self._log_in(connector, guard, credentials, deadline, refused, in_doubt=in_doubt)
+                    return self._log_in(observer, guard, credentials, deadline, refused, in_doubt=in_doubt)
                 if self._clock() >= deadline:
                     raise UnavailableError(ErrorCode.OUT_OF_TIME, title="another environment is logging in")
                 self._sleep(_POLL_SECONDS * (1 + random.random()))  # noqa: S311 - spreads polls, hides nothing
                 if token := self._stored(refused):
                     return token
         except LoginHeldBackError as exc:
-            self._observer.login_held_back(connector, code=exc.code, reason=exc.title)
+            observer.login_held_back(code=exc.code, reason=exc.title)
             raise
 
     def _log_in(
         self,
-        connector: str,
+        observer: LoginObserver,
         guard: LoginGuard,
         credentials: Credentials,
         deadline: float,
@@ -200,15 +196,15 @@ class Account:
                     credentials,
                     trusted=self._trusted,
                     clock=self._clock,
-                    seconds_left=min(LONGEST_LOGIN, max(_SHORTEST_LOGIN, deadline - self._clock())),
+                    timeout=min(LONGEST_LOGIN, max(_SHORTEST_LOGIN, deadline - self._clock())),
                 )
             except (LoginRefusedError, ThrottledError) as exc:
                 lesson = self._lesson(exc, version)
                 if isinstance(exc, LoginRefusedError):
-                    self._observer.login_ended(connector, refused_code=exc.code)
+                    observer.login_ended(refused_code=exc.code)
                 raise
             lesson = _success(version)
-            self._observer.login_ended(connector, refused_code=None)
+            observer.login_ended(refused_code=None)
             token = replace(token, renewed_in_doubt=in_doubt)
             self._token_store.write(token)  # before the lease ends, so that who waits finds it
             return token
@@ -220,7 +216,7 @@ class Account:
         if isinstance(error, WrongPasswordError):
             return lambda memory, _alone: memory.after_wrong_password(version, error.code, now)
         if isinstance(error, ThrottledError):
-            seconds = error.clock
+            seconds = error.retry_after
         elif error.code == ErrorCode.NO_LOGIN_AT_ENDPOINT:
             seconds = LOOK_AGAIN_AFTER  # a maintenance page looks the same, and nobody counts the attempts
         else:
@@ -232,47 +228,3 @@ class Account:
 
 def _success(version: SecretVersion) -> Lesson:
     return lambda memory, alone: memory.after_success(version, alone=alone)
-
-
-class Session:
-    """One connector's way to the token of its account."""
-
-    def __init__(self, name: str, account: Account) -> None:
-        self._name = name
-        self._account = account
-
-    def call(self, request: Callable[[Token], Result], *, deadline: float) -> Result:
-        """Make a request with the token; after one of the token errors log in and make the same request once more.
-
-        A 401 in another language than Responsys's may mean the token, too, or anything else: it is worth one login for
-        each token that was not itself got in that way.
-
-        Parameters
-        ----------
-        deadline : float
-            Epoch seconds by which a login must have ended.
-
-        Raises
-        ------
-        ResponsysError
-            Of the request, or of the login before it.
-        """
-        token = self._account.token(self._name, deadline)
-        try:
-            return request(token)
-        except TokenRefusedError:
-            renewed = self._account.token(self._name, deadline, refused=token)
-        except UnavailableError as exc:
-            if not _perhaps_for_the_token(exc) or token.renewed_in_doubt:
-                raise
-            renewed = self._account.token(self._name, deadline, refused=token, in_doubt=True)
-        try:
-            return request(renewed)
-        except TokenRefusedError as exc:
-            raise UnavailableError(
-                exc.code, title=exc.title, status=exc.status, correlation_id=exc.correlation_id
-            ) from exc
-
-
-def _perhaps_for_the_token(exc: UnavailableError) -> bool:
-    return exc.status == requests.codes.unauthorized and exc.code == ErrorCode.OTHER_ERROR

@@ -15,9 +15,11 @@ from responsys_activation.responsys.errors import (
     ThrottledError,
     TokenRefusedError,
 )
-from responsys_activation.responsys.events import EventReply, recipient_error_code, trigger_custom_event
+from responsys_activation.responsys.events import EventReply, recipient_error_code
 from responsys_activation.responsys.login import Token
 from tests.fakes.clock import NOW
+from tests.fakes.login_environment import Environment
+from tests.fakes.login_state import SharedToken
 from tests.fakes.memberships import connector, membership
 from tests.fakes.responsys_transport import Answer, ResponsysTransport, refusing, replying
 
@@ -27,14 +29,13 @@ SUCCESS = {"errorMessage": None, "success": True, "recipientId": 364470825}
 
 
 def trigger(transport: ResponsysTransport, event_name: str = "E", recipients: int = 1) -> EventReply:
-    return trigger_custom_event(
-        transport.session(),
-        TOKEN,
-        event_name,
-        [f'{{"n":{number}}}' for number in range(recipients)],
-        request_id="request-1",
-        seconds_left=30,
-    )
+    return send(transport, [f'{{"n":{number}}}' for number in range(recipients)], event_name)
+
+
+def send(transport: ResponsysTransport, recipients_json: list[str], event_name: str = "E") -> EventReply:
+    environment = Environment(ResponsysTransport(), store=SharedToken(TOKEN))
+    client = environment.client(transport, renews_token=False)
+    return client.trigger(event_name, recipients_json, deadline=NOW + 30, attempt=lambda post: post("request-1"))
 
 
 def test_the_request_carries_the_bare_token_our_id_and_the_recipients_in_order() -> None:
@@ -155,14 +156,7 @@ NOT_FOUND = {"success": False, "errorMessage": "NO_RECIPIENT_FOUND", "recipientI
 def trigger_for(identifiers: list[dict[str, str]], results: list[Any], **settings: Any) -> EventReply:
     """Send recipients as the mapping writes them."""
     events = [custom_event(membership(identifiers=each), connector(**settings)) for each in identifiers]
-    return trigger_custom_event(
-        ResponsysTransport(replying(results)).session(),
-        TOKEN,
-        "E",
-        [event.recipient_json for event in events],
-        request_id="request-1",
-        seconds_left=30,
-    )
+    return send(ResponsysTransport(replying(results)), [event.recipient_json for event in events])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Does every request get a live token with the fewest logins, and can nothing make us lock the account?"""
+"""Does every environment get a live token with the fewest logins, and can nothing make us lock the account?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -16,120 +15,29 @@ from responsys_activation.aws.delivery_table import DeliveryTable
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.login_guard import LEASE_SECONDS, TableLoginGuard
 from responsys_activation.error_code import ErrorCode
-from responsys_activation.responsys import session
-from responsys_activation.responsys.endpoint import TrustedDomains
+from responsys_activation.responsys import token
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
     OutcomeUnknownError,
-    ResponsysError,
     ThrottledError,
-    TokenRefusedError,
     UnavailableError,
 )
-from responsys_activation.responsys.events import trigger_custom_event
 from responsys_activation.responsys.http import CONNECT_SECONDS
 from responsys_activation.responsys.login import Credentials, SecretVersion, Token, log_in
 from responsys_activation.responsys.login_memory import LoginHeldBackError, LoginMemory
-from responsys_activation.responsys.session import LONGEST_LOGIN, TOKEN_LIFETIME, Account, LoginGuard, Session
-from tests.fakes.clock import NOW, Clock
-from tests.fakes.dynamodb import InMemoryDynamoDb
+from responsys_activation.responsys.token import LONGEST_LOGIN, TOKEN_LIFETIME
+from tests.fakes.clock import NOW
+from tests.fakes.login_environment import END_POINT, HOST, HOUR, V1, CountingLogins, Environment, stored
 from tests.fakes.login_state import Secret, SeenLogins, SharedToken
 from tests.fakes.responsys_transport import Answer, ResponsysTransport, refusing, replying
 
-HOST = "https://login-default.responsys.net"
-END_POINT = "https://api5-009.responsys.net"
 MINUTE = 60.0
-HOUR = 3600.0
-V1 = SecretVersion("secret", "v1", NOW - HOUR)
 WRONG_PASSWORD = refusing(400, "INVALID_USER_NAME_PASSWORD")
-
-
-class CountingLogins:
-    """Every login gives another token, after a while."""
-
-    def __init__(self, seconds: float = 0.0) -> None:
-        self.count = 0
-        self._seconds = seconds
-        self._lock = threading.Lock()
-
-    def __call__(self, _request: requests.PreparedRequest) -> Answer:
-        time.sleep(self._seconds)
-        with self._lock:
-            self.count += 1
-            return replying({"authToken": f"token-{self.count}", "issuedAt": 1, "endPoint": END_POINT})
-
-
-@dataclass
-class Environment:
-    """One Lambda environment's session and all that surrounds it."""
-
-    transport: ResponsysTransport
-    clock: Clock = field(default_factory=Clock)
-    store: SharedToken = field(default_factory=SharedToken)
-    table: InMemoryDynamoDb = field(default_factory=InMemoryDynamoDb)
-    secret: Secret = field(default_factory=lambda: Secret(Credentials("api_user", "password", V1)))
-    seen: SeenLogins = field(default_factory=SeenLogins)
-    time_scale: float = 1.0
-    sleep: Callable[[float], None] | None = None
-    name: str = "default"
-    host: str = HOST
-
-    def __post_init__(self) -> None:
-        self.session = Session(self.name, self.account())
-
-    def account(self, open_guard: Callable[[str, str], LoginGuard] | None = None) -> Account:
-        return Account(
-            self.host,
-            http=self.transport.session(),
-            trusted=TrustedDomains(("responsys.net",)),
-            token_store=self.store,
-            credentials=self.secret,
-            open_guard=open_guard or self.guard,
-            observer=self.seen,
-            time_scale=self.time_scale,
-            clock=self.clock,
-            sleep=self.sleep or self.clock.sleep,
-        )
-
-    def guard(self, host: str = HOST, username: str = "api_user") -> TableLoginGuard:
-        """Open the guard as another environment would."""
-        return TableLoginGuard(
-            DeliveryTable(self.table.table, cast("Any", self.table)), host, username, clock=self.clock
-        )
-
-    @property
-    def logins(self) -> int:
-        return len(self.transport.requests)
-
-    def token(self) -> str:
-        return self.session.call(lambda token: token.auth_token, deadline=self.clock.now + 60)
-
-    def another(self, transport: ResponsysTransport | None = None, **changes: Any) -> Environment:
-        """Start another environment of the same connector, with nothing in memory."""
-        return replace(self, transport=transport or self.transport, seen=SeenLogins(), **changes)
-
-    def wait(self, seconds: float) -> None:
-        self.clock.now += seconds
-
-    def rotate(self, version: str) -> None:
-        """Write the secret anew."""
-        written = SecretVersion(self.secret.credentials.version.secret, version, self.clock.now)
-        self.secret.credentials = replace(self.secret.credentials, version=written)
-
-    def lease_is_free(self) -> bool:
-        guard = self.guard()
-        if free := guard.acquire():
-            guard.end()
-        return free
 
 
 def short_sleep(_seconds: float) -> None:
     """Let other threads run."""
     time.sleep(0.001)
-
-
-def stored(age: float = 0.0, called: str = "stored", end_point: str = END_POINT) -> SharedToken:
-    return SharedToken(Token(called, end_point, NOW - age))
 
 
 # --- where a token comes from ----------------------------------------------------------------------------------
@@ -158,7 +66,7 @@ def test_a_login_is_shared_counted_and_gives_the_lease_back() -> None:
     environment.token()
 
     assert environment.store.token == Token("token-1", END_POINT, NOW)
-    assert environment.seen.logins == [("default", None)]
+    assert environment.seen.logins == [None]
     assert environment.lease_is_free()
     assert environment.another().token() == "token-1"
     assert environment.logins == 1
@@ -204,149 +112,6 @@ def test_an_unreadable_store_makes_no_login() -> None:
     assert environment.logins == 0
 
 
-# --- the token errors ------------------------------------------------------------------------------------------
-
-TOKEN_ERRORS = [
-    refusing(401, "TOKEN_EXPIRED", detail="Token expired"),
-    refusing(401, "INVALID_TOKEN", detail="Not a valid authentication token"),
-    refusing(500, "UNEXPECTED_EXCEPTION", detail="Not a valid authentication token"),
-]
-
-
-def trigger(environment: Environment, events: ResponsysTransport) -> list[str | None]:
-    http = events.session()
-    return environment.session.call(
-        lambda token: trigger_custom_event(http, token, "E", ['{"n":1}'], request_id="r-1", seconds_left=30),
-        deadline=environment.clock.now + 60,
-    ).error_codes
-
-
-@pytest.mark.parametrize("token_error", TOKEN_ERRORS)
-def test_after_a_token_error_one_login_and_the_same_request_again(token_error: Answer) -> None:
-    environment = Environment(ResponsysTransport(CountingLogins()), store=stored())
-    events = ResponsysTransport(token_error, replying([{"success": True}]))
-
-    assert trigger(environment, events) == [None]
-
-    first, second = events.requests
-    assert environment.logins == 1
-    assert (first.headers["Authorization"], second.headers["Authorization"]) == ("stored", "token-1")
-    assert first.body == second.body
-    assert first.headers["X-Request-Id"] == second.headers["X-Request-Id"]
-
-
-@pytest.mark.parametrize("token_error", TOKEN_ERRORS)
-def test_a_second_token_error_in_a_row_is_no_reason_for_a_second_login(token_error: Answer) -> None:
-    environment = Environment(ResponsysTransport(CountingLogins()), store=stored())
-    events = ResponsysTransport(token_error)
-
-    with pytest.raises(UnavailableError) as raised:
-        trigger(environment, events)
-
-    assert not isinstance(raised.value, OutcomeUnknownError)
-    assert environment.logins == 1
-    assert len(events.requests) == 2
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        Answer(403, b""),
-        refusing(401, "API_LIMIT_EXCEEDED"),
-        refusing(401, "INSUFFICIENT_ACCESS"),
-        refusing(401, "PASSWORD_LOCKOUT"),
-        refusing(401, "LOGIN_BLOCKED_INVALID_IPRANGE"),
-        refusing(500, "UNEXPECTED_EXCEPTION", detail="Something else"),
-        refusing(500, "UNRECOVERABLE_EXCEPTION"),
-        Answer(502, b""),
-    ],
-)
-def test_no_other_error_causes_a_login_or_a_second_request(answer: Answer) -> None:
-    environment = Environment(ResponsysTransport(CountingLogins()), store=stored())
-    events = ResponsysTransport(answer)
-
-    with pytest.raises(ResponsysError):
-        trigger(environment, events)
-
-    assert environment.logins == 0
-    assert len(events.requests) == 1
-
-
-def test_a_token_that_another_environment_renewed_meanwhile_is_taken_instead_of_a_login() -> None:
-    environment = Environment(ResponsysTransport(CountingLogins()), store=stored(called="old"))
-    environment.token()
-    environment.store.token = Token("renewed elsewhere", END_POINT, NOW)
-    events = ResponsysTransport(TOKEN_ERRORS[0], replying([{"success": True}]))
-
-    trigger(environment, events)
-
-    assert environment.logins == 0
-    assert events.requests[1].headers["Authorization"] == "renewed elsewhere"
-
-
-def test_threads_whose_requests_met_the_same_expired_token_share_one_login() -> None:
-    environment = Environment(ResponsysTransport(CountingLogins(seconds=0.05)), store=stored(called="old"))
-    all_refused = threading.Barrier(4)
-
-    def request(token: Token) -> str:
-        if token.auth_token == "old":
-            all_refused.wait(timeout=5)
-            raise TokenRefusedError("TOKEN_EXPIRED")
-        return token.auth_token
-
-    with ThreadPoolExecutor(4) as pool:
-        tokens = list(pool.map(lambda _: environment.session.call(request, deadline=NOW + 60), range(4)))
-
-    assert tokens == ["token-1"] * 4
-    assert environment.logins == 1
-
-
-# --- a 401 that does not speak Responsys's language --------------------------------------------------------------
-
-ANOTHER_LANGUAGE = Answer(401, b"<html>Unauthorized</html>")
-
-
-def test_a_401_in_another_language_may_mean_the_token_and_is_worth_one_login() -> None:
-    # Given a gateway that says in HTML that a token is no good
-    environment = Environment(ResponsysTransport(CountingLogins()), store=stored())
-    events = ResponsysTransport(ANOTHER_LANGUAGE, replying([{"success": True}]))
-    # When an event is triggered / Then a login brings the same request through
-    assert trigger(environment, events) == [None]
-    assert environment.logins == 1
-    assert events.requests[1].headers["Authorization"] == "token-1"
-
-
-def test_a_token_got_in_that_way_is_not_renewed_for_the_same_reason_by_any_environment() -> None:
-    # Given a gateway that says so whatever the token is
-    environment = Environment(ResponsysTransport(CountingLogins()), store=stored())
-    events = ResponsysTransport(ANOTHER_LANGUAGE)
-    # When this environment and others trigger events, again and again
-    for each in (environment, environment, environment.another(), environment.another()):
-        with pytest.raises(UnavailableError) as raised:
-            trigger(each, events)
-        # Then it stays an outage, in which nothing was processed
-        assert not isinstance(raised.value, OutcomeUnknownError)
-    # And there was one login
-    assert environment.logins == 1
-    # But when that token has aged out, the next one may be doubted again
-    environment.wait(TOKEN_LIFETIME)
-    with pytest.raises(UnavailableError):
-        trigger(environment, events)
-    assert environment.logins == 3
-
-
-def test_an_environment_with_an_older_token_takes_the_renewed_one() -> None:
-    # Given two environments with the same token, of which one has renewed it
-    first = Environment(ResponsysTransport(CountingLogins()), store=stored())
-    second = first.another()
-    assert first.token() == second.token() == "stored"
-    trigger(first, ResponsysTransport(ANOTHER_LANGUAGE, replying([{"success": True}])))
-    # When the other one meets the 401 / Then it goes on with the stored token
-    events = ResponsysTransport(ANOTHER_LANGUAGE, replying([{"success": True}]))
-    assert trigger(second, events) == [None]
-    assert (first.logins, events.requests[1].headers["Authorization"]) == (1, "token-1")
-
-
 # --- a wrong password --------------------------------------------------------------------------------------------
 
 
@@ -367,7 +132,7 @@ def test_a_wrong_password_is_remembered_by_all_environments() -> None:
         assert isinstance(error, LoginHeldBackError)
         assert error.code == "INVALID_USER_NAME_PASSWORD"
     assert environment.logins == 1
-    assert environment.seen.logins == [("default", "INVALID_USER_NAME_PASSWORD")]
+    assert environment.seen.logins == ["INVALID_USER_NAME_PASSWORD"]
     assert environment.lease_is_free()
 
 
@@ -398,10 +163,10 @@ def test_messages_look_again_after_ten_minutes_however_long_no_login_is_tried() 
     # Given a wrong password, of which a person may write the right one at any moment
     environment = Environment(ResponsysTransport(WRONG_PASSWORD))
     # When a login is refused, or held back / Then that is how long its messages wait
-    assert refused(environment).clock == 600
-    assert refused(environment).clock == 600
+    assert refused(environment).retry_after == 600
+    assert refused(environment).retry_after == 600
     environment.wait(HOUR - 100)
-    assert refused(environment).clock == 100
+    assert refused(environment).retry_after == 100
 
 
 def test_a_version_written_after_the_refusal_is_tried_at_once_and_twice_at_most() -> None:
@@ -444,12 +209,12 @@ def test_another_secret_of_the_user_is_not_tried_after_a_wrong_password() -> Non
 
 def test_a_wrong_password_at_one_login_host_says_nothing_about_another() -> None:
     # Given a connector whose authEndpoint is another account's
-    wrong = Environment(ResponsysTransport(WRONG_PASSWORD), host="https://login2.responsys.net", name="wrong")
+    wrong = Environment(ResponsysTransport(WRONG_PASSWORD), host="https://login2.responsys.net")
     refused(wrong)
     # When a connector with the same secret and the right host needs a login / Then it gets one
-    right = wrong.another(ResponsysTransport(CountingLogins()), host=HOST, name="right")
+    right = wrong.another(ResponsysTransport(CountingLogins()), host=HOST)
     assert right.token() == "token-1"
-    assert right.seen.logins == [("right", None)]
+    assert right.seen.logins == [None]
 
 
 def test_a_login_that_was_held_back_is_told_of_each_connector() -> None:
@@ -457,13 +222,13 @@ def test_a_login_that_was_held_back_is_told_of_each_connector() -> None:
     environment = Environment(ResponsysTransport(WRONG_PASSWORD))
     refused(environment)
     # When both need a login
-    account = environment.account()
-    for name in ("a", "b"):
+    tokens, connectors = environment.keeper(), (SeenLogins(), SeenLogins())
+    for seen in connectors:
         with pytest.raises(LoginHeldBackError):
-            Session(name, account).call(lambda token: token, deadline=NOW + 60)
-    # Then both are told of, and no login is
-    assert environment.seen.held_back == [("a", "INVALID_USER_NAME_PASSWORD"), ("b", "INVALID_USER_NAME_PASSWORD")]
-    assert len(environment.seen.logins) == 1
+            tokens.token(seen, NOW + 60)
+    # Then both are told of it, and of no login
+    assert [seen.held_back for seen in connectors] == [["INVALID_USER_NAME_PASSWORD"]] * 2
+    assert [seen.logins for seen in connectors] == [[], []]
 
 
 def test_a_secret_that_cannot_be_used_holds_its_login_back_too() -> None:
@@ -471,13 +236,13 @@ def test_a_secret_that_cannot_be_used_holds_its_login_back_too() -> None:
     environment = Environment(ResponsysTransport(CountingLogins()))
 
     def missing() -> Credentials:
-        raise LoginRefusedError(ErrorCode.INVALID_CREDENTIALS, clock=600, title="no secret x")
+        raise LoginRefusedError(ErrorCode.INVALID_CREDENTIALS, retry_after=600, title="no secret x")
 
     environment.secret = cast("Any", missing)
     # When a login is needed / Then that is told, and not remembered as Responsys's word
     with pytest.raises(LoginRefusedError):
-        Session("default", environment.account()).call(lambda token: token, deadline=NOW + 60)
-    assert environment.seen.held_back == [("default", ErrorCode.INVALID_CREDENTIALS)]
+        environment.keeper().token(environment.seen, NOW + 60)
+    assert environment.seen.held_back == [ErrorCode.INVALID_CREDENTIALS]
     assert environment.guard().memory() == LoginMemory()
 
 
@@ -561,13 +326,13 @@ def test_a_lease_is_longer_than_any_login(monkeypatch: pytest.MonkeyPatch) -> No
     environment = Environment(ResponsysTransport(CountingLogins()))
     given: list[float] = []
 
-    def watched(*arguments: Any, seconds_left: float, **options: Any) -> Token:
-        given.append(seconds_left)
-        return log_in(*arguments, seconds_left=seconds_left, **options)
+    def watched(*arguments: Any, timeout: float, **options: Any) -> Token:
+        given.append(timeout)
+        return log_in(*arguments, timeout=timeout, **options)
 
-    monkeypatch.setattr(session, "log_in", watched)
+    monkeypatch.setattr(token, "log_in", watched)
     # When it is made / Then it gets no more than a lease covers, with room for the calls of AWS around it
-    environment.session.call(lambda token: token, deadline=NOW + 900)
+    environment.tokens.token(environment.seen, NOW + 900)
     assert given == [LONGEST_LOGIN]
     assert CONNECT_SECONDS + LONGEST_LOGIN + 20 < LEASE_SECONDS
 
@@ -593,7 +358,7 @@ def test_who_waits_for_the_lease_takes_the_token_that_its_holder_stores() -> Non
 
 
 def wrong(version: SecretVersion = V1) -> Callable[[LoginMemory, bool], LoginMemory]:
-    """Give the lesson of a wrong password."""
+    """Return the lesson of a wrong password."""
     return lambda memory, _alone: memory.after_wrong_password(version, "INVALID_USER_NAME_PASSWORD", NOW)
 
 
@@ -617,9 +382,9 @@ def test_who_gets_the_lease_after_another_login_takes_its_token() -> None:
             return super().acquire()
 
     guard = StoredWhileAcquiring(DeliveryTable("delivery", cast("Any", environment.table)), HOST, "api_user")
-    session = Session("default", environment.account(lambda _host, _username: guard))
+    tokens = environment.keeper(lambda _host, _username: guard)
 
-    assert session.call(lambda token: token.auth_token, deadline=NOW + 60) == "just stored"
+    assert tokens.token(environment.seen, NOW + 60).auth_token == "just stored"
     assert environment.logins == 0
     assert environment.lease_is_free()
 
@@ -633,10 +398,10 @@ def test_who_gets_the_lease_after_a_refused_login_does_not_try_the_same_secret()
             return super().acquire()
 
     guard = RefusedWhileAcquiring(DeliveryTable("delivery", cast("Any", environment.table)), HOST, "api_user")
-    session = Session("default", environment.account(lambda _host, _username: guard))
+    tokens = environment.keeper(lambda _host, _username: guard)
 
     with pytest.raises(LoginHeldBackError):
-        session.call(lambda token: token.auth_token, deadline=NOW + 60)
+        tokens.token(environment.seen, NOW + 60)
     assert environment.logins == 0
     assert environment.lease_is_free()
 
@@ -663,7 +428,7 @@ def test_waiting_for_the_lease_ends_at_the_deadline() -> None:
 
 
 def outlived(environment: Environment, answer: Answer) -> tuple[Environment, Environment]:
-    """Give an environment whose login outlives its lease, and another that takes the lease over meanwhile."""
+    """Return an environment whose login outlives its lease, and another that takes the lease over meanwhile."""
     other = environment.another(ResponsysTransport(WRONG_PASSWORD))
 
     def late(_request: requests.PreparedRequest) -> Answer:
@@ -737,8 +502,8 @@ def test_connectors_of_one_account_share_one_login_in_a_process() -> None:
             self.writes += 1
 
     environment = Environment(ResponsysTransport(CountingLogins()), store=Forgetful())
-    account = environment.account()
+    connectors = (SeenLogins(), SeenLogins())
     # When both need a token / Then one login is made
-    tokens = [Session(name, account).call(lambda token: token.auth_token, deadline=NOW + 60) for name in ("a", "b")]
+    tokens = [environment.tokens.token(seen, NOW + 60).auth_token for seen in connectors]
     assert tokens == ["token-1"] * 2
-    assert environment.seen.logins == [("a", None)]
+    assert [seen.logins for seen in connectors] == [[None], []]
