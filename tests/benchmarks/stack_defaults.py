@@ -48,6 +48,8 @@ class StackDefaults:
             "MaximumConcurrency": self.segment_events.concurrency,
             "MemorySize": self.memory_mb,
             "RequestsInFlight": self.requests_in_flight,
+            # No parameter: of the event source that reads ThrottledDLQ.
+            "ThrottledEvents.MaximumConcurrency": self.throttled_events.concurrency,
         }
 
     def with_batch_size(self, batch_size: int) -> StackDefaults:

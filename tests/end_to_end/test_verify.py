@@ -86,6 +86,6 @@ def test_what_was_changed_by_hand_is_found(own_stack: LocalStack) -> None:
     assert "Connector loyalty" in wrong.pop("connector loyalty")
     assert wrong == {
         "function segment-events": "version 1, Active, last update Successful; not what was deployed last",
-        "event source SegmentEventsQueue": "BatchSize is 7, deployed with 5000",
+        "event source SegmentEventsQueue": "BatchSize is 7, deployed with 2000",
         "RejectedDLQ": "1 message",
     }
