@@ -17,12 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-from responsys_activation.account import account_id
-from responsys_activation.aws.account_limit import AccountLimit
-from responsys_activation.aws.delivery_table import DeliveryTable
-from responsys_activation.connector import Connector, read_connector
 from responsys_activation.observability import InvocationMetrics
 from tests.benchmarks.stack_defaults import EventSource, StackDefaults
 from tests.fakes.dynamodb import InMemoryDynamoDb
@@ -97,7 +93,7 @@ class Journeys:
 class VirtualStack:
     """The stack with its event sources, an account for each connector, and upstream.
 
-    It is not the stack's first day: the accounts' limits have been read before.
+    It is the stack's first day: nobody has read the accounts' limits yet.
 
     Parameters
     ----------
@@ -164,8 +160,6 @@ class VirtualStack:
             responsys=self.accounts,
             table=table or InMemoryDynamoDb(),
         )
-        for connector in self._around.ssm.values.values():
-            self._tell_limit(read_connector(connector))
         self._around.table.before = self._before
 
     def now(self) -> float:
@@ -251,11 +245,6 @@ class VirtualStack:
         self.deferrals[message.attributes["errorCode"]] += 1
         connector, _, number = message.body.partition('"profileId": "')[2].partition('"')[0].rpartition("-")
         self.journeys[connector].deferrals[int(number)] += 1
-
-    def _tell_limit(self, connector: Connector) -> None:
-        table = DeliveryTable(self._around.table.table, cast("Any", self._around.table))
-        limit = AccountLimit(table, account_id(connector), clock=self.now)
-        limit.requests_per_minute(lambda: connector.requests_per_minute)
 
     def _account(self, name: str, limit: int, latency: float) -> FakeResponsys:
         account = FakeResponsys(self.now, self.simulation.sleep, name)

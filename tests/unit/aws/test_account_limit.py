@@ -20,12 +20,12 @@ from responsys_activation.responsys.errors import (
     ThrottledError,
     UnavailableError,
 )
-from tests.fakes.clock import Clock
+from tests.fakes.clock import NOW, Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb
 
 
 def limit_of(table: InMemoryDynamoDb, clock: Clock, account: str = "one") -> AccountLimit:
-    return AccountLimit(DeliveryTable("delivery", cast("Any", table)), account, clock=clock)
+    return AccountLimit(DeliveryTable("delivery", cast("Any", table)), account, clock=clock, sleep=clock.sleep)
 
 
 class Account:
@@ -112,7 +112,30 @@ def test_threads_of_an_environment_wait_for_the_one_that_asks() -> None:
     assert (answers, account.asked) == ([47.5] * 4, 1)
 
 
-def test_an_environment_that_comes_while_another_asks_for_the_first_time_is_careful() -> None:
+def test_an_environment_that_comes_while_another_asks_for_the_first_time_waits_a_moment() -> None:
+    # Given an environment that asks
+    table, clock, account = InMemoryDynamoDb(), Clock(), Account()
+
+    def ask_slowly() -> int:
+        # When another one comes meanwhile, and the answer a moment later
+        def answer_comes(seconds: float) -> None:
+            clock.sleep(seconds)
+            if clock() > NOW + 2:
+                table.items["account#one", "limit"]["perMinute"] = {"N": "200"}
+
+        other = AccountLimit(DeliveryTable("delivery", cast("Any", table)), "one", clock=clock, sleep=answer_comes)
+        meanwhile.append(other.requests_per_minute(account))
+        return 200
+
+    meanwhile: list[float] = []
+    limit_of(table, clock).requests_per_minute(ask_slowly)
+
+    # Then it takes no slots of a slower pace, and does not ask itself
+    assert (meanwhile, account.asked) == ([190], 0)
+    assert 2 < clock() - NOW < 3
+
+
+def test_an_environment_is_careful_while_another_asks_for_long() -> None:
     # Given an environment that is about to learn that the account allows very little
     table, clock = InMemoryDynamoDb(), Clock()
     other = limit_of(table, clock)

@@ -55,7 +55,7 @@ class Environment:
 
         return RequestPace(
             requests_per_minute,
-            limit=AccountLimit(self._table, account, clock=self._times["clock"]),
+            limit=AccountLimit(self._table, account, **self._times),
             account=budget(account_budget_key(account)),
             own=budget(connector_budget_key(name)),
             alone=self._alone,

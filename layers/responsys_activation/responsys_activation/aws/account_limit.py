@@ -30,6 +30,10 @@ _MEMORY = 300.0  # seconds until the table is asked again
 # and soon a look at what was found. Only an account that has not told for long is taken for one that never does.
 _WHILE_UNREAD = 10.0
 _MEMORY_WHILE_UNREAD = 5.0
+# Environments that start together wait a moment for the one that reads. Slots taken meanwhile would be far apart, and
+# what comes after them, too.
+_LOOKS_WHILE_READ = 10
+_SECONDS_BETWEEN_LOOKS = 0.5
 _PATIENCE = 900.0  # seconds
 
 
@@ -48,10 +52,18 @@ class AccountLimit:
         The account's id.
     """
 
-    def __init__(self, table: DeliveryTable, account: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        table: DeliveryTable,
+        account: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._table = table
         self._key = account_limit_key(account)
         self._clock = clock
+        self._sleep = sleep
         self._lock = threading.Lock()
         self._knowledge = _Knowledge.NOT_READ
         self._limit: int | None = None
@@ -76,6 +88,11 @@ class AccountLimit:
         with self._lock:
             if self._clock() >= self._good_until:
                 self._learn(read)
+                for _ in range(_LOOKS_WHILE_READ):
+                    if self._knowledge is not _Knowledge.BEING_READ:
+                        break
+                    self._sleep(_SECONDS_BETWEEN_LOOKS)
+                    self._learn(read)
                 self._good_until = self._clock() + (_MEMORY if self.is_known else _MEMORY_WHILE_UNREAD)
             match self._knowledge:
                 case _Knowledge.LIMIT:

@@ -145,7 +145,7 @@ class DeliveryComposition:
 
         return RequestPace(
             connector.requests_per_minute,
-            limit=AccountLimit(self._table, account, clock=self._clock),
+            limit=AccountLimit(self._table, account, clock=self._clock, sleep=self._sleep),
             account=open_budget(account_budget_key(account)),
             own=open_budget(connector_budget_key(name)),
             alone=alone,
