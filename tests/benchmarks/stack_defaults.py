@@ -29,6 +29,7 @@ class StackDefaults:
     requests_in_flight: int
     memory_mb: int
     timeout_seconds: float
+    duration_percent_allowed: float
     visibility_seconds: float
     alarm_metrics: int
     composite_alarms: int
@@ -95,6 +96,7 @@ def read_stack_defaults() -> StackDefaults:
         requests_in_flight=int(stack.resolved({"Ref": "RequestsInFlight"})),
         memory_mb=int(function["MemorySize"]),
         timeout_seconds=float(stack.resolved(function["Timeout"])),
+        duration_percent_allowed=float(stack.resolved({"Ref": "DurationPercentAllowed"})),
         visibility_seconds=float(
             stack.resolved(template["Resources"]["SegmentEventsQueue"]["Properties"]["VisibilityTimeout"])
         ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,9 @@ from tests.benchmarks.benchmark import as_benchmark
 from tests.benchmarks.metered_dynamodb import MeteredDynamoDb, item_size
 from tests.benchmarks.outage import greatest_overtaking
 from tests.benchmarks.results import read_results
-from tests.benchmarks.stack_defaults import EventSource, read_stack_defaults
-from tests.benchmarks.virtual_stack import VirtualStack
+from tests.benchmarks.stack_defaults import read_stack_defaults
 from tests.fakes.clock import NOW
-from tests.fakes.told_metrics import ToldMetrics
 from tests.generated_part import write_part
-from tests.local_stack.polling import DOCUMENTED
 
 
 @pytest.mark.parametrize(
@@ -99,26 +95,6 @@ def test_a_statement_costs_what_its_item_is_large_even_in_vain_and_a_consistent_
     assert table.byte_days(NOW) == 2 * (item_size(table.items["0", "x" * 10]) + 100)
 
 
-def test_a_virtual_stack_delivers_full_batches_within_their_window() -> None:
-    # Given a stream of half the account's limit for a minute
-    defaults = read_stack_defaults()
-    stack = VirtualStack(defaults, {"default": 20}, new_metrics=ToldMetrics)
-    stack.send_steadily("default", 2_000, 1)
-
-    # When it has been delivered
-    stack.run()
-
-    # Then each message was accepted once, soon, and none was put off
-    journeys = stack.journeys["default"]
-    assert (len(journeys.sent_at), journeys.lost, journeys.twice, sum(journeys.deferrals)) == (2_000, 0, 0, 0)
-    window = defaults.segment_events.window_seconds
-    latest = window + DOCUMENTED.longest_poll + 5
-    assert all(0 < at - sent < latest for at, sent in zip(journeys.accepted_at, journeys.sent_at, strict=True))
-    # In as many batches as five that gather at once fill in their windows
-    assert sum(each.messages for each in stack.invocations) == 2_000
-    assert len(stack.invocations) <= DOCUMENTED.first * (60 / window + 1)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_page_has_a_place_for_what_a_benchmark_reports(name: str, tmp_path: Path) -> None:
     # Given a copy of the page
@@ -132,18 +108,3 @@ def test_the_page_has_a_place_for_what_a_benchmark_reports(name: str, tmp_path: 
     begin, end = f"<!-- results of {name}: make bench -->\n", f"\n<!-- end of results of {name} -->"
     before, _, rest = DOCUMENT.read_text().partition(begin)
     assert page.read_text() == f"{before}{begin}what was measured{end}{rest.partition(end)[2]}"
-
-
-def test_a_slot_gathers_no_more_than_its_rate_in_a_window() -> None:
-    # Given 5,000 messages within six seconds, and windows that are too short for a full batch
-    defaults = read_stack_defaults()
-    short = replace(defaults, segment_events=EventSource(batch_size=2_000, window_seconds=5, concurrency=2))
-    stack = VirtualStack(short, {"default": 200}, new_metrics=ToldMetrics)
-    stack.send_steadily("default", 50_000, 0.1)
-
-    # When two slots work them off
-    stack.run()
-
-    # Then no invocation has more than a window's worth
-    assert 480 <= max(invocation.messages for invocation in stack.invocations) <= 520
-    assert stack.journeys["default"].lost == 0
