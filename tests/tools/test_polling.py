@@ -7,10 +7,10 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import pytest
 
@@ -100,6 +100,7 @@ class _Aws:
         self._lock = threading.Lock()
         self.given: list[tuple[float, int]] = []  # when, and how many messages
         self.receives_at: list[float] = []
+        self.receivers: set[int] = set()
         self.sqs = SimpleNamespace(
             get_queue_url=lambda QueueName: {"QueueUrl": QueueName},  # noqa: N803
             receive_message=self._receive,
@@ -115,6 +116,7 @@ class _Aws:
     def _receive(self, *, MaxNumberOfMessages: int, **_: Any) -> dict[str, Any]:  # noqa: N803
         with self._lock:
             self.receives_at.append(time.monotonic())
+            self.receivers.add(threading.get_ident())
             bodies = [self._waiting.popleft() for _ in range(min(MaxNumberOfMessages, len(self._waiting)))]
         return {
             "Messages": [
@@ -134,13 +136,17 @@ class _Aws:
         return {"Payload": io.BytesIO(b'{"batchItemFailures": []}')}
 
 
+class _Serve(Protocol):
+    def __call__(self, polling: Polling | None, concurrency: int, window: float = 0.4) -> tuple[_Aws, EventSource]: ...
+
+
 @pytest.fixture
-def serve() -> Iterator[Callable[[Polling | None, int], tuple[_Aws, EventSource]]]:
+def serve() -> Iterator[_Serve]:
     with ExitStack() as stopping:
 
-        def start(polling: Polling | None, concurrency: int) -> tuple[_Aws, EventSource]:
+        def start(polling: Polling | None, concurrency: int, window: float = 0.4) -> tuple[_Aws, EventSource]:
             aws = _Aws()
-            mapping = Mapping(_QUEUE, "function", 1_000, 0.4, concurrency, reports_item_failures=True)
+            mapping = Mapping(_QUEUE, "function", 1_000, window, concurrency, reports_item_failures=True)
             source = EventSource(cast("AwsEndpoint", aws), mapping, polling)
             source.start()
             stopping.callback(source.stop)
@@ -151,7 +157,7 @@ def serve() -> Iterator[Callable[[Polling | None, int], tuple[_Aws, EventSource]
 
 @pytest.mark.parametrize(("polling", "least", "most"), [(None, 0.4, 0.9), (Polling(longest_poll=1.2), 1.2, 2.0)])
 def test_a_lone_message_waits_for_the_window_or_for_the_long_poll(
-    serve: Callable[[Polling | None, int], tuple[_Aws, EventSource]],
+    serve: _Serve,
     polling: Polling | None,
     least: float,
     most: float,
@@ -170,8 +176,31 @@ def test_a_lone_message_waits_for_the_window_or_for_the_long_poll(
     assert least <= given_at - sent_at + 0.05 <= most
 
 
+def test_a_message_late_in_a_window_waits_for_the_rest_of_it_only(serve: _Serve) -> None:
+    # Given a window of two seconds that began a while ago, as the function had nothing to do
+    aws, _ = serve(Polling(longest_poll=0.1), 1, window=2.0)
+    time.sleep(1.2)
+
+    # When a message comes
+    sent_at = aws.send(1)
+
+    # Then it does not begin a window of its own
+    assert eventually(lambda: bool(aws.given))
+    assert aws.given[0][0] - sent_at < 1.7
+
+
+def test_five_gather_at_first_however_many_may(serve: _Serve) -> None:
+    # Given a queue that is empty / When eight may read it
+    aws, _ = serve(DOCUMENTED, 8, window=30.0)
+    assert eventually(lambda: len(aws.receivers) == 5)
+    time.sleep(0.2)
+
+    # Then five do
+    assert len(aws.receivers) == 5
+
+
 def test_a_slot_gathers_at_its_rate_beside_the_others(
-    serve: Callable[[Polling | None, int], tuple[_Aws, EventSource]],
+    serve: _Serve,
 ) -> None:
     # Given two slots with twenty receives a second each
     aws, source = serve(Polling(receives_a_second=20, longest_poll=0.1), 2)
@@ -188,7 +217,7 @@ def test_a_slot_gathers_at_its_rate_beside_the_others(
 
 
 def test_nothing_is_received_after_a_pause(
-    serve: Callable[[Polling | None, int], tuple[_Aws, EventSource]],
+    serve: _Serve,
 ) -> None:
     # Given slots that wait for messages
     aws, source = serve(Polling(longest_poll=30), 2)

@@ -50,6 +50,22 @@ def test_a_slot_gathers_no_more_than_its_rate_in_a_window() -> None:
     assert stack.journeys["default"].lost == 0
 
 
+def test_a_message_late_in_a_window_waits_for_the_rest_of_it_only() -> None:
+    # Given windows that began when the stack did, three quarters of them ago
+    defaults = read_stack_defaults()
+    window = defaults.segment_events.window_seconds
+    stack = VirtualStack(defaults, {"default": 200}, polling=Polling(longest_poll=0.5), new_metrics=ToldMetrics)
+    stack.send_steadily("default", 60, 1 / 60, after=0.75 * window / 60)
+
+    # When a message comes
+    stack.run()
+
+    # Then it does not begin a window of its own
+    journeys = stack.journeys["default"]
+    assert len(journeys.sent_at) == 1
+    assert journeys.accepted_at[0] - journeys.sent_at[0] < 0.5 * window
+
+
 @pytest.mark.parametrize("limit", [20, 200])
 def test_a_trickle_makes_one_request_per_window_of_five_pollers_at_most(limit: int) -> None:
     # Given one message per second, which is read by more environments than Lambda has pollers for few messages
