@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from responsys_activation.aws.slots import account_requests_per_minute, requests_alone
 from responsys_activation.delivery import batch as delivery
 from tests.template.cloudformation import Stack
 from tests.template.conftest import REPLY_SECONDS, REPOSITORY
@@ -331,3 +332,15 @@ def test_handler_exists_where_its_function_looks_for_it(functions: dict[str, Any
         code = (REPOSITORY / function["CodeUri"] / f"{module}.py").read_text()
         # Then it is defined there
         assert re.search(rf"^(def {name}\(|{name}\b.* = )", code, re.MULTILINE)
+
+
+def test_the_reference_says_for_which_limits_nothing_is_sent_without_the_table(function: dict[str, Any]) -> None:
+    # Given as many environments as both event sources have
+    variables = function["Environment"]["Variables"]
+    environments = int(variables["MAXIMUM_CONCURRENCY"]) + int(variables["REPLAY_MAXIMUM_CONCURRENCY"])
+    # When an account's limit is so low that none of them may send alone
+    ours = {limit: account_requests_per_minute(limit, None) for limit in range(1, 2_000)}
+    highest = max(limit for limit, pace in ours.items() if not requests_alone(pace, environments))
+    # Then the page names it
+    page = (REPOSITORY / "docs" / "reference.md").read_text()
+    assert f"**For a limit below about {round(highest, -1)}, nothing is sent**" in page
