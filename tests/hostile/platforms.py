@@ -122,7 +122,7 @@ def json_copy(value: Any) -> Any:
 def look_at_reading(body: str) -> Counter[str]:
     """Look whether each part of a body says the same alone; give what the parts came to."""
     found = read(body, ARRIVED_AT)
-    alone = split(body, ARRIVED_AT)
+    alone = list(split(body, ARRIVED_AT))
     assert found.parts or found.ignored
     assert len(alone) == max(1, len(found.parts))
     if len(found.parts) <= 1:
@@ -132,7 +132,7 @@ def look_at_reading(body: str) -> Counter[str]:
         again = read(one, ARRIVED_AT)
         assert len(again.parts) == 1
         assert not again.ignored
-        assert split(one, ARRIVED_AT) == [one]
+        assert list(split(one, ARRIVED_AT)) == [one]
         assert len(one.encode()) <= len(body.encode()) + 200
         _assert_the_same(part, again.parts[0])
     return _came_to(found.parts, found.ignored)

@@ -126,6 +126,8 @@ def open_messages(body: str, is_message: Callable[[Mapping[str, Any]], bool] = _
         content = _read_content(body, "body")
     except InvalidMessageError as exc:
         return [Unopened(None, (), "", str(exc))]
+    if type(content) is dict and _kind(content, (), is_message) is None:  # nearly all
+        return [Opened(content)]
     return list(_messages(content, "body", (), "", is_message))
 
 
@@ -333,6 +335,8 @@ def _decoded(value: str, field: str) -> str:
 def _read_content(text: str, field: str) -> Any:
     """Read JSON, or the JSON text that holds it."""
     content = _read(text, field)
+    if type(content) is dict:
+        return content
     if type(content) is str:
         content = _read(content, field)
     match content:

@@ -34,13 +34,13 @@ def test_our_own_message_is_read_as_ever(changes: dict[str, Any]) -> None:
     body = json.dumps(document(**changes))
 
     assert read(body, ARRIVED_AT) == Memberships([Part(read_membership(body))], [])
-    assert split(body, ARRIVED_AT) == [body]
+    assert list(split(body, ARRIVED_AT)) == [body]
 
 
 def test_what_is_nobodys_is_refused_as_our_own_message() -> None:
     for body, reason in [("x", "body: not valid JSON at character 0"), ("7", "body: must be a JSON object")]:
         assert read(body, ARRIVED_AT) == Memberships([Refused(reason)], [])
-        assert split(body, ARRIVED_AT) == [body]
+        assert list(split(body, ARRIVED_AT)) == [body]
     assert parts_of({}) == [Refused("profileId: is missing; callType: is missing; segment: is missing")]
 
 
@@ -58,7 +58,7 @@ def test_an_array_holds_each_of_its_messages() -> None:
 
 def test_an_empty_array_is_ignored() -> None:
     assert ignored([]) == (None, "empty array")
-    assert split("[]", ARRIVED_AT) == ["[]"]
+    assert list(split("[]", ARRIVED_AT)) == ["[]"]
 
 
 def test_what_is_about_no_membership_is_told_beside_the_others() -> None:
@@ -166,11 +166,16 @@ def test_what_cannot_be_told_apart_is_kept_whole() -> None:
     assert json.loads(second) == {"detail-type": "x", "detail": 7}
 
 
-def test_the_parts_of_a_large_body_are_no_larger_together_than_they_need_to_be() -> None:
-    users = [{"user_id": f"u-{number}"} for number in range(2_000)]
-    body = json.dumps(COHORT | {"users": users})
+def test_each_body_is_written_when_it_is_asked_for() -> None:
+    segments = {f"s-{number}": {"status": "exited"} for number in range(10_000)}
+    export = {"segmentMembership": {"ups": segments}, "identityMap": {"crmid": [{"id": "c"}]}, "text": "x" * 500_000}
 
-    assert max(len(one) for one in split(body, ARRIVED_AT)) < 100
+    bodies = split(json.dumps(export), ARRIVED_AT)
+
+    assert len(bodies) == 10_000
+    assert json.loads(bodies[9_999])["segmentMembership"] == {"ups": {"s-9999": {"status": "exited"}}}
+    with pytest.raises(IndexError):
+        bodies[10_000]
 
 
 # --- whatever it is ---------------------------------------------------------------------------------------------

@@ -5,15 +5,15 @@ Our own format and those of the platforms, bare, in envelopes or in arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeGuard
 
 from responsys_activation.envelope import Envelope, InvalidMessageError, Opened, Unopened, enclose, open_messages
 from responsys_activation.membership import Membership, membership_of
 from responsys_activation.upstream.part import Around, Document, Ignored, Reading
 from responsys_activation.upstream.platform import Platform, platform_of
 
-__all__ = ["Memberships", "Part", "Refused", "read", "split"]
+__all__ = ["Bodies", "Memberships", "Part", "Refused", "read", "split"]
 
 
 class Part(NamedTuple):
@@ -83,9 +83,12 @@ def read(body: str, arrived_at: float) -> Memberships:
     arrived_at : float
         Epoch seconds when SQS first had it: what Adobe tells counts as new against that.
     """
+    messages = open_messages(body, _is_message)
+    if len(messages) == 1 and _is_own(messages[0]):  # nearly all
+        return Memberships([_read_own(messages[0])], [])
     parts: list[Part | Refused] = []
     ignored: list[Ignored] = []
-    for one in _units(body, arrived_at):
+    for one in _units(messages, arrived_at):
         if isinstance(one, Ignored):
             ignored.append(one)
         else:
@@ -95,15 +98,40 @@ def read(body: str, arrived_at: float) -> Memberships:
     return Memberships(parts, ignored)
 
 
-def split(body: str, arrived_at: float) -> list[str]:
-    """Give for each part of a body, in their order, the smallest body in the same words that holds it alone.
+class Bodies:
+    """For each part of a body, in their order, the smallest body in the same words that holds it alone.
 
-    What has no id but its position in an array gets one here if an envelope gives it; SQS's id is no part of a body.
+    Each is written when it is asked for: of a thousand segments of one person, each repeats the person. What has no id
+    but its position in an array has it here if an envelope gives it; SQS's own id is no part of a body.
     """
-    units = [one for one in _units(body, arrived_at) if not isinstance(one, Ignored)]
-    if len(units) <= 1:
-        return [body]
-    return [enclose(one.alone(), one.envelopes) for one in units]
+
+    def __init__(self, body: str, units: Sequence[_Unit]) -> None:
+        self._body = body
+        self._units = units
+
+    def __len__(self) -> int:
+        return max(1, len(self._units))
+
+    def __getitem__(self, number: int) -> str:
+        if len(self._units) <= 1 and number == 0:
+            return self._body
+        unit = self._units[number]
+        return enclose(unit.alone(), unit.envelopes)
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[number] for number in range(len(self)))
+
+
+def split(body: str, arrived_at: float) -> Bodies:
+    """Take a body apart; one that holds a single part, or none, is left as it is.
+
+    Parameters
+    ----------
+    body, arrived_at
+        See :func:`read`.
+    """
+    messages = open_messages(body, _is_message)
+    return Bodies(body, [one for one in _units(messages, arrived_at) if not isinstance(one, Ignored)])
 
 
 class _Unit(NamedTuple):
@@ -114,11 +142,11 @@ class _Unit(NamedTuple):
     envelopes: Sequence[Envelope]
 
 
-def _units(body: str, arrived_at: float) -> Iterator[_Unit | Ignored]:
-    for found in open_messages(body, _is_message):
+def _units(messages: Iterable[Opened | Unopened], arrived_at: float) -> Iterator[_Unit | Ignored]:
+    for found in messages:
         if isinstance(found, Unopened):
             yield _refused(found.reason, found.content, found.envelopes)
-        elif platform := _platform(found.document):
+        elif not _is_own(found) and (platform := platform_of(found.document)):
             yield from _of_platform(platform, found, arrived_at)
         else:
             yield _own(found)
@@ -128,8 +156,11 @@ def _is_message(document: Mapping[str, Any]) -> bool:
     return platform_of(document) is not None
 
 
-def _platform(document: Mapping[str, Any]) -> Platform | None:
-    return None if "callType" in document and type(document.get("segment")) is dict else platform_of(document)
+def _is_own(found: Opened | Unopened) -> TypeGuard[Opened]:
+    """Tell our own format by what it always has, whatever else it has."""
+    if isinstance(found, Unopened):
+        return False
+    return "callType" in found.document and type(found.document.get("segment")) is dict
 
 
 def _refused(reason: str, content: Any, envelopes: Sequence[Envelope]) -> _Unit:
