@@ -225,13 +225,22 @@ def _adapter(platform: Platform) -> Callable[[Document, Around], Ignored | list[
     """Give what reads a platform's words; imported when its first message comes."""
     match platform:
         case Platform.SEGMENT:
-            from responsys_activation.upstream import segment as adapter
+            from responsys_activation.upstream import segment
+
+            return segment.read
         case Platform.MPARTICLE:
-            from responsys_activation.upstream import mparticle as adapter  # type: ignore[no-redef]
+            from responsys_activation.upstream import mparticle
+
+            return mparticle.read
         case Platform.ADOBE:
-            from responsys_activation.upstream import adobe as adapter  # type: ignore[no-redef]
+            from responsys_activation.upstream import adobe
+
+            return adobe.read
         case Platform.LYTICS:
-            from responsys_activation.upstream import lytics as adapter  # type: ignore[no-redef]
+            from responsys_activation.upstream import lytics
+
+            return lytics.read
         case Platform.AMPLITUDE:
-            from responsys_activation.upstream import amplitude as adapter  # type: ignore[no-redef]
-    return adapter.read
+            from responsys_activation.upstream import amplitude
+
+            return amplitude.read
