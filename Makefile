@@ -62,7 +62,7 @@ build: setup  ## Build the functions and layers for this machine
 # ---- running ---------------------------------------------------------------------------------------------
 
 demo: setup  ## Everything from an SQS message to a Responsys event, with a report
-	@exec $(PYTHON) -u -m tests.local_stack.demo
+	@PYTHONPATH=layers/responsys_activation exec $(PYTHON) -u -m tests.local_stack.demo
 
 local: setup  ## The same stack, kept running for playing by hand
 	@exec $(PYTHON) -u -m tests.local_stack

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from responsys_activation.error_code import advice
 from tests.end_to_end.connector_under_test import ConnectorUnderTest
 from tests.end_to_end.observing import eventually
 from tests.local_stack.check_connector import check, show
@@ -86,21 +87,19 @@ def untrusted_reply(connector: ConnectorUnderTest) -> None:
         (
             wrong_password,
             "credentialsSecretId: Responsys refuses the login (INVALID_USER_NAME_PASSWORD, HTTP 400): put the API "
-            "user's present username and password into the secret",
+            "user's current user name and password into the secret (docs/runbook.md#rotating-the-secret)",
         ),
         (
             untrusted_endpoint,
             "authEndpoint: host login.example.com is not under the trusted domains responsys.net, rsys8.net, "
-            "rsys9.net, responsys.ocs.oraclecloud.com, 127.0.0.1, localhost, so no password is sent there: correct it "
-            "to the WS End Point that Responsys shows; if the host is Oracle's, add its domain to the stack parameter "
-            "TrustedEndpointDomains",
+            "rsys9.net, responsys.ocs.oraclecloud.com, 127.0.0.1, localhost, so no password is sent there: "
+            f"{advice('UNTRUSTED_ENDPOINT')}",
         ),
         (
             untrusted_reply,
             "authEndpoint: Responsys refuses the login (UNTRUSTED_ENDPOINT, HTTP 200, endPoint: host api.example.com "
             "is not under the trusted domains responsys.net, rsys8.net, rsys9.net, responsys.ocs.oraclecloud.com, "
-            "127.0.0.1, localhost): check that authEndpoint is your account's; if the host that it names is Oracle's, "
-            "add its domain to the stack parameter TrustedEndpointDomains",
+            f"127.0.0.1, localhost): {advice('UNTRUSTED_ENDPOINT')}",
         ),
     ],
 )

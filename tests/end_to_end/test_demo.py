@@ -165,6 +165,7 @@ def test_each_thing_that_is_not_as_it_should_be_is_told(
 def test_an_interrupted_demo_ends_at_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
     # Given a demo whose memberships flow
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TMPDIR": str(tmp_path)}
+    environment["PYTHONPATH"] = "layers/responsys_activation"
     demo = subprocess.Popen(
         [sys.executable, "-u", "-m", "tests.local_stack.demo"],
         cwd=REPOSITORY,

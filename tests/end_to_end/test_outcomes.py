@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+from responsys_activation.error_code import ERROR_CODES
 from tests.end_to_end.connector_under_test import EVENT, ConnectorUnderTest, message_ids
 from tests.end_to_end.observing import (
     REJECTED,
@@ -128,7 +129,7 @@ def test_a_throttled_message_waits_on_its_queue_and_replays_itself(
             "eventName": EVENT,
             "originalMessageId": message_id,
             "attempts": "1",
-            "reason": f"Responsys answered {code}",
+            "reason": ERROR_CODES[code].meaning,
         }
         assert connector.inbox() == []
 
@@ -243,7 +244,7 @@ def test_a_throttled_message_that_is_too_old_is_rejected_with_its_last_error_cod
         "originalMessageId": "first-life",
         "attempts": "7",
         "firstReceivedAt": first_time,
-        "reason": "Responsys answered INTERNAL_CAPACITY_LIMIT_EXCEEDED",
+        "reason": "Responsys has no capacity left for the account at the moment",
         "responsysActivation": json.dumps({"firstSentAt": first_time}),
     }
 
@@ -268,7 +269,7 @@ def test_a_throttled_message_that_is_too_old_is_rejected_with_its_last_error_cod
         "outcome": "rejected",
         "errorCode": "EXPIRED",
         "attempts": "8",
-        "reason": "it could not be sent within MaximumEventAgeHours",
+        "reason": "not sent within MaximumEventAgeHours after SQS first had it, or after it was replayed",
     }
     assert connector.inbox() == []
 

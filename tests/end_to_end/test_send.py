@@ -67,7 +67,7 @@ def test_a_rejected_membership_is_told_with_its_code_and_what_to_do(
     # Given an identifier that is none / When it is sent / Then code and advice are told, without success
     assert sender.send(variables(connector, ID="not-a-number")) == 1
     assert "rejected, NO_IDENTIFIER" in sender.printed
-    assert "What to do: the message lacks a usable identifier" in sender.printed
+    assert "What to do: fix the producer, or the connector's identifierType" in sender.printed
 
 
 def test_a_throttled_membership_is_followed_until_it_is_delivered(

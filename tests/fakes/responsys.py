@@ -171,6 +171,8 @@ class FakeResponsys(BaseAdapter):
         Where it takes logins and requests.
     fault : callable
         Asked at each request, with ``login``, ``event`` or ``ratelimit``, how it goes wrong.
+    instead : dict of str to Reply
+        By the same kinds: what a request is answered with, whatever it says.
     latency : callable
         Gives the seconds that a request takes; it is processed after half of them.
     errand : callable
@@ -194,6 +196,7 @@ class FakeResponsys(BaseAdapter):
         self._clock = clock
         self._sleep = sleep
         self.fault: Callable[[str], Fault | None] = lambda kind: None
+        self.instead: dict[str, Reply] = {}
         self.latency: Callable[[], float] = lambda: 0.1
         self.errand: Callable[[], Any] = lambda: None
         self.passwords: dict[str, str] | None = None
@@ -260,6 +263,8 @@ class FakeResponsys(BaseAdapter):
         fault = request.fault
         if fault in _INSTEAD:
             return _INSTEAD[fault]
+        if request.kind in self.instead:
+            return self.instead[request.kind]
         if request.kind == "login":
             reply = self._log_in(str(request.content.body), told=fault is None)
         elif self._tokens.get(str(request.content.headers.get("Authorization")), 0.0) <= self._clock():

@@ -8,6 +8,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from responsys_activation.error_code import ERROR_CODES, plain
 from tests.local_stack.demo_memberships import (
     SECOND_CONNECTOR,
     Arrival,
@@ -23,15 +24,6 @@ from tests.simulator.inbox import InboxEvent
 
 _FIRST_EVENTS = 8
 _IDENTIFIER_NAMES = {"recipientId": "RIID", "emailSHA256Hash": "hashed e-mail", "customerId": "CRM id"}
-_MEANINGS = {
-    "INVALID_MESSAGE": "not JSON, or a field missing or wrong",
-    "NO_IDENTIFIER": "lacks the connector's identifier",
-    "NO_EVENT_NAME": "nobody names an event",
-    "UNKNOWN_CONNECTOR": "there is no such connector",
-    "NO_RECIPIENT_FOUND": "not a member of the profile list",
-    "RECIPIENT_STATUS_UNDELIVERABLE": "Responsys cannot reach them",
-    "INTERNAL_CAPACITY_LIMIT_EXCEEDED": "throttled, and came back",
-}
 
 
 def print_report(console: Console, stack: LocalStack, memberships: list[PublishedMembership], results: Results) -> None:
@@ -58,7 +50,12 @@ def _table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
     )
     right = set(numbers)
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="ellipsis", no_wrap=True)
+        table.add_column(
+            column,
+            justify="right" if column in right else "left",
+            overflow="ellipsis",
+            no_wrap=bool(column),  # explanations, which have no heading, wrap before any other column is cut
+        )
     return table
 
 
@@ -152,14 +149,18 @@ def _shortened(identifier: str) -> str:
 def _dead_letters(results: Results) -> Table:
     table = _table("Dead-letter queues", "queue", "errorCode", "messages", "", numbers=("messages",))
     for error_code, messages in sorted(Counter(code for _, code in results.rejected).items()):
-        table.add_row("RejectedDLQ", error_code, str(messages), _MEANINGS.get(error_code, ""))
+        table.add_row("RejectedDLQ", error_code, str(messages), _meaning(error_code))
     table.add_section()
     rejected_codes = {code for _, code in results.rejected}
     for (_, error_code), messages in sorted(results.errors.items()):
         if error_code not in rejected_codes:
-            table.add_row("ThrottledDLQ", error_code, f"{messages:,}", _MEANINGS.get(error_code, "came back"))
+            table.add_row("ThrottledDLQ", error_code, f"{messages:,}", f"{_meaning(error_code)}; came back")
     table.add_row("ThrottledDLQ", "", str(results.left_over.waiting), "wait there now")
     return table
+
+
+def _meaning(code: str) -> str:
+    return plain(ERROR_CODES[code].meaning) if code in ERROR_CODES else "not in any of Oracle's tables"
 
 
 def _metrics(metrics: PublishedMetrics) -> Table:

@@ -6,7 +6,6 @@ a message on a queue hides it, and counts towards its end on another.
 
 import json
 import os
-import re
 import sys
 import time
 import uuid
@@ -24,8 +23,8 @@ from responsys_activation.aws.faults import AwsUnavailableError
 from responsys_activation.aws.ledger import ClaimState, Ledger
 from responsys_activation.change import Change, membership_change
 from responsys_activation.connector import Connector, InvalidConnectorError
+from responsys_activation.error_code import advice
 from responsys_activation.membership import InvalidMessageError, Membership, read_membership
-from tests.local_stack.environments import REPOSITORY
 from tests.local_stack.processes import LocalStackError
 from tests.local_stack.stack_in_use import StackInUse, stack_in_use
 
@@ -222,10 +221,7 @@ def _json_lines(events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _advice(code: str) -> str:
-    """Say what the reference says of a code, else where the runbook does."""
-    reference = (REPOSITORY / "docs" / "reference.md").read_text()
-    row = re.search(rf"^\| `{re.escape(code)}` \|[^|]*\| ([^|]*) \|$", reference, re.MULTILINE)
-    return f"\n          What to do: {row[1] if row else 'see docs/runbook.md#error-codes'}."
+    return f"\n          What to do: {advice(code) or 'see docs/runbook.md#error-codes'}."
 
 
 def _ledger(stack: StackInUse) -> Ledger:

@@ -8,7 +8,7 @@ from tests.template.conftest import REPOSITORY
 RUNBOOK = REPOSITORY / "docs/runbook.md"
 
 
-def anchors_of(page: Path) -> set[str]:
-    """Return the anchors of a page's headings, as GitHub and GitLab make them."""
+def headings_of(page: Path) -> dict[str, str]:
+    """Return a page's headings by their anchors, as GitHub and GitLab make them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+    return {re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-"): heading for heading in headings}

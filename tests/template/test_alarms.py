@@ -11,7 +11,7 @@ from responsys_activation.delivery import batch as delivery
 from tests.template.cloudformation import Stack
 from tests.template.conftest import REPLY_SECONDS, REPOSITORY
 from tests.template.published import require_metric
-from tests.template.runbook import RUNBOOK, anchors_of
+from tests.template.runbook import RUNBOOK, headings_of
 
 # By logical id, as the template holds them, so that a new alarm is asked the same questions.
 ALARMS = [
@@ -133,14 +133,14 @@ def test_an_alarm_says_what_happens_why_and_where_to_look(alarms: dict[str, Any]
     assert re.fullmatch(rf"[^.]+\. Likely: .+\. First look: .+\. docs/runbook\.md#{anchor}", description)
     assert len(description) <= 1024
     # And the runbook has that place
-    assert anchor in anchors_of(RUNBOOK)
+    assert anchor in headings_of(RUNBOOK)
 
 
 def test_the_page_says_so_as_well(stack: Stack) -> None:
     # Given the composite / When its description is read / Then it ends with its place in the runbook
     (page,) = stack.of_type("AWS::CloudWatch::CompositeAlarm").values()
     assert page["AlarmDescription"].endswith(" docs/runbook.md#page")
-    assert "page" in anchors_of(RUNBOOK)
+    assert "page" in headings_of(RUNBOOK)
 
 
 def test_the_reference_tells_of_every_alarm_and_which_of_them_page(stack: Stack, alarms: dict[str, Any]) -> None:

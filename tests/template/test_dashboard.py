@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from tests.template.cloudformation import Stack
 from tests.template.published import OURS, require_metric, written_by_our_code
-from tests.template.runbook import RUNBOOK, anchors_of
+from tests.template.runbook import RUNBOOK, headings_of
 
 # ---- the form of a dashboard's body, as CloudWatch documents it and for as much of it as is used
 
@@ -307,7 +307,7 @@ def test_two_bands_are_headed_and_link_to_the_runbook(stack_with: Callable[..., 
     for link in links:
         page, _, anchor = link.partition("#")
         assert page == "https://wiki.example.com/runbook"
-        assert anchor in anchors_of(RUNBOOK)
+        assert anchor in headings_of(RUNBOOK)
 
 
 def test_rows_have_ids_that_metric_math_takes_and_that_differ(body: Body) -> None:

@@ -184,3 +184,13 @@ def test_a_rename_is_found_that_takes_another_variables_name(
     settings = connector(**changes, **({"variables": variables} if variables else {}))
 
     assert settings.colliding_renames == colliding
+
+
+def test_settings_are_refused_in_words_of_json() -> None:
+    reason = refusal(json.dumps(connector_document(identifierFrom="userId", variables={"only": "a", "omit": [""]})))
+
+    assert reason.split("; ") == [
+        "identifierFrom: must be a list",
+        "variables.only: must be a list",
+        "variables.omit.0: must be a text that is not blank",
+    ]

@@ -60,6 +60,23 @@ def test_what_is_told_at_once_stands_under_each_set_of_dimensions_before_the_end
     assert output.total("Events", connector="default") == 5
 
 
+def test_a_number_is_written_in_its_unit() -> None:
+    # Given a duration and a size / When they are written
+    metrics = InvocationMetrics()
+    metrics.milliseconds("ApiLatency", 0.25, connector="default")
+    metrics.sample("RecipientsPerRequest", 200, connector="default")
+    with captured_output() as output:
+        metrics.flush()
+    # Then each has its unit
+    (document,) = output.documents()
+    (definition,) = document["_aws"]["CloudWatchMetrics"]
+    assert definition["Metrics"] == [
+        {"Name": "ApiLatency", "Unit": "Milliseconds"},
+        {"Name": "RecipientsPerRequest", "Unit": "Count"},
+    ]
+    assert (document["ApiLatency"], document["RecipientsPerRequest"]) == ([250.0], [200.0])
+
+
 class Writes(io.StringIO):
     """Keeps the writes apart."""
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
 
-from responsys_activation.membership import EventName
+from responsys_activation.membership import EventName, NonBlank
+from responsys_activation.validation import reasons
 
 __all__ = ["Connector", "IdentifierType", "InvalidConnectorError", "ProfileList", "VariableRules", "read_connector"]
-
-_Text = Annotated[str, StringConstraints(pattern=r"\S")]
 
 
 class InvalidConnectorError(ValueError):
@@ -36,8 +36,8 @@ class ProfileList(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: _Text
-    folder: _Text | None = None
+    name: NonBlank
+    folder: NonBlank | None = None
 
 
 class VariableRules(BaseModel):
@@ -56,9 +56,9 @@ class VariableRules(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    only: tuple[_Text, ...] | None = None
-    omit: tuple[_Text, ...] = ()
-    rename: dict[str, _Text] = {}
+    only: tuple[NonBlank, ...] | None = None
+    omit: tuple[NonBlank, ...] = ()
+    rename: dict[str, NonBlank] = {}
 
     def collisions(self, reserved: Iterable[str] = ()) -> list[str]:
         """Name the new names of which Responsys would get only one value, for it compares names in any letter case.
@@ -90,21 +90,21 @@ class Connector(BaseModel):
     send_occurred_at : bool
         Whether a message's time is sent as the property ``occurredAt``, so that a Program can tell the newer of two.
     requests_per_minute : int or None
-        Most API requests a minute, within the account's limit; ``None``: as many as that leaves us.
+        Most API requests per minute, within the account's limit; ``None``: as many as that leaves us.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
 
-    auth_endpoint: Annotated[_Text, Field(alias="authEndpoint")]
-    credentials_secret_id: Annotated[_Text, Field(alias="credentialsSecretId")]
-    profile_list: Annotated[ProfileList, Field(alias="profileList")]
-    identifier_type: Annotated[IdentifierType, Field(alias="identifierType")]
-    default_event_name: Annotated[EventName | None, Field(alias="defaultEventName")] = None
-    event_names: Annotated[dict[str, EventName], Field(alias="eventNames")] = {}
-    requests_per_minute: Annotated[int | None, Field(alias="requestsPerMinute", ge=1)] = None
-    identifier_from: Annotated[tuple[_Text, ...], Field(alias="identifierFrom")] = ()
+    auth_endpoint: NonBlank
+    credentials_secret_id: NonBlank
+    profile_list: ProfileList
+    identifier_type: IdentifierType
+    default_event_name: EventName | None = None
+    event_names: dict[str, EventName] = {}
+    requests_per_minute: Annotated[int | None, Field(ge=1)] = None
+    identifier_from: tuple[NonBlank, ...] = ()
     variables: VariableRules | None = None
-    send_occurred_at: Annotated[bool, Field(alias="sendOccurredAt", strict=True)] = False
+    send_occurred_at: Annotated[bool, Field(strict=True)] = False
 
     @property
     def configured_events(self) -> frozenset[str]:
@@ -139,6 +139,4 @@ def read_connector(text: str) -> Connector:
     try:
         return Connector.model_validate_json(text)
     except ValidationError as exc:
-        errors = exc.errors(include_url=False, include_input=False, include_context=False)
-        reasons = (f"{'.'.join(str(part) for part in error['loc']) or 'settings'}: {error['msg']}" for error in errors)
-        raise InvalidConnectorError("; ".join(reasons)) from None
+        raise InvalidConnectorError(reasons(exc, "settings")) from None

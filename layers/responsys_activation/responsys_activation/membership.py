@@ -15,7 +15,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
-    Field,
     GetPydanticSchema,
     InstanceOf,
     PlainValidator,
@@ -23,17 +22,18 @@ from pydantic import (
     ValidationError,
     WithJsonSchema,
 )
+from pydantic.alias_generators import to_camel
 from pydantic_core import core_schema
 
 from responsys_activation.envelope import Envelope, InvalidMessageError, open_envelopes
 from responsys_activation.json_text import Repeated
 from responsys_activation.moment import read_moment
+from responsys_activation.validation import reasons
 
 __all__ = ["CallType", "InvalidMessageError", "Membership", "Segment", "membership_of", "read_membership"]
 
 _REPORTED_ERRORS = 3
 _IN_OUR_WORDS = {
-    "missing": "is missing",
     "model_type": "must be a JSON object with type and id",
     "enum": "must be ADD, UPDATE or REMOVE, in capitals",
 }
@@ -51,7 +51,7 @@ class CallType(StrEnum):
 
 def _safe_segment(value: str) -> str:
     if value in {".", ".."} or not value.strip():
-        raise ValueError("blanks, '.' and '..' are no names")
+        raise ValueError("must not be blank, '.' or '..'")
     return value
 
 
@@ -148,17 +148,17 @@ class Membership(BaseModel):
         In UTC. The producer's time, else the innermost envelope's; ``None`` where neither gives one.
     """
 
-    model_config = ConfigDict(frozen=True, title="Membership message")
+    model_config = ConfigDict(frozen=True, title="Membership message", alias_generator=to_camel)
 
-    message_id: Annotated[NonBlank | None, Field(alias="messageId")] = None
-    profile_id: Annotated[NonBlank, Field(alias="profileId")]
-    call_type: Annotated[CallType, Field(alias="callType")]
+    message_id: NonBlank | None = None
+    profile_id: NonBlank
+    call_type: CallType
     segment: Segment
     connector: ConnectorName = "default"
-    event_name: Annotated[EventName | None, Field(alias="eventName")] = None
+    event_name: EventName | None = None
     identifiers: Map = {}
     variables: Map = {}
-    occurred_at: Annotated[Moment, Field(alias="occurredAt")] = None
+    occurred_at: Moment = None
 
 
 _FIELDS = {field.alias or name for name, field in Membership.model_fields.items()}
@@ -202,7 +202,8 @@ def membership_of(document: dict[str, Any], envelopes: Sequence[Envelope] = (), 
     try:
         return Membership.model_validate(_mended(document))
     except ValidationError as exc:
-        raise InvalidMessageError(_reason(exc)) from None  # the cause would carry the values
+        text = reasons(exc, "body", in_our_words=_IN_OUR_WORDS, most=_REPORTED_ERRORS)
+        raise InvalidMessageError(text) from None  # the cause would carry the values
 
 
 def _completed(message: dict[str, Any], envelopes: Sequence[Envelope], position: str) -> dict[str, Any]:
@@ -253,20 +254,3 @@ def _all_alike(values: Sequence[Any]) -> bool:
         return all(value == values[0] for value in values)
     except RecursionError:  # the parser goes deeper than a comparison may
         return False
-
-
-def _reason(exc: ValidationError) -> str:
-    """Which fields, and what is wrong with each; neither values nor names that upstream chose."""
-    errors = exc.errors(include_url=False, include_input=False, include_context=False)
-    reasons = [
-        f"{_field(error['loc'])}: {_IN_OUR_WORDS.get(error['type'], error['msg'])}"
-        for error in errors[:_REPORTED_ERRORS]
-    ]
-    if len(errors) > _REPORTED_ERRORS:
-        reasons.append(f"{len(errors) - _REPORTED_ERRORS} more")
-    return "; ".join(reasons)
-
-
-def _field(location: tuple[int | str, ...]) -> str:
-    depth = 2 if location[0] == "segment" else 1
-    return ".".join(str(part) for part in location[:depth]) or "body"

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit
@@ -30,15 +31,21 @@ _MOST_SAMPLES = 90  # the provider prints at 100 values of a metric
 Dimensions = tuple[tuple[str, str], ...]
 
 
+class _Sample(NamedTuple):
+    name: str
+    unit: MetricUnit
+    value: float
+
+
 class InvocationMetrics:
-    """Gathers an invocation's numbers and writes them as one embedded metric line for each dimension set.
+    """Gathers an invocation's numbers and writes them as one embedded metric line per dimension set.
 
     Ids never become dimensions: connectors, event names and error codes are few.
     """
 
     def __init__(self) -> None:
         self._counts: defaultdict[Dimensions, Counter[str]] = defaultdict(Counter)
-        self._samples: defaultdict[Dimensions, list[tuple[str, float]]] = defaultdict(list)
+        self._samples: defaultdict[Dimensions, list[_Sample]] = defaultdict(list)
         self._lock = threading.Lock()
 
     def count(self, name: str, value: int = 1, **dimensions: str) -> None:
@@ -61,11 +68,12 @@ class InvocationMetrics:
 
     def milliseconds(self, name: str, seconds: float, **dimensions: str) -> None:
         """Record one duration."""
-        self._sample(name, seconds * 1000, dimensions)
+        self.sample(name, seconds * 1000, MetricUnit.Milliseconds, **dimensions)
 
-    def sample(self, name: str, value: float, **dimensions: str) -> None:
+    def sample(self, name: str, value: float, unit: MetricUnit = MetricUnit.Count, **dimensions: str) -> None:
         """Record one number whose distribution matters."""
-        self._sample(name, value, dimensions)
+        with self._lock:
+            self._samples[tuple(dimensions.items())].append(_Sample(name, unit, value))
 
     def flush(self) -> None:
         """Write everything to standard output, from where CloudWatch takes it."""
@@ -75,7 +83,7 @@ class InvocationMetrics:
         for dimensions in counts.keys() | samples.keys():
             self._write(dimensions, counts[dimensions], samples[dimensions])
 
-    def _write(self, dimensions: Dimensions, counts: Mapping[str, int], samples: Sequence[tuple[str, float]]) -> None:
+    def _write(self, dimensions: Dimensions, counts: Mapping[str, int], samples: Sequence[_Sample]) -> None:
         # In parts that the provider does not print by itself, and each as one write: the two of print() would let
         # another thread's line in between, and CloudWatch could read neither.
         for start in range(0, max(1, len(samples)), _MOST_SAMPLES):
@@ -87,13 +95,6 @@ class InvocationMetrics:
             if not start:
                 for name, count in counts.items():
                     provider.add_metric(name, MetricUnit.Count, count)
-            for name, sample in samples[start : start + _MOST_SAMPLES]:
-                provider.add_metric(name, _UNITS.get(name, MetricUnit.Milliseconds), sample)
+            for sample in samples[start : start + _MOST_SAMPLES]:
+                provider.add_metric(*sample)
             sys.stdout.write(f"{json.dumps(provider.serialize_metric_set(), separators=(',', ':'))}\n")
-
-    def _sample(self, name: str, value: float, dimensions: dict[str, str]) -> None:
-        with self._lock:
-            self._samples[tuple(dimensions.items())].append((name, value))
-
-
-_UNITS = {"RecipientsPerRequest": MetricUnit.Count}

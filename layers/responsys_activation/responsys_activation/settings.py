@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from responsys_activation.validation import reasons
+
 __all__ = [
     "ConnectionSettings",
     "InvalidSettingsError",
@@ -17,6 +19,7 @@ __all__ = [
 
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
+_FROM_VARIABLES = ConfigDict(frozen=True, alias_generator=str.upper)
 
 
 class InvalidSettingsError(ValueError):
@@ -29,8 +32,12 @@ def _domains(value: object) -> object:
     return value
 
 
+Text = Annotated[str, Field(min_length=1)]
+Prefix = Annotated[str, Field(pattern="^/.+/$")]  # of parameters' names
+
+
 class ConnectionSettings(BaseModel):
-    """What every function needs that logs in to Responsys, each from the environment variable of its alias.
+    """What every function needs that logs in to Responsys, each from the variable of its name in capitals.
 
     Attributes
     ----------
@@ -43,17 +50,15 @@ class ConnectionSettings(BaseModel):
         alone sets it.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = _FROM_VARIABLES
 
-    connector_parameter_prefix: Annotated[str, Field(alias="CONNECTOR_PARAMETER_PREFIX", pattern="^/.+/$")]
-    token_parameter_prefix: Annotated[str, Field(alias="TOKEN_PARAMETER_PREFIX", pattern="^/.+/$")]
-    token_kms_key_id: Annotated[str, Field(alias="TOKEN_KMS_KEY_ID")] = ""
-    delivery_table_name: Annotated[str, Field(alias="DELIVERY_TABLE_NAME", min_length=1)]
-    trusted_endpoint_domains: Annotated[
-        tuple[str, ...], BeforeValidator(_domains), Field(alias="TRUSTED_ENDPOINT_DOMAINS", min_length=1)
-    ]
-    reply_seconds: Annotated[float, Field(alias="REPLY_SECONDS", gt=0)] = 60
-    time_scale: Annotated[float, Field(alias="TIME_SCALE", gt=0)] = 1.0
+    connector_parameter_prefix: Prefix
+    token_parameter_prefix: Prefix
+    token_kms_key_id: str = ""
+    delivery_table_name: Text
+    trusted_endpoint_domains: Annotated[tuple[str, ...], BeforeValidator(_domains), Field(min_length=1)]
+    reply_seconds: Annotated[float, Field(gt=0)] = 60
+    time_scale: Annotated[float, Field(gt=0)] = 1.0
 
 
 class Settings(ConnectionSettings):
@@ -71,15 +76,15 @@ class Settings(ConnectionSettings):
         How often such a message is sent again at most, where it is sent again at all.
     """
 
-    segment_events_queue_url: Annotated[str, Field(alias="SEGMENT_EVENTS_QUEUE_URL", min_length=1)]
-    throttled_dead_letter_queue_url: Annotated[str, Field(alias="THROTTLED_DEAD_LETTER_QUEUE_URL", min_length=1)]
-    rejected_dead_letter_queue_url: Annotated[str, Field(alias="REJECTED_DEAD_LETTER_QUEUE_URL", min_length=1)]
-    maximum_event_age_hours: Annotated[float, Field(alias="MAXIMUM_EVENT_AGE_HOURS", gt=0)] = 24
-    requests_in_flight: Annotated[int, Field(alias="REQUESTS_IN_FLIGHT", ge=1, le=50)] = 25
-    maximum_concurrency: Annotated[int, Field(alias="MAXIMUM_CONCURRENCY", ge=1)] = 2
-    replay_maximum_concurrency: Annotated[int, Field(alias="REPLAY_MAXIMUM_CONCURRENCY", ge=1)] = 2
-    unknown_outcome: Annotated[Literal["Resend", "Reject"], Field(alias="UNKNOWN_OUTCOME")] = "Resend"
-    maximum_resends: Annotated[int, Field(alias="MAXIMUM_RESENDS", ge=0, le=10)] = 2
+    segment_events_queue_url: Text
+    throttled_dead_letter_queue_url: Text
+    rejected_dead_letter_queue_url: Text
+    maximum_event_age_hours: Annotated[float, Field(gt=0)] = 24
+    requests_in_flight: Annotated[int, Field(ge=1, le=50)] = 25
+    maximum_concurrency: Annotated[int, Field(ge=1)] = 2
+    replay_maximum_concurrency: Annotated[int, Field(ge=1)] = 2
+    unknown_outcome: Literal["Resend", "Reject"] = "Resend"
+    maximum_resends: Annotated[int, Field(ge=0, le=10)] = 2
 
     @property
     def allowed_resends(self) -> int:
@@ -90,11 +95,11 @@ class Settings(ConnectionSettings):
 class ReplaySettings(BaseModel):
     """The settings of the function that sends dead letters back."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = _FROM_VARIABLES
 
-    segment_events_queue_url: Annotated[str, Field(alias="SEGMENT_EVENTS_QUEUE_URL", min_length=1)]
-    throttled_dead_letter_queue_url: Annotated[str, Field(alias="THROTTLED_DEAD_LETTER_QUEUE_URL", min_length=1)]
-    rejected_dead_letter_queue_url: Annotated[str, Field(alias="REJECTED_DEAD_LETTER_QUEUE_URL", min_length=1)]
+    segment_events_queue_url: Text
+    throttled_dead_letter_queue_url: Text
+    rejected_dead_letter_queue_url: Text
 
 
 def read_settings(model: type[AnySettings], environment: Mapping[str, Any]) -> AnySettings:
@@ -113,6 +118,4 @@ def read_settings(model: type[AnySettings], environment: Mapping[str, Any]) -> A
     try:
         return model.model_validate(environment)
     except ValidationError as exc:
-        errors = exc.errors(include_url=False, include_input=False, include_context=False)
-        reasons = "; ".join(f"{error['loc'][0]}: {error['msg']}" for error in errors)
-        raise InvalidSettingsError(f"environment: {reasons}") from None
+        raise InvalidSettingsError(f"environment: {reasons(exc, 'variables')}") from None

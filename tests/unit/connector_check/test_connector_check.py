@@ -15,9 +15,8 @@ import requests
 from responsys_activation.account import account_id
 from responsys_activation.aws.clients import Clients
 from responsys_activation.aws.login_guard import TableLoginGuard
-from responsys_activation.connector_check.checked_connector import CheckedConnector
 from responsys_activation.connector_check.composition import compose_connector_check
-from responsys_activation.connector_check.findings import Check, Level
+from responsys_activation.connector_check.findings import Check, CheckedConnector, Level
 from responsys_activation.connector_check.report import all_ok, count_failures, log_checked, report_document
 from responsys_activation.connector_check.request import InvalidCheckRequestError, read_check_request
 from responsys_activation.observability import InvocationMetrics
@@ -241,10 +240,10 @@ def test_without_a_connector_nothing_would_be_delivered(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"identifierType": "RID"}, "identifierType: Input should be 'RIID'"),
-        ({"profileList": {}}, "profileList.name: Field required"),
-        ({"requestPerMinute": 5}, "requestPerMinute: Extra inputs are not permitted"),
-        ({"authEndpoint": ABSENT}, "authEndpoint: Field required"),
+        ({"identifierType": "RID"}, "identifierType: must be 'RIID'"),
+        ({"profileList": {}}, "profileList.name: is missing"),
+        ({"requestPerMinute": 5}, "requestPerMinute: is not a known field"),
+        ({"authEndpoint": ABSENT}, "authEndpoint: is missing"),
     ],
 )
 def test_a_wrong_field_is_named(stack: Stack, changes: dict[str, Any], named: str) -> None:
@@ -327,7 +326,7 @@ def test_a_secret_out_of_reach_asks_for_another_check(stack: Stack) -> None:
     stack.put()
     _, check, message = only(stack.findings())
     assert check == "secret"
-    assert "run the check again" in message
+    assert "Run the check again" in message
 
 
 @pytest.mark.parametrize(
@@ -364,7 +363,7 @@ def test_a_wrong_password_is_found_although_an_older_token_is_still_good(stack: 
     # Then the login is refused, and the finding says what to correct
     assert (level, check) == ("error", "login")
     assert message.startswith("Connector default, credentialsSecretId: Responsys refuses the login")
-    assert "put the API user's present username and password into the secret" in message
+    assert "put the API user's current user name and password into the secret" in message
     # And the token of the others is untouched
     assert stack.parameters.writes == 0
 
@@ -391,7 +390,7 @@ def test_a_refused_login_is_remembered_for_all_and_not_tried_again(stack: Stack)
     # Then no second login was made, and the finding says why, for how long, and what to do
     assert stack.account.calls[LOGIN] == 1
     assert "was refused before (INVALID_USER_NAME_PASSWORD)" in message
-    assert "not tried again for 58 min unless the secret changes" in message
+    assert "not tried again for 58 minutes unless the secret changes" in message
     assert stack.seen.held_back == [("default", "INVALID_USER_NAME_PASSWORD")]
     # And a corrected secret is tried at once
     stack.write_secret()
@@ -472,10 +471,10 @@ def test_two_secrets_of_one_user_are_warned_of(stack: Stack) -> None:
     findings = stack.findings()
     # Then each is told which other has another secret
     assert [finding[:2] for finding in findings] == [("warning", "secret")] * 3
-    assert [message.split(" logs in")[0] for _, _, message in findings] == [
-        "Connector a, credentialsSecretId: b",
-        "Connector b, credentialsSecretId: a, c",
-        "Connector c, credentialsSecretId: b",
+    assert [message.split(". ")[0] for _, _, message in findings] == [
+        "Connector a, credentialsSecretId: the same user logs in with another secret for b",
+        "Connector b, credentialsSecretId: the same user logs in with another secret for a, c",
+        "Connector c, credentialsSecretId: the same user logs in with another secret for b",
     ]
     # And connectors that share one are not
     stack.put("b", requestsPerMinute=10)
@@ -556,7 +555,7 @@ def test_a_host_that_does_not_answer_may_be_a_matter_of_allow_listing(stack: Sta
 @pytest.mark.parametrize(
     ("reply", "advice"),
     [
-        (refusing(429, "API_LIMIT_EXCEEDED"), "run the check again in 1 min"),
+        (refusing(429, "API_LIMIT_EXCEEDED"), "Run the check again in 1 minute"),
         (refusing(503, "SERVICE_UNAVAILABLE"), "maintenance"),
         (replying({"authToken": None}), "no usable answer"),
     ],
@@ -693,7 +692,7 @@ def test_a_pace_above_the_account_limit_is_a_warning(stack: Stack) -> None:
     (finding,) = checked.findings
     assert (finding.level, finding.check) == (Level.WARNING, Check.LIMITS)
     assert (
-        "300 is above the account's limit of 200 requests a minute, and no more than that are made" in finding.message
+        "300 is above the account's limit of 200 requests per minute, and no more than that are sent" in finding.message
     )
     assert checked.requests_per_minute == 200
 
@@ -705,7 +704,7 @@ def test_a_limit_that_is_not_named_is_a_warning_with_what_is_done_instead(stack:
     (checked,) = stack.check()
     # Then the pace that is used instead is told
     assert checked.findings[0].level is Level.WARNING
-    assert "100 requests a minute are made" in checked.findings[0].message
+    assert "at most 100 requests per minute are sent" in checked.findings[0].message
     assert (checked.account_requests_per_minute, checked.requests_per_minute) == (None, 100)
 
 
@@ -740,7 +739,7 @@ def test_a_user_in_two_secrets_that_together_are_too_fast_is_a_warning(stack: St
     # Then each is told of those with the other secret
     assert len(messages) == 3
     assert "also that of c, with another secret" in messages[0]
-    assert "together they may make 220 requests a minute where the account takes 200" in messages[0]
+    assert "together they may send 220 requests per minute where the account allows 200" in messages[0]
     assert "also that of a, b, with another secret" in messages[2]
     # And what keeps within the limit is not: connectors of one secret get no more than its account
     stack.put("c", credentialsSecretId="stack/other", requestsPerMinute=10)
@@ -809,7 +808,7 @@ def test_the_answer_is_for_programs_and_its_report_for_people(stack: Stack) -> N
     # And a person finds the same in the report
     lines = document["report"].splitlines()
     assert lines[0] == "1 of 2 connectors would deliver."
-    assert "good: ok, 20 requests a minute (the account takes 200) of up to 200 recipients" in lines
+    assert "good: ok, 20 requests per minute (the account allows 200) of up to 200 recipients" in lines
     assert f"  error (events): {wrong['findings'][0]['message']}." in lines
 
 

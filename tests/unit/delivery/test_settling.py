@@ -133,7 +133,7 @@ def test_a_throttled_message_moves_to_its_queue_with_the_throttles_own_delay() -
         "originalMessageId": "first-1",
         "attempts": "3",
         "firstReceivedAt": "2027-01-15T08:00:00.000+00:00",
-        "reason": "Responsys answered API_LIMIT_EXCEEDED",
+        "reason": "the account's requests per minute are used up",
         "responsysActivation": '{"firstSentAt":"2027-01-15T07:59:50.000+00:00"}',
     }
 
@@ -194,6 +194,22 @@ def test_a_reason_has_at_most_300_characters(length: int) -> None:
     (entry,) = sqs.sent[REJECTED]
     reason = attributes(entry)["reason"]
     assert reason == ("é" * length if length <= 300 else "é" * 299 + "…")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("EXPIRED", "not sent within MaximumEventAgeHours after SQS first had it, or after it was replayed"),
+        ("NO_RECIPIENT_FOUND", "the profile list has no such recipient"),
+        ("A_CODE_OF_TOMORROW", "Responsys answered A_CODE_OF_TOMORROW"),
+    ],
+)
+def test_without_a_reason_of_its_own_a_message_tells_what_its_code_means(code: str, reason: str) -> None:
+    sqs = RecordingSqs()
+
+    settle(sqs, [ending(Rejected(code))])
+
+    assert attributes(sqs.sent[REJECTED][0])["reason"] == reason
 
 
 def test_the_reason_of_a_throttle_is_its_own_where_it_has_one() -> None:

@@ -6,8 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from responsys_activation.connector import Connector
-from responsys_activation.connector_check.checked_connector import CheckedConnector
-from responsys_activation.connector_check.findings import Check, suggestion
+from responsys_activation.connector_check.findings import Check, CheckedConnector, suggestion
 from responsys_activation.responsys.catalogue import KnownList
 from responsys_activation.responsys.rate_limit import account_requests_per_minute
 
@@ -58,13 +57,14 @@ def judge_requests_per_minute(checked: CheckedConnector, connector: Connector, l
     checked.requests_per_minute = min(wanted or of_account, of_account)
     if limit is None and wanted is None:
         unknown = (
-            f"the account's limit is not known, so {of_account} requests a minute are made. Set it if more are allowed"
+            f"the account's limit is not known, so at most {of_account} requests per minute are sent. Set it if the "
+            "account allows more"
         )
         checked.warn(Check.LIMITS, "requestsPerMinute", unknown)
     if limit is not None and wanted is not None and wanted > limit:
         above = (
-            f"{wanted} is above the account's limit of {limit} requests a minute, and no more than that are made. Set "
-            "it to what the connector is to have of them, or leave it out"
+            f"{wanted} is above the account's limit of {limit} requests per minute, and no more than that are sent. "
+            "Set it to the connector's share, or leave it out"
         )
         checked.warn(Check.LIMITS, "requestsPerMinute", above)
 
@@ -82,8 +82,8 @@ def compare_secrets(checked: Sequence[CheckedConnector]) -> None:
                 each.warn(
                     Check.SECRET,
                     "credentialsSecretId",
-                    f"{others} logs in as the same user with another secret. Give them one secret, or a wrong one of "
-                    "them holds back the logins of the others too",
+                    f"the same user logs in with another secret for {others}. Use one secret for all of them: a wrong "
+                    "password in one holds back the logins of the others",
                 )
 
 
@@ -110,7 +110,7 @@ def compare_shares(checked: Sequence[CheckedConnector]) -> None:
                 each.warn(
                     Check.LIMITS,
                     "credentialsSecretId",
-                    f"its API user is also that of {others}, with another secret. What goes under one secret is not "
-                    f"counted under the other, so together they may make {together} requests a minute where the "
-                    f"account takes {limit}. Use one secret for all connectors of a user",
+                    f"its API user is also that of {others}, with another secret. Requests under one secret are not "
+                    f"counted under the other, so together they may send {together} requests per minute where the "
+                    f"account allows {limit}. Use one secret for all connectors of a user",
                 )

@@ -23,10 +23,9 @@ from responsys_activation.connector_check.account import (
     judge_profile_list,
     judge_requests_per_minute,
 )
-from responsys_activation.connector_check.checked_connector import CheckedConnector
-from responsys_activation.connector_check.findings import Check, why_not_logged_in, why_not_read
+from responsys_activation.connector_check.findings import Check, CheckedConnector, why_not_logged_in, why_not_read
 from responsys_activation.connector_check.login import Logins, SessionOpener
-from responsys_activation.error_code import ErrorCode
+from responsys_activation.error_code import ErrorCode, advice
 from responsys_activation.membership import ConnectorName
 from responsys_activation.responsys.catalogue import read_event_names, read_profile_lists
 from responsys_activation.responsys.endpoint import TrustedDomains, UntrustedEndpointError
@@ -108,12 +107,12 @@ class ConnectorCheck:
         if connector is None:
             return checked
         if not connector.event_names and connector.default_event_name is None:
-            nothing = "there is neither this nor eventNames, so every message must bring its own eventName"
+            nothing = "neither this nor eventNames is set, so every message must name its event in eventName"
             checked.warn(Check.EVENTS, "defaultEventName", nothing)
         checked.requests_per_minute = connector.requests_per_minute
         if self._clock() + _SHORTEST_CHECK > deadline:
             checked.error(
-                Check.LOGIN, "login", f'not checked, no time was left: check {{"connectors": ["{name}"]}} alone'
+                Check.LOGIN, "login", f'not checked: no time was left. Check it alone: {{"connectors": ["{name}"]}}'
             )
             return checked
         deadline = min(deadline, self._clock() + _SECONDS_PER_CONNECTOR)
@@ -125,15 +124,20 @@ class ConnectorCheck:
     def _settings(self, checked: CheckedConnector, parameter: ConnectorParameter | None) -> Connector | None:
         parameter_name = self._parameters.name_of(checked.name)
         if not _is_name(checked.name):
-            wrong = "no message can name it: up to 100 letters, digits, _ . and - make a name, a letter or digit first"
+            wrong = (
+                "no message can name it. A name has 1 to 100 letters, digits, dots, dashes and underscores, and begins "
+                "with a letter or digit"
+            )
             checked.error(Check.SETTINGS, "name", wrong)
             return None
         if parameter is None:
-            absent = f"there is no SSM parameter {parameter_name}: put it there, or correct the connector's name"
+            absent = f"there is no SSM parameter {parameter_name}: create it, or correct the connector's name"
             checked.error(Check.SETTINGS, "settings", absent)
             return None
         if parameter.encrypted:
-            secured = f"{parameter_name} is a SecureString: delete it and put it again as a String; it holds no secret"
+            secured = (
+                f"{parameter_name} is a SecureString: delete it and create it again as a String; it holds no secret"
+            )
             checked.error(Check.SETTINGS, "settings", secured)
             return None
         try:
@@ -149,10 +153,7 @@ class ConnectorCheck:
         try:
             host = self._trusted.base_url(connector.auth_endpoint)
         except UntrustedEndpointError as exc:
-            untrusted = (
-                f"{exc}, so no password is sent there: correct it to the WS End Point that Responsys shows; if the "
-                "host is Oracle's, add its domain to the stack parameter TrustedEndpointDomains"
-            )
+            untrusted = f"{exc}, so no password is sent there: {advice(ErrorCode.UNTRUSTED_ENDPOINT)}"
             checked.error(Check.END_POINT, "authEndpoint", untrusted)
             return None
         if credentials is None:
@@ -171,7 +172,7 @@ class ConnectorCheck:
         except ResponsysError as exc:
             checked.error(Check.LOGIN, "authEndpoint", f"{host}: {why_not_logged_in(exc)}")
         except AwsUnavailableError as exc:
-            state = f"not tried, because what is known of earlier logins is out of reach ({exc}): run the check again"
+            state = f"not tried: what is known of earlier logins is out of reach ({exc}). Run the check again"
             checked.error(Check.LOGIN, "login", state)
         return None
 
@@ -186,12 +187,12 @@ class ConnectorCheck:
             checked.error(Check.SECRET, "credentialsSecretId", wrong)
             return None
         except AwsUnavailableError as exc:
-            unread = f"the secret could not be read ({exc}): run the check again"
+            unread = f"the secret could not be read ({exc}). Run the check again"
             checked.error(Check.SECRET, "credentialsSecretId", unread)
             return None
         for field, value in (("username", credentials.username), ("password", credentials.password)):
             if value != value.strip():
-                blank = f"{field} begins or ends with a blank or a line feed, and is sent so. Take it out if not meant"
+                blank = f"{field} begins or ends with a blank or a line feed, which is sent too. Remove it if not meant"
                 checked.warn(Check.SECRET, "credentialsSecretId", blank)
         return credentials
 

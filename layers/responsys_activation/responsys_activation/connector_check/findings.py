@@ -1,4 +1,4 @@
-"""What is wrong with a connector, and what should a person change? Each finding is a sentence or two that says both.
+"""What was found about a connector, and what should a person change? Each finding is a sentence or two that says both.
 
 Messages quote settings and names of the account, never a secret or a token.
 """
@@ -6,11 +6,11 @@ Messages quote settings and names of the account, never a secret or a token.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
 
-from responsys_activation.error_code import ErrorCode
+from responsys_activation.error_code import ErrorCode, advice
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
     RequestRefusedError,
@@ -20,35 +20,14 @@ from responsys_activation.responsys.errors import (
 )
 from responsys_activation.responsys.login_memory import LoginHeldBackError
 
-__all__ = ["Check", "Finding", "Level", "suggestion", "why_not_logged_in", "why_not_read"]
+__all__ = ["Check", "CheckedConnector", "Finding", "Level", "suggestion", "why_not_logged_in", "why_not_read"]
 
 _NAMES_SHOWN = 5
 _MAYBE_ADDRESS = (
-    "if the host is right, Responsys may not let this stack's address in (IP allow-listing, "
-    "docs/runbook.md#ip-allow-listing), or be down"
+    "If the host is right, Responsys may be down, or may not allow this stack's address "
+    "(docs/runbook.md#ip-allow-listing)"
 )
-_ASK_ADMINISTRATOR = "ask the administrator of the Responsys account, or Oracle, what the code means for this API user"
-_UNLOCK = "unlock the API user in Responsys, and look for another program that logs in with an old password"
-_CORRECT_SECRET = "put the API user's present username and password into the secret"  # noqa: S105
-_RENEW_PASSWORD = "give the API user a new password in Responsys, and put it into the secret"  # noqa: S105
-_WHAT_CURES_A_REFUSED_LOGIN = {
-    "INVALID_USER_NAME_PASSWORD": _CORRECT_SECRET,
-    "INVALID_USER_NAME": _CORRECT_SECRET,
-    "INVALID_PASSWORD": _CORRECT_SECRET,
-    "AUTHENTICATION_FAILED": _CORRECT_SECRET,
-    "PASSWORD_EXPIRED": _RENEW_PASSWORD,
-    "PASSWORD_LOCKOUT": _UNLOCK,
-    "LOGIN_BLOCKED_TEMPORARILY": _UNLOCK,
-    "LOGIN_BLOCKED_TEMPORARY": _UNLOCK,
-    "MAX_LOGIN_FAILURES_EXCEEDED": _UNLOCK,
-    "LOGIN_BLOCKED_INVALID_IPRANGE": (
-        "give the account's administrator this stack's fixed address (docs/runbook.md#ip-allow-listing)"
-    ),
-    ErrorCode.UNTRUSTED_ENDPOINT: (
-        "check that authEndpoint is your account's; if the host that it names is Oracle's, add its domain to the stack "
-        "parameter TrustedEndpointDomains"
-    ),
-}
+_UNKNOWN_REFUSAL = "ask the administrator of the Responsys account, or Oracle, what the code means for this API user"
 
 
 class Level(StrEnum):
@@ -59,7 +38,7 @@ class Level(StrEnum):
 
 
 class Check(StrEnum):
-    """What was looked at."""
+    """What was checked."""
 
     SETTINGS = "settings"
     SECRET = "secret"  # noqa: S105
@@ -79,6 +58,52 @@ class Finding:
     message: str
 
 
+@dataclass(slots=True)
+class CheckedConnector:
+    """What was found about one connector.
+
+    Attributes
+    ----------
+    exists : bool
+        It has a parameter.
+    user : tuple of str or None
+        Login host and user, by which connectors of one user are known; never told to anybody.
+    secret : str or None
+        The secret that holds the user's name and password.
+    account : str or None
+        Of login host and secret: what shares limit, budget and pause.
+    account_requests_per_minute : int or None
+        The account's limit for custom events; ``None`` where it was not read or Responsys names none.
+    requests_per_minute : int or None
+        What no minute of the connector exceeds.
+    """
+
+    name: str
+    exists: bool = True
+    findings: list[Finding] = field(default_factory=list)
+    user: tuple[str, str] | None = field(default=None, repr=False)
+    secret: str | None = None
+    account: str | None = None
+    account_requests_per_minute: int | None = None
+    requests_per_minute: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the connector would deliver."""
+        return not any(finding.level is Level.ERROR for finding in self.findings)
+
+    def error(self, check: Check, setting: str, text: str) -> None:
+        """Note what keeps events from being delivered."""
+        self._add(Level.ERROR, check, setting, text)
+
+    def warn(self, check: Check, setting: str, text: str) -> None:
+        """Note what a person should know."""
+        self._add(Level.WARNING, check, setting, text)
+
+    def _add(self, level: Level, check: Check, setting: str, text: str) -> None:
+        self.findings.append(Finding(level, check, f"Connector {self.name}, {setting}: {text}"))
+
+
 def why_not_logged_in(error: ResponsysError) -> str:
     """Say why a login failed and what to do, in words that follow the name of a field.
 
@@ -86,11 +111,7 @@ def why_not_logged_in(error: ResponsysError) -> str:
     """
     match error:
         case LoginRefusedError(code=ErrorCode.NO_LOGIN_AT_ENDPOINT):
-            minutes = max(1, round(error.clock / 60))
-            return (
-                f"is not a Responsys login ({_reason(error)}): correct it to the WS End Point that Responsys shows; if "
-                f"it is right, Responsys may be under maintenance: run the check again in {minutes} min"
-            )
+            return f"is not a Responsys login ({_reason(error)}): {_cure(error.code)}. {_again_in(error.clock)}"
         case LoginHeldBackError():
             return _why_held_back(error)
         case LoginRefusedError():
@@ -102,23 +123,23 @@ def why_not_logged_in(error: ResponsysError) -> str:
 def _why_held_back(error: LoginHeldBackError) -> str:
     if error.by_another_secret:
         return (
-            f"no login was tried, because another secret of the same user was refused ({error.code}), so that the user "
-            "is not locked: correct that secret first; if this one is right, put its value into it once more"
+            f"no login was tried: another secret of the same user was refused ({error.code}), and one more wrong "
+            "password could lock the user. Correct that secret first; if this one is right, save its value in it again"
         )
     if error.wait is None:
         return (
-            f"the login was refused before ({error.code}) and is not tried again unless the secret changes, so that "
-            f"the user is not locked: {_cure(error.code)}; if it is right, run the check with forgetRefusedLogin "
-            "(docs/runbook.md#refused-logins)"
+            f"the login was refused before ({error.code}) and is not tried again unless the secret changes, because "
+            f"that could lock the user: {_cure(error.code)}. If the secret is right, run the check with "
+            "forgetRefusedLogin (docs/runbook.md#refused-logins)"
         )
     return (
-        f"the login was refused before ({error.code}) and is not tried again for {max(1, round(error.wait / 60))} min "
-        f"unless the secret changes, so that the user is not locked: {_cure(error.code)}"
+        f"the login was refused before ({error.code}) and is not tried again for {_minutes(error.wait)} unless the "
+        f"secret changes, because that could lock the user: {_cure(error.code)}"
     )
 
 
 def _cure(code: str) -> str:
-    return _WHAT_CURES_A_REFUSED_LOGIN.get(code, _ASK_ADMINISTRATOR)
+    return advice(code) or _UNKNOWN_REFUSAL
 
 
 def why_not_read(error: ResponsysError, what: str) -> str:
@@ -126,8 +147,8 @@ def why_not_read(error: ResponsysError, what: str) -> str:
     match error:
         case RequestRefusedError() | LoginRefusedError():
             return (
-                f"the API user may not read {what} ({_reason(error)}): give it the web-service role for it in "
-                "Responsys, then run the check again"
+                f"the API user may not read {what} ({_reason(error)}): give it the web-service role for that in "
+                "Responsys, and run the check again"
             )
         case _:
             return _why_no_answer(error, f"read {what}")
@@ -136,15 +157,23 @@ def why_not_read(error: ResponsysError, what: str) -> str:
 def _why_no_answer(error: ResponsysError, wish: str) -> str:
     match error:
         case ThrottledError(clock=clock):
-            minutes = max(1, round(clock / 60))
-            return f"Responsys is throttling ({error.code}), could not {wish}: run the check again in {minutes} min"
+            return f"could not {wish}: Responsys is throttling ({error.code}). {_again_in(clock)}"
         case UnavailableError(status=None):
-            return f"Responsys did not answer ({_reason(error)}), could not {wish}: {_MAYBE_ADDRESS}"
+            return f"could not {wish}: Responsys did not answer ({_reason(error)}). {_MAYBE_ADDRESS}"
         case _:
             return (
-                f"Responsys gave no usable answer ({_reason(error)}), could not {wish}: run the check again in some "
-                "minutes; it may be under maintenance"
+                f"could not {wish}: Responsys gave no usable answer ({_reason(error)}). It may be under maintenance: "
+                "run the check again in a few minutes"
             )
+
+
+def _again_in(seconds: float) -> str:
+    return f"Run the check again in {_minutes(seconds)}"
+
+
+def _minutes(seconds: float) -> str:
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes} minute{'s' * (minutes > 1)}"
 
 
 def suggestion(name: str, known: Collection[str]) -> str:

@@ -1,12 +1,11 @@
-"""How is a connector check told: to a program, to a person, to CloudWatch?"""
+"""How is a connector check reported: to a program, to a person, to CloudWatch?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from responsys_activation.connector_check.checked_connector import CheckedConnector
-from responsys_activation.connector_check.findings import Level
+from responsys_activation.connector_check.findings import CheckedConnector, Level
 from responsys_activation.observability import InvocationMetrics, logger
 from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS
 
@@ -43,7 +42,7 @@ def report_document(checked: Sequence[CheckedConnector]) -> dict[str, Any]:
 def report_text(checked: Sequence[CheckedConnector]) -> str:
     """Give the report that a person reads."""
     if not checked:
-        return "There is no connector: put one, or nothing can be delivered."
+        return "There is no connector: create one, or nothing can be delivered."
     good = sum(each.ok for each in checked)
     lines = [f"{good} of {len(checked)} connector{'s' * (len(checked) > 1)} would deliver."]
     for each in checked:
@@ -53,7 +52,7 @@ def report_text(checked: Sequence[CheckedConnector]) -> str:
 
 
 def log_checked(checked: Sequence[CheckedConnector]) -> None:
-    """Write one log line a connector."""
+    """Write one log line per connector."""
     for each in checked:
         log = logger.info if each.ok else logger.error
         log(
@@ -89,7 +88,7 @@ def count_failures(
 
 def _pace(each: CheckedConnector) -> str:
     if each.requests_per_minute is None:
-        return "requests a minute not known"
+        return "requests per minute unknown"
     limit = each.account_requests_per_minute
-    of_account = f" (the account takes {limit})" if limit else ""
-    return f"{each.requests_per_minute} requests a minute{of_account} of up to {MAXIMUM_RECIPIENTS} recipients"
+    of_account = f" (the account allows {limit})" if limit else ""
+    return f"{each.requests_per_minute} requests per minute{of_account} of up to {MAXIMUM_RECIPIENTS} recipients"

@@ -1,11 +1,14 @@
-"""Which connectors shall be checked, and shall what is remembered of their refused logins be cleared before?"""
+"""Which connectors should be checked, and should their refused logins be forgotten first?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, ValidationError
+from pydantic.alias_generators import to_camel
+
+from responsys_activation.validation import reasons
 
 __all__ = ["CheckRequest", "InvalidCheckRequestError", "read_check_request"]
 
@@ -29,10 +32,10 @@ class CheckRequest(BaseModel):
         Whether their logins are tried whatever was refused before.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel)
 
     connectors: Annotated[list[str] | None, Field(min_length=1), AfterValidator(_each_once)] = None
-    forget_refused_login: Annotated[bool, Field(alias="forgetRefusedLogin", strict=True)] = False
+    forget_refused_login: StrictBool = False
 
 
 def read_check_request(event: Mapping[str, Any]) -> CheckRequest:
@@ -41,15 +44,15 @@ def read_check_request(event: Mapping[str, Any]) -> CheckRequest:
     Raises
     ------
     InvalidCheckRequestError
-        A field has another form, or refused logins are to be forgotten and no connector is named: to try all wrong
-        passwords at once is what the memory is there to prevent.
+        A field is wrong, or refused logins are to be forgotten and no connector is named: the memory is there to keep
+        all wrong passwords from being tried at once.
     """
     try:
         request = CheckRequest.model_validate(event)
     except ValidationError as exc:
-        errors = exc.errors(include_url=False, include_input=False, include_context=False)
-        reasons = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in errors)
-        raise InvalidCheckRequestError(reasons) from None
+        raise InvalidCheckRequestError(reasons(exc, "event")) from None
     if request.forget_refused_login and request.connectors is None:
-        raise InvalidCheckRequestError("forgetRefusedLogin: name the connectors that it is meant for")
+        raise InvalidCheckRequestError(
+            "forgetRefusedLogin: needs connectors, the names of those whose logins to try again"
+        )
     return request

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue, SourceQueue
 from responsys_activation.delivery.outcome import Outcome, Rejected, Retried, Throttled
-from responsys_activation.error_code import ErrorCode
+from responsys_activation.error_code import ERROR_CODES, ErrorCode, plain
 from responsys_activation.received import MARK, ReceivedMessage
 
 __all__ = ["Ending", "Settling", "reason_of"]
@@ -30,17 +30,6 @@ _LONGEST_DELAY = 900  # seconds; SQS's limit
 _BACK_OFF_JITTER = 0.1  # of the back-off, so that what failed together does not come back all at once
 
 _LONGEST_REASON = 300  # characters
-_REASONS: dict[str, str] = {
-    ErrorCode.AWS_UNAVAILABLE: "an AWS service did not do what was asked; it comes back by itself",
-    ErrorCode.BUDGET_EXHAUSTED: "the account's request limit was used up; it comes back by itself",
-    ErrorCode.EXPIRED: "it could not be sent within MaximumEventAgeHours",
-    ErrorCode.IN_FLIGHT: "this change or a newer one was being sent; it comes back by itself",
-    ErrorCode.INVALID_CREDENTIALS: "Responsys refuses the login of this connector",
-    ErrorCode.OTHER_ERROR: "no connection, or an answer that says nothing",
-    ErrorCode.OUT_OF_TIME: "the invocation ended before its turn; it comes back by itself",
-    ErrorCode.OUTCOME_UNKNOWN: "it was sent, and no trustworthy answer came: Responsys may have taken it",
-    ErrorCode.TIMEOUT: "Responsys did not answer in time",
-}
 
 NOT_KNOWN = "-"  # SQS takes no empty attribute
 
@@ -171,8 +160,12 @@ class Settling:
 
 def reason_of(outcome: Throttled | Rejected) -> str:
     """Say to a person who looks at the message why it is there."""
-    text = outcome.reason or _REASONS.get(outcome.error_code, f"Responsys answered {outcome.error_code}")
+    text = outcome.reason or _meaning(outcome.error_code)
     return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 1]}…"
+
+
+def _meaning(code: str) -> str:
+    return plain(ERROR_CODES[code].meaning) if code in ERROR_CODES else f"Responsys answered {code}"
 
 
 def _not_for_ever(ending: Ending) -> Ending:

@@ -18,9 +18,11 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.alias_generators import to_camel
 
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.membership import CallType, InvalidMessageError, Membership, read_membership
+from responsys_activation.validation import reasons
 
 __all__ = ["NO_ERROR_CODE", "Candidate", "InvalidReplayRequestError", "ReplayRequest", "read_replay_request"]
 
@@ -31,7 +33,7 @@ _ERROR_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 
 
 class InvalidReplayRequestError(ValueError):
-    """The event asks for no replay; the text names the fields."""
+    """The event cannot be followed; the text names the fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +93,21 @@ class ReplayRequest(BaseModel):
     """
 
     # A mistyped filter would choose everything.
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
 
     source: Literal["rejected", "throttled"] = "rejected"
-    error_code: Annotated[Names | None, Field(alias="errorCode")] = None
+    error_code: Names | None = None
     connector: Names | None = None
-    event_name: Annotated[Names | None, Field(alias="eventName")] = None
-    call_type: Annotated[CallTypes | None, Field(alias="callType")] = None
-    segment_id: Annotated[Names | None, Field(alias="segmentId")] = None
-    older_than_minutes: Annotated[Minutes | None, Field(alias="olderThanMinutes")] = None
-    newer_than_minutes: Annotated[Minutes | None, Field(alias="newerThanMinutes")] = None
-    in_doubt: Annotated[StrictBool, Field(alias="inDoubt")] = False
-    dry_run: Annotated[StrictBool, Field(alias="dryRun")] = True
-    messages_per_second: Annotated[float, Field(alias="messagesPerSecond", ge=1, le=1000)] = 50
+    event_name: Names | None = None
+    call_type: CallTypes | None = None
+    segment_id: Names | None = None
+    older_than_minutes: Minutes | None = None
+    newer_than_minutes: Minutes | None = None
+    in_doubt: StrictBool = False
+    dry_run: StrictBool = True
+    messages_per_second: Annotated[float, Field(ge=1, le=1000)] = 50
     limit: Annotated[int | None, Field(ge=1)] = None
-    arrived_before: Annotated[AwareDatetime, Field(alias="arrivedBefore", default_factory=_now)]
+    arrived_before: Annotated[AwareDatetime, Field(default_factory=_now)]
 
     @model_validator(mode="after")
     def _an_age_is_possible(self) -> Self:
@@ -162,9 +164,7 @@ def read_replay_request(event: Mapping[str, Any]) -> ReplayRequest:
     try:
         return ReplayRequest.model_validate(event)
     except ValidationError as exc:
-        errors = exc.errors(include_url=False, include_input=False, include_context=False)
-        reasons = [f"{error['loc'][0]}: {error['msg']}" if error["loc"] else error["msg"] for error in errors]
-        raise InvalidReplayRequestError("; ".join(reasons)) from None
+        raise InvalidReplayRequestError(reasons(exc, "event")) from None
 
 
 def _membership(body: str) -> Membership | None:
