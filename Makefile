@@ -67,15 +67,33 @@ demo: setup  ## Everything from an SQS message to a Responsys event, with a repo
 local: setup  ## The same stack, kept running for playing by hand
 	@exec $(PYTHON) -u -m tests.local_stack
 
-check-connector: setup  ## Would the connectors of a running `make local` deliver? CONNECTOR=name for one (FORGET_REFUSED_LOGIN=1)
-	@exec $(PYTHON) -m tests.local_stack.check_connector
+# The command of operators, with variables for its options: ERROR_CODE=x becomes --error-code=x, APPLY=1 --apply. What is
+# none of its options it refuses. Only what stands behind `make` counts: a STACK of the environment would send a command
+# for the local stack to AWS.
+FLAGS := APPLY FORGET_REFUSED_LOGIN IN_DOUBT JSON YES
+GIVEN = $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+define operate
+	@options=(); \
+	for name in $(GIVEN); do \
+	  option=--$$(tr 'A-Z_' 'a-z-' <<<"$$name"); \
+	  case " $(FLAGS) " in \
+	    *" $$name "*) \
+	      [[ $${!name} == 1 ]] || { echo "error: $$name must be 1, or left out." >&2; exit 2; }; \
+	      options+=("$$option");; \
+	    *) options+=("$$option=$${!name}");; \
+	  esac; \
+	done; \
+	PYTHONPATH=layers/responsys_activation exec $(PYTHON) -m responsys_activation.cli $(1) $${options[@]+"$${options[@]}"}
+endef
 
-# On AWS: the same with STACK=name, and credentials where the AWS CLI finds them.
-replay: setup  ## Count dead letters that would go back (ERROR_CODE=..., docs/runbook.md#replay); APPLY=1 moves them
-	@PYTHONPATH=layers/responsys_activation exec $(PYTHON) -m tests.local_stack.replay
+check-connector: .venv/.complete  ## Would the connectors deliver? CONNECTOR=name for one (FORGET_REFUSED_LOGIN=1)
+	$(call operate,check)
 
-send: setup  ## Send one membership and follow it: PROFILE=p1 SEGMENT=aud-42 ID=364470825 CALL_TYPE=ADD
-	@PYTHONPATH=layers/responsys_activation exec $(PYTHON) -m tests.local_stack.send
+replay: .venv/.complete  ## Count dead letters that would go back (ERROR_CODE=..., docs/runbook.md#replay); APPLY=1 moves them
+	$(call operate,replay)
+
+send: .venv/.complete  ## Send one membership and follow it: PROFILE_ID=p1 SEGMENT=aud-42 ID=364470825 CALL_TYPE=ADD
+	$(call operate,send)
 
 # ---- what a change must pass ------------------------------------------------------------------------------
 
@@ -149,4 +167,4 @@ bench-quick: setup  ## The ratios of CPU and of cold start, in a minute; JSON on
 	@$(PYTHON) -m tests.benchmarks.quick
 
 clean:  ## Remove builds and environments
-	rm -rf .aws-sam .local $(ENVIRONMENTS) $(SCANNER) $(PLOTTER)
+	rm -rf .aws-sam .local build *.egg-info $(ENVIRONMENTS) $(SCANNER) $(PLOTTER)

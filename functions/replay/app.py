@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from responsys_activation.aws.faults import CLIENT_CONFIG
-from responsys_activation.aws.parked_messages import ParkedMessages
+from responsys_activation.aws.queues import ParkedMessages
 from responsys_activation.observability import logger
 from responsys_activation.replay.request import read_replay_request
 from responsys_activation.replay.run import Replay

@@ -22,6 +22,7 @@ from typing import Any, cast
 import boto3
 from botocore.awsrequest import AWSResponse
 
+from responsys_activation.aws.delivery_table import DeliveryTable
 from responsys_activation.aws.faults import CLIENT_CONFIG
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.slots import USED_SHARE
@@ -181,9 +182,9 @@ def _claims() -> dict[str, Any]:
     """Compare two ways to claim a request's messages in the ledger: CPU of boto3, calls and write units."""
     changes = [_change(number) for number in range(MAXIMUM_RECIPIENTS)]
     statements, transactions = _ClaimClient(), _ClaimClient()
-    ledger = Ledger("delivery", statements.client)
+    ledger = Ledger(DeliveryTable("delivery", statements.client))
     table = MeteredDynamoDb()
-    _claim(Ledger("delivery", cast("Any", table)), changes)
+    _claim(Ledger(DeliveryTable("delivery", cast("Any", table))), changes)
     items = list(table.items.values())
 
     def transact() -> None:

@@ -150,8 +150,8 @@ def common(task: Task) -> Handler:
 
 def ours(task: Task) -> Handler:
     """Everything but the delivery table."""
+    from responsys_activation.aws.claims import Claim, ClaimState
     from responsys_activation.aws.clients import open_clients
-    from responsys_activation.aws.ledger import Claim, ClaimState
     from responsys_activation.aws.request_pace import Slot
     from responsys_activation.change import Change
     from responsys_activation.delivery.composition import DeliveryComposition
@@ -166,7 +166,7 @@ def ours(task: Task) -> Handler:
                 raise AssertionError("every message of a benchmark is delivered")
 
     class NoPace:
-        def reserve(self, _read_limit: Any, latest: float) -> Slot:
+        def reserve(self, _read_limit: Any, latest: float, **_options: Any) -> Slot:
             return Slot(time.time(), until=latest)
 
     class WithoutTable(DeliveryComposition):

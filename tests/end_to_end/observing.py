@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rich.console import Console
-
-from tests.local_stack import replay as replay_command
+from responsys_activation.aws.deployed_stack import DeployedStack, stack_at_endpoint
+from responsys_activation.cli.replay import replay as replay_as_commanded
+from responsys_activation.cli.terminal import Terminal
 from tests.local_stack.published_metrics import OUTCOMES, PublishedMetrics
 from tests.local_stack.queues import depth, take_all
 from tests.local_stack.stack import STACK_NAME, LocalStack
-from tests.local_stack.stack_in_use import StackInUse
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -77,11 +76,15 @@ def rejected_messages(stack: LocalStack) -> Seen:
     return seen
 
 
+def deployed(stack: LocalStack) -> DeployedStack:
+    """Return the stack as the command finds it."""
+    return stack_at_endpoint(STACK_NAME, stack.endpoint.url, stack.endpoint.region)
+
+
 def replay(stack: LocalStack, **event: Any) -> dict[str, Any]:
-    """Replay dead letters as the command line does, and return the report."""
-    in_use = StackInUse(STACK_NAME, stack.outputs, stack.endpoint.client)
-    silent = Console(file=io.StringIO(), width=200)
-    return replay_command.replay(in_use, {"source": "rejected", "messagesPerSecond": 1000, **event}, silent)
+    """Replay dead letters as the command does, and return the report."""
+    asked = {"source": "rejected", "dryRun": True, "messagesPerSecond": 1000, **event}
+    return replay_as_commanded(deployed(stack), asked, Terminal(out=io.StringIO(), err=io.StringIO()))
 
 
 @contextlib.contextmanager

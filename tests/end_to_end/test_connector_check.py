@@ -1,30 +1,34 @@
 """Does the deployed check find each mistake before an event does, and does its alarm follow?"""
 
-import io
 import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rich.console import Console
 
+from responsys_activation.cli.exit_code import ExitCode
 from responsys_activation.error_code import advice
 from tests.end_to_end.connector_under_test import ConnectorUnderTest
-from tests.end_to_end.observing import eventually
-from tests.local_stack.check_connector import check, show
+from tests.end_to_end.observing import deployed, eventually
 from tests.local_stack.published_metrics import PublishedMetrics
 from tests.local_stack.stack import STACK_NAME, LocalStack
+from tests.unit.cli.commands import command
 
 
-def outputs_of(stack: LocalStack) -> dict[str, str]:
-    """Give what `make local` writes for `make check-connector`."""
-    return {**stack.outputs, "awsEndpointUrl": stack.endpoint.url, "region": stack.endpoint.region}
+def check(stack: LocalStack, *connectors: str, forget_refused_login: bool = False) -> dict[str, Any]:
+    """Check connectors, or all, and return the report."""
+    chosen = ["--connector", ",".join(connectors)] if connectors else []
+    forget = ["--forget-refused-login"] if forget_refused_login else []
+    ended = command("check", *chosen, *forget, "--json", stack=deployed(stack))
+    report: dict[str, Any] = ended.document()
+    assert ended.code == (ExitCode.DONE if report["ok"] else ExitCode.NOT_DONE)
+    return report
 
 
 def checked(connector: ConnectorUnderTest) -> dict[str, Any]:
     """Check one connector, and return what was found about it."""
-    (report,) = check(outputs_of(connector.stack), connector.name)["connectors"]
+    (report,) = check(connector.stack, connector.name)["connectors"]
     found: dict[str, Any] = report
     return found
 
@@ -127,7 +131,7 @@ def test_a_password_mended_in_responsys_is_taken_once_its_refusal_is_forgotten(c
     connector.simulator.patch_account(connector.name, {"password": "set-later-in-responsys"})
     assert "the login was refused before" in checked(connector)["findings"][0]["message"]
     # When a person has the refusal forgotten
-    report = check(outputs_of(connector.stack), connector.name, forget_refused_login=True)
+    report = check(connector.stack, connector.name, forget_refused_login=True)
     # Then the login is made, and the connector would deliver
     assert report["ok"] is True
     summary = connector.simulator.summary(connector.name)
@@ -137,36 +141,33 @@ def test_a_password_mended_in_responsys_is_taken_once_its_refusal_is_forgotten(c
 def test_the_alarm_rings_for_a_wrong_connector_and_ends_when_all_are_right(connector: ConnectorUnderTest) -> None:
     # Given a wrong connector
     stack = connector.stack
-    outputs = outputs_of(stack)
     wrong_event(connector)
     # When all are checked, as every day / Then the failure is counted by connector, and the alarm rings
-    report = check(outputs, None)
+    report = check(stack)
     assert {each["connector"]: each["ok"] for each in report["connectors"]}[connector.name] is False
     # (again and again, for the local stack may miss a single value in a period of five seconds)
-    assert eventually(lambda: check(outputs, None)["ok"] is False and alarm_state(stack) == "ALARM", 45)
+    assert eventually(lambda: check(stack)["ok"] is False and alarm_state(stack) == "ALARM", 45)
     metrics = PublishedMetrics(stack.endpoint.cloudwatch)
     assert eventually(lambda: metrics.total("ConnectorCheckFailures", connector=connector.name)) >= 1
     # And a check of the one connector that is right does not end it
-    assert check(outputs, "default")["ok"] is True
+    assert check(stack, "default")["ok"] is True
     # When every connector but that one is gone, and all are checked again in another period
     ssm = stack.endpoint.client("ssm")
     for each in report["connectors"]:
         if each["connector"] != "default":
-            ssm.delete_parameter(Name=f"{outputs['ConnectorParameterPrefix']}{each['connector']}")
+            ssm.delete_parameter(Name=f"{stack.outputs['ConnectorParameterPrefix']}{each['connector']}")
     time.sleep(6)  # the local stack lets an alarm's minute pass in five seconds at the most
     assert alarm_state(stack) == "ALARM"
     # Then the alarm ends
-    assert eventually(lambda: check(outputs, None)["ok"] is True and alarm_state(stack) == "OK", 45)
+    assert eventually(lambda: check(stack)["ok"] is True and alarm_state(stack) == "OK", 45)
 
 
 def test_a_person_reads_the_report(connector: ConnectorUnderTest) -> None:
     # Given a wrong connector
     wrong_event(connector)
-    report = check(outputs_of(connector.stack), connector.name)
-    # When its report is shown
-    shown = io.StringIO()
-    show(report, Console(file=shown, width=200))
-    # Then connector, verdict and cure are there
-    assert connector.name in shown.getvalue()
-    assert "Did you mean CART_ABANDONED?" in shown.getvalue()
-    assert "0 of 1 connector would deliver." in shown.getvalue()
+    # When it is checked / Then connector, verdict and cure are shown, and the exit code tells
+    ended = command("check", "--connector", connector.name, stack=deployed(connector.stack))
+    assert ended.code == ExitCode.NOT_DONE
+    assert connector.name in ended.out
+    assert "Did you mean CART_ABANDONED?" in ended.out
+    assert "0 of 1 connector would deliver." in ended.out

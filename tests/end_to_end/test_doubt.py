@@ -7,7 +7,6 @@ import pytest
 from tests.end_to_end.conftest import TIME_SCALE
 from tests.end_to_end.connector_under_test import EVENT, ConnectorUnderTest, message_ids
 from tests.end_to_end.observing import eventually, rejected_messages, replay, settle
-from tests.local_stack.replay import replay_event
 from tests.local_stack.stack import LocalStack
 from tests.simulator.faults import SlowReply
 
@@ -52,12 +51,12 @@ def test_what_is_in_doubt_is_sent_again_so_often_and_then_only_when_a_person_say
     assert {each["reason"] for _, each in before.values()} == {"no reply in time"}
 
     # And a replay that does not say so leaves them
-    report = replay(stack, **replay_event({"APPLY": "1"}))
+    report = replay(stack, dryRun=False)
     assert (report["moved"], report["leftByErrorCode"]) == (0, {"OUTCOME_UNKNOWN": 20})
     assert rejected_messages(stack) == before
 
     # And one that does sends each once, however that ends
-    assert replay(stack, **replay_event({"APPLY": "1", "IN_DOUBT": "1"}))["moved"] == 20
+    assert replay(stack, dryRun=False, inDoubt=True)["moved"] == 20
     settle(stack)
     assert sent_each(3)
     assert eventually(lambda: connector.metric("SentInDoubt") == 20)

@@ -1,18 +1,30 @@
 """Does a replay move exactly what was mended, on the deployed stack, and let everything else be?"""
 
-import io
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from tests.end_to_end.connector_under_test import ConnectorUnderTest, message_ids
-from tests.end_to_end.observing import REJECTED, Seen, eventually, rejected_messages, replay, settle, waiting
-from tests.local_stack import replay as replay_command
-from tests.local_stack.stack import LocalStack
+from tests.end_to_end.observing import (
+    REJECTED,
+    Seen,
+    deployed,
+    eventually,
+    rejected_messages,
+    replay,
+    settle,
+    waiting,
+)
+from tests.local_stack.environments import REPOSITORY
+from tests.local_stack.stack import STACK_NAME, LocalStack
+from tests.unit.cli.commands import command
 
 EACH = 200
 
@@ -106,18 +118,91 @@ def test_a_person_is_told_what_a_replay_came_to(stack: LocalStack, mistakes: Mis
     bodies = mistakes.bodies(2)
     mistakes.connector.publish([*bodies["NO_IDENTIFIER"], bodies["INVALID_MESSAGE"][0]])
     assert eventually(lambda: waiting(stack, REJECTED) == 3)
-    # When a replay of one is tried, with the variables of the command line
-    event = replay_command.replay_event({"ERROR_CODE": "NO_IDENTIFIER,OTHER", "LIMIT": "10"})
-    assert event == {"source": "rejected", "dryRun": True, "errorCode": ["NO_IDENTIFIER", "OTHER"], "limit": 10}
-    console = Console(file=io.StringIO(), width=200)
-    replay_command.show(replay(stack, **event), console)
+    # When a replay of one is tried
+    ended = command("replay", "--error-code", "NO_IDENTIFIER,OTHER", "--limit", "10", stack=deployed(stack))
     # Then both codes are told, and how to move them
-    assert isinstance(console.file, io.StringIO)
-    printed = console.file.getvalue()
-    cells = [line.split("│") for line in printed.splitlines() if "│" in line]
+    cells = [line.split("│") for line in ended.out.splitlines() if "│" in line]
     rows = {cell[1].strip(): (cell[2].strip(), cell[3].strip()) for cell in cells}
     assert rows == {"INVALID_MESSAGE": ("0", "1"), "NO_IDENTIFIER": ("2", "0"), "all": ("2", "1")}
-    assert "APPLY=1" in printed
+    assert "--apply" in ended.out
     # And no body, id or identifier is in the function's answer
-    told = json.dumps(replay(stack))
+    told = command("replay", "--json", stack=deployed(stack)).out
     assert all(text not in told for text in ("profile-", "message-", mistakes.connector.name))
+
+
+class Checkout:
+    """A folder in which real make runs this project's targets, beside a local stack of its own.
+
+    Parameters
+    ----------
+    stack
+        What `make local` would run here.
+    """
+
+    def __init__(self, folder: Path, stack: LocalStack) -> None:
+        self._folder = folder
+        for name in ("Makefile", "layers"):
+            (folder / name).symlink_to(REPOSITORY / name)
+        # Environments that are made already: newer than their requirements.
+        (folder / "tests" / "requirements").mkdir(parents=True)
+        (folder / "tests" / "requirements" / "development.txt").touch()
+        (folder / ".venv" / "bin").mkdir(parents=True)
+        (folder / ".venv" / "bin" / "python").symlink_to(sys.executable)
+        (folder / ".venv" / "pyvenv.cfg").symlink_to(Path(sys.prefix) / "pyvenv.cfg")
+        (folder / ".venv" / "lib").symlink_to(Path(sys.prefix) / "lib")
+        (folder / ".venv" / ".complete").touch()
+        where = {"stackName": STACK_NAME, "awsEndpointUrl": stack.endpoint.url, "region": stack.endpoint.region}
+        (folder / ".local").mkdir()
+        (folder / ".local" / "outputs.json").write_text(json.dumps(where))
+
+    def make(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Run make as a person does."""
+        return subprocess.run(
+            ["make", *arguments],  # noqa: S607 - whichever this machine has
+            cwd=self._folder,
+            env={"PATH": os.environ["PATH"], **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def test_a_variable_that_make_replay_does_not_know_is_refused_and_moves_nothing(
+    stack: LocalStack, mistakes: Mistakes, tmp_path: Path
+) -> None:
+    # Given rejected messages of two codes
+    bodies = mistakes.bodies(2)
+    mistakes.connector.publish([*bodies["NO_IDENTIFIER"], *bodies["INVALID_MESSAGE"]])
+    assert eventually(lambda: waiting(stack, REJECTED) == 4)
+    settle(stack)
+    before = rejected_messages(stack)
+    checkout = Checkout(tmp_path, stack)
+    # When a filter is mistyped, or empty / Then make fails and names it, and nothing moves
+    for mistyped in ("ERRORCODE=NO_IDENTIFIER", "ERROR_CODE="):
+        refused = checkout.make("replay", mistyped, "APPLY=1")
+        assert refused.returncode != 0
+        assert mistyped.partition("=")[0].lower().replace("_", "-") in refused.stderr
+        assert rejected_messages(stack) == before
+    # And when it is spelled right / Then those of that code move, whatever stack the environment names
+    done = checkout.make("replay", "ERROR_CODE=NO_IDENTIFIER", "APPLY=1", "JSON=1", STACK="prod")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["byErrorCode"] == {"NO_IDENTIFIER": 2}
+    settle(stack)
+    assert without(rejected_messages(stack), "NO_IDENTIFIER") == without(before, "NO_IDENTIFIER")
+
+
+def test_make_send_and_make_check_connector_pass_their_options_on(
+    stack: LocalStack, mistakes: Mistakes, tmp_path: Path
+) -> None:
+    # Given a connector / When it is checked, and a membership is sent, by make
+    checkout, name = Checkout(tmp_path, stack), mistakes.connector.name
+    checked = checkout.make("check-connector", f"CONNECTOR={name}")
+    sent = checkout.make(
+        *("send", "PROFILE_ID=p-1", "SEGMENT=aud-42", "ID=364470825", f"CONNECTOR={name}"),
+        *("CALL_TYPE=REMOVE", """VARIABLES={"NOTE": "it's"}""", "TIMEOUT=40"),
+    )
+    # Then both succeed, and Responsys has what was typed
+    assert (checked.returncode, name in checked.stdout) == (0, True)
+    assert (sent.returncode, "delivered" in sent.stdout) == (0, True)
+    (event,) = mistakes.connector.inbox()
+    assert (event.value("callType"), event.value("NOTE")) == ("REMOVE", "it's")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from responsys_activation.aws.parked_messages import ParkedMessage
+from responsys_activation.aws.queues import ParkedMessage
 from responsys_activation.received import MARK, Mark
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.memberships import document
@@ -47,7 +47,7 @@ def attributes(error_code: str, original_message_id: str, mark: Mark = _MARK, **
 
 
 class FakeParkedMessages:
-    """Stands where :class:`~responsys_activation.aws.parked_messages.ParkedMessages` is injected.
+    """Stands where :class:`~responsys_activation.aws.queues.ParkedMessages` is injected.
 
     Attributes
     ----------

@@ -14,10 +14,10 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 from moto import mock_aws
 
 from responsys_activation.account import account_id
-from responsys_activation.aws.connector_parameters import ConnectorParameters
-from responsys_activation.aws.connector_settings import ConnectorSettings, UnknownConnectorError
+from responsys_activation.aws.connectors import ConnectorParameters, ConnectorSettings, UnknownConnectorError
 from responsys_activation.aws.credentials import SecretCredentials
-from responsys_activation.aws.faults import CLIENT_CONFIG, AwsUnavailableError
+from responsys_activation.aws.delivery_table import DeliveryTable
+from responsys_activation.aws.faults import CLIENT_CONFIG, AwsCallError
 from responsys_activation.aws.login_guard import LEASE_SECONDS, TableLoginGuard
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue, SourceQueue
 from responsys_activation.aws.token_store import ParameterTokenStore
@@ -203,7 +203,7 @@ def test_a_token_that_cannot_be_shared_stops_nothing_and_shows_nowhere(
 def test_a_token_out_of_reach_is_a_fault_and_not_a_missing_token(ssm: SSMClient, fault: Exception) -> None:
     failing(ssm, "GetParameter", fault)
 
-    with pytest.raises(AwsUnavailableError) as raised:
+    with pytest.raises(AwsCallError) as raised:
         token_store(ssm).read()
     assert PARAMETER in str(raised.value)
     assert "secret-token" not in str(raised.value)
@@ -318,7 +318,7 @@ def test_a_secret_out_of_reach_is_a_fault_and_no_refusal(
 ) -> None:
     failing(secrets_manager, "GetSecretValue", fault)
 
-    with pytest.raises(AwsUnavailableError):
+    with pytest.raises(AwsCallError):
         SecretCredentials("stack/default", secrets_manager)()
 
 
@@ -413,7 +413,7 @@ def test_a_connector_that_cannot_be_read_is_unavailable_and_not_unknown(ssm: SSM
     put_connector(ssm)
     failing(ssm, "GetParametersByPath", fault)
 
-    with captured_output() as output, pytest.raises(AwsUnavailableError) as raised:
+    with captured_output() as output, pytest.raises(AwsCallError) as raised:
         settings_of(ssm).read("default")
     (line,) = output.lines("connectors not listed")
     assert line["fault"] == str(raised.value)
@@ -452,7 +452,7 @@ def guard_of(dynamodb: DynamoDBClient) -> GuardOf:
     """Open guards, each as another environment would."""
 
     def open_guard(clock: Clock, username: str = "api_user", host: str = HOST) -> TableLoginGuard:
-        return TableLoginGuard(TABLE, host, username, dynamodb, clock=clock)
+        return TableLoginGuard(DeliveryTable(TABLE, dynamodb), host, username, clock=clock)
 
     return open_guard
 
@@ -599,11 +599,11 @@ def test_without_the_table_there_is_no_lease_and_so_no_login(
     failing(dynamodb, "UpdateItem", fault)
     failing(dynamodb, "GetItem", fault)
 
-    with pytest.raises(AwsUnavailableError):
+    with pytest.raises(AwsCallError):
         guard.acquire()
-    with pytest.raises(AwsUnavailableError):
+    with pytest.raises(AwsCallError):
         guard.memory()
-    with pytest.raises(AwsUnavailableError):
+    with pytest.raises(AwsCallError):
         guard.forget()
 
 
@@ -613,7 +613,7 @@ def test_a_memory_in_another_form_is_no_leave_to_log_in(guard_of: GuardOf, dynam
     (item,) = dynamodb.scan(TableName=TABLE)["Items"]
     dynamodb.put_item(TableName=TABLE, Item=item | {"loginMemory": {"S": "{"}})
     # When it is read / Then there is no login, until a person clears it
-    with pytest.raises(AwsUnavailableError):
+    with pytest.raises(AwsCallError):
         guard_of(Clock()).memory()
     guard_of(Clock()).forget()
     assert guard_of(Clock()).memory() == LoginMemory()

@@ -9,7 +9,7 @@ import threading
 from tests.local_stack.environments import LOCAL_DIRECTORY, REPOSITORY
 from tests.local_stack.processes import LocalStackError, ending_on_signals
 from tests.local_stack.settings import read_settings
-from tests.local_stack.stack import LocalStack
+from tests.local_stack.stack import STACK_NAME, LocalStack
 
 _OUTPUTS = LOCAL_DIRECTORY / "outputs.json"
 
@@ -47,6 +47,7 @@ def _run() -> None:
 def _write_outputs(stack: LocalStack) -> None:
     outputs = {
         **stack.outputs,
+        "stackName": STACK_NAME,
         "awsEndpointUrl": stack.endpoint.url,
         "region": stack.endpoint.region,
         "lambdaControlUrl": stack.lambda_control_url,
@@ -72,7 +73,6 @@ def _print_directions(stack: LocalStack) -> None:
     )
     credentials = " ".join(f"{name}={value}" for name, value in stack.endpoint.environment.items())
     send = f"aws sqs send-message --queue-url {queue_url} --message-body {shlex.quote(message)}"
-    statement = f"import boto3; boto3.client('sqs').send_message(QueueUrl={queue_url!r}, MessageBody='''{message}''')"
     print(f"AWS:        {stack.endpoint.url} ({stack.endpoint.region})")
     if stack.simulator is not None:
         print(f"Responsys:  {stack.simulator.url} (simulated; inbox at /_simulator/inbox)")
@@ -81,8 +81,8 @@ def _print_directions(stack: LocalStack) -> None:
     print(f"Outputs:    {_OUTPUTS.relative_to(REPOSITORY)}")
     print("\nSend a message:")
     print(f"  {credentials} \\\n    {send}")
-    print("or, without the AWS CLI:")
-    print(f"  {credentials} \\\n    .venv/bin/python -c {shlex.quote(statement)}")
+    print("or, and follow it to its end:")
+    print("  make send PROFILE_ID=profile-1 SEGMENT=aud-1 ID=364470825")
     print("\nCtrl-C stops everything.", flush=True)
 
 

@@ -16,9 +16,10 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from responsys_activation import change, received
-from responsys_activation.aws import ledger
-from responsys_activation.aws.ledger import Claim, ClaimState, Ledger
-from responsys_activation.aws.login_guard import TableLoginGuard
+from responsys_activation.aws import claims, ledger
+from responsys_activation.aws.claims import Claim, ClaimState
+from responsys_activation.aws.delivery_table import DeliveryTable, Updated
+from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue
 from responsys_activation.aws.request_pace import RequestPace, Slot
 from responsys_activation.delivery import batch as delivery
@@ -126,24 +127,24 @@ def only_claimed_messages_are_recorded() -> Iterator[None]:
 
 @mutation
 def claims_are_abandoned_at_once() -> Iterator[None]:
-    state = Ledger._state
+    state = claims.claim_state
 
-    def impatient(self: Ledger, claim: Any, answer: Any) -> tuple[ClaimState, bool]:
-        return state(self, replace(claim, until=0.0), answer)
+    def impatient(claim: Any, answer: Any, now: float) -> tuple[ClaimState, bool]:
+        return state(replace(claim, until=0.0), answer, now)
 
-    with patch.object(Ledger, "_state", impatient):
+    with patch.object(claims, "claim_state", impatient):
         yield
 
 
 @mutation
 def delivered_messages_may_be_claimed() -> Iterator[None]:
-    state = Ledger._state
+    state = claims.claim_state
 
-    def generous(self: Ledger, claim: Any, answer: Any) -> tuple[ClaimState, bool]:
-        found, killed = state(self, claim, answer)
+    def generous(claim: Any, answer: Any, now: float) -> tuple[ClaimState, bool]:
+        found, killed = state(claim, answer, now)
         return (ClaimState.FREE if found is ClaimState.DELIVERED else found), killed
 
-    with patch.object(Ledger, "_state", generous):
+    with patch.object(claims, "claim_state", generous):
         yield
 
 
@@ -255,8 +256,8 @@ def a_lost_reply_is_taken_for_not_sent() -> Iterator[None]:
 
 @mutation
 def doubts_are_not_counted_in_the_claim() -> Iterator[None]:
-    standing = ledger._standing
-    with patch.object(ledger, "_standing", lambda item: replace(standing(item), doubts=0)):
+    read = claims.read_claim
+    with patch.object(ledger, "read_claim", lambda item: replace(read(item), doubts=0)):
         yield
 
 
@@ -278,24 +279,20 @@ def what_is_in_doubt_is_told_at_the_end_of_the_invocation() -> Iterator[None]:
 
 @mutation
 def the_doubt_of_a_killed_sender_is_not_told() -> Iterator[None]:
-    state = Ledger._state
-
-    def silent(self: Ledger, claim: Any, answer: Any) -> tuple[ClaimState, bool]:
-        return state(self, claim, answer)[0], False
-
-    with patch.object(Ledger, "_state", silent):
+    state = claims.claim_state
+    with patch.object(claims, "claim_state", lambda *standing: (state(*standing)[0], False)):
         yield
 
 
 @mutation
 def a_doubt_is_told_again_when_it_is_taken_over() -> Iterator[None]:
-    state = Ledger._state
+    state = claims.claim_state
 
-    def talkative(self: Ledger, claim: Any, answer: Any) -> tuple[ClaimState, bool]:
-        found, _ = state(self, claim, answer)
+    def talkative(claim: Any, answer: Any, now: float) -> tuple[ClaimState, bool]:
+        found, _ = state(claim, answer, now)
         return found, found is ClaimState.IN_DOUBT
 
-    with patch.object(Ledger, "_state", talkative):
+    with patch.object(claims, "claim_state", talkative):
         yield
 
 
@@ -390,7 +387,7 @@ def a_newer_change_in_flight_does_not_count() -> Iterator[None]:
 @mutation
 def a_doubt_is_forgotten_by_a_request_that_took_nothing() -> Iterator[None]:
     """The fault that this suite found: an older change was sent after a newer one that was in doubt."""
-    with patch.object(Ledger, "_standing_state", lambda self, claim, answer: self._state(claim, answer)[0]):
+    with patch.object(ledger, "state_for_others", lambda *standing: claims.claim_state(*standing)[0]):
         yield
 
 
@@ -474,15 +471,15 @@ def wrong_passwords_are_remembered_by_secret() -> Iterator[None]:
 
 @mutation
 def the_lease_of_a_killed_login_is_never_taken() -> Iterator[None]:
-    update = TableLoginGuard._update
+    update = DeliveryTable.update
 
-    def modest(self: TableLoginGuard, changes: str, condition: str, values: Any) -> bool:
-        if ":until" not in values:
-            return update(self, changes, condition, values)
-        mine = {name: value for name, value in values.items() if name != ":now"}
-        return update(self, changes, condition.replace("leaseUntil < :now OR ", ""), mine)
+    def modest(self: DeliveryTable, what: str, *change: Any, condition: str = "", values: Any = None) -> Updated:
+        if what == "take login lease":
+            condition = condition.replace("leaseUntil < :now OR ", "")
+            values = {name: value for name, value in values.items() if name != ":now"}
+        return update(self, what, *change, condition=condition, values=values)
 
-    with patch.object(TableLoginGuard, "_update", modest):
+    with patch.object(DeliveryTable, "update", modest):
         yield
 
 
@@ -515,7 +512,7 @@ def throttled_messages_are_not_moved() -> Iterator[None]:
 
 @mutation
 def the_shared_slot_does_not_move_on() -> Iterator[None]:
-    def at_once(self: RequestPace, _read_limit: Any, _latest: float) -> Slot:
+    def at_once(self: RequestPace, _read_limit: Any, _latest: float, **_options: Any) -> Slot:
         now = self._clock()
         return Slot(now, until=now + 60.0)
 

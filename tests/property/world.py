@@ -18,7 +18,7 @@ import requests
 from botocore.exceptions import ConnectTimeoutError
 
 from responsys_activation.aws import ledger
-from responsys_activation.aws.parked_messages import ParkedMessages
+from responsys_activation.aws.queues import ParkedMessages
 from responsys_activation.delivery import planning
 from responsys_activation.delivery.batch import Delivery
 from responsys_activation.observability import InvocationMetrics

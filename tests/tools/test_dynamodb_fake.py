@@ -12,9 +12,11 @@ from botocore.exceptions import ClientError
 
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.alone_pace import AlonePace
+from responsys_activation.aws.delivery_table import DeliveryTable, account_budget_key
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.aws.request_budget import RequestBudget
+from responsys_activation.aws.slots import Timing
 from responsys_activation.change import Change
 from responsys_activation.responsys.errors import ThrottledError, UnavailableError
 from responsys_activation.responsys.login import SecretVersion
@@ -311,7 +313,7 @@ def reading_a_partition(client: Recorder) -> None:
 
 def the_ledger(client: Recorder) -> None:
     clock = Clock()
-    ledger = Ledger(TABLE, cast("Any", client), clock=clock)
+    ledger = Ledger(DeliveryTable(TABLE, cast("Any", client)), clock=clock)
     changes = [Change("membership", str(number), "ADD", NOW + number, NOW) for number in range(5)]
     ledger.claim(changes[:4], "r1", NOW + 10, [1] * 4)
     ledger.record("r1", undelivered=[1], unknown=[2])
@@ -325,13 +327,13 @@ def the_ledger(client: Recorder) -> None:
 
 def the_request_budget(client: Recorder) -> None:
     clock, hours_ahead = Clock(), Clock(NOW + 20_000)
+    timing = Timing(probe_seconds=60.0)
     budgets = [
         RequestBudget(
-            TABLE,
-            "account#one",
-            cast("Any", client),
-            alone=AlonePace(environments=2, clock=its_clock, sleep=clock.sleep),
-            probe_seconds=60.0,
+            DeliveryTable(TABLE, cast("Any", client)),
+            account_budget_key("one"),
+            alone=AlonePace(environments=2, timing=timing, clock=its_clock, sleep=clock.sleep),
+            timing=timing,
             clock=its_clock,
             sleep=clock.sleep,
         )
@@ -368,15 +370,17 @@ def the_account_limit(client: Recorder) -> None:
             raise UnavailableError("TIMEOUT")
         return limit
 
+    table = DeliveryTable(TABLE, cast("Any", client))
     for _ in range(4):
-        AccountLimit(TABLE, "account#one", cast("Any", client), clock=clock).requests_per_minute(read)
+        AccountLimit(table, "one", clock=clock).requests_per_minute(read)
         clock.sleep(1_900)
 
 
 def the_login_guard(client: Recorder) -> None:
     clock = Clock()
     guards = [
-        TableLoginGuard(TABLE, "https://login5.responsys.net", "u", cast("Any", client), clock=clock) for _ in range(2)
+        TableLoginGuard(DeliveryTable(TABLE, cast("Any", client)), "https://login5.responsys.net", "u", clock=clock)
+        for _ in range(2)
     ]
 
     def wrong(memory: LoginMemory, _alone: bool) -> LoginMemory:

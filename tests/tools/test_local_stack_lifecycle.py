@@ -73,7 +73,7 @@ def test_it_tells_its_outputs_while_it_runs_and_leaves_nothing_behind(temporary:
     contract = {
         *("SegmentEventsQueueUrl", "SegmentEventsQueueArn", "ThrottledDeadLetterQueueUrl"),
         *("RejectedDeadLetterQueueUrl", "SegmentEventsFunctionName", "ConnectorParameterPrefix"),
-        *("AlarmTopicArn", "DashboardName", "awsEndpointUrl", "region", "simulatorUrl"),
+        *("AlarmTopicArn", "DashboardName", "stackName", "awsEndpointUrl", "region", "simulatorUrl"),
     }
     assert contract <= set(outputs)
     assert outputs["awsEndpointUrl"] == f"http://{LOOPBACK}:{port}"

@@ -34,7 +34,10 @@ def libraries(module: str) -> set[str]:
     return {root_of(name) for name in imports(module)}
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module != "aws.clients"])
+OPEN_CLIENTS = {"aws.clients", "aws.deployed_stack"}  # the functions', and the command's
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - OPEN_CLIENTS))
 def test_clients_are_handed_in_and_never_built_here(module: str) -> None:
     assert "boto3" not in libraries(module)
     built = [
@@ -54,9 +57,41 @@ def test_no_http_session_is_opened_at_import(module: str) -> None:
     assert not called & {"requests.Session", "requests.session", "Session", "open_http_session", "ThreadPoolExecutor"}
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "cli.__main__"])  # where a process begins
 def test_the_environment_is_not_read_in_the_package(module: str) -> None:
     assert "os" not in libraries(module)
+
+
+FUNCTIONS = sorted((PACKAGE.parents[2] / "functions").glob("*/app.py"))
+FOR_OPERATORS = {"cli", "aws.deployed_stack", "delivery.rehearsal"}
+
+
+def loaded_by(path: Path) -> set[str]:
+    """Every module of the package that a program loads, however it comes to it."""
+    found: set[str] = set()
+    to_read = [path]
+    while to_read:
+        named = {name.removeprefix("responsys_activation.") for name in _names_imported(to_read.pop())}
+        for name in named | {f"{name}.__init__" for name in named}:
+            if name in MODULES and name not in found:
+                found.add(name)
+                to_read.append(MODULES[name])
+    return found
+
+
+def _names_imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda path: path.parent.name)
+def test_a_functions_cold_start_does_not_load_what_is_for_operators(function: Path) -> None:
+    loaded = loaded_by(function)
+    assert len(loaded) > 5
+    assert not {module for module in loaded if module in FOR_OPERATORS or root_of(module) in FOR_OPERATORS}
 
 
 @pytest.mark.parametrize("module", MODULES)

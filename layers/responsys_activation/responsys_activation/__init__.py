@@ -2,6 +2,8 @@
 
 Start reading in :mod:`responsys_activation.delivery.batch`. The rooms, each above those that it may import:
 
+``cli/``
+    The command ``responsys-activation``, for operators; no function imports it.
 ``delivery/`` · ``connector_check/`` · ``replay/``
     What happens to a batch? Would each connector deliver? Which dead letters go back? They do not know each other.
 ``aws/``
@@ -13,3 +15,5 @@ Start reading in :mod:`responsys_activation.delivery.batch`. The rooms, each abo
 ``settings``, ``observability``, ``error_code``, ...
     The ground that every room stands on.
 """
+
+__version__ = "0.1.0"

@@ -13,6 +13,7 @@ import requests
 from responsys_activation.account import account_id
 from responsys_activation.aws.clients import Clients
 from responsys_activation.aws.credentials import SecretCredentials
+from responsys_activation.aws.delivery_table import DeliveryTable
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.aws.token_store import ParameterTokenStore
 from responsys_activation.connector import Connector
@@ -75,9 +76,8 @@ class LoginComposition:
 
     def open_guard(self, host: str, user: str) -> TableLoginGuard:
         """Open what all environments know of a user's logins at a host."""
-        return TableLoginGuard(
-            self._settings.delivery_table_name, host, user, self._clients.dynamodb, clock=self._clock
-        )
+        table = DeliveryTable(self._settings.delivery_table_name, self._clients.dynamodb)
+        return TableLoginGuard(table, host, user, clock=self._clock)
 
     def _open_store(self, account: str) -> ParameterTokenStore:
         settings = self._settings

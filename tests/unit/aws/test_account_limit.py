@@ -10,7 +10,8 @@ from typing import Any, cast
 import pytest
 
 from responsys_activation.aws.account_limit import AccountLimit
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.delivery_table import DeliveryTable
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
     RefusalScope,
@@ -23,8 +24,8 @@ from tests.fakes.clock import Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb
 
 
-def limit_of(table: InMemoryDynamoDb, clock: Clock, owner: str = "account#one") -> AccountLimit:
-    return AccountLimit("delivery", owner, cast("Any", table), clock=clock)
+def limit_of(table: InMemoryDynamoDb, clock: Clock, account: str = "one") -> AccountLimit:
+    return AccountLimit(DeliveryTable("delivery", cast("Any", table)), account, clock=clock)
 
 
 class Account:
@@ -80,7 +81,7 @@ def test_two_accounts_have_two_limits() -> None:
     table, clock = InMemoryDynamoDb(), Clock()
 
     assert limit_of(table, clock).requests_per_minute(Account(400)) == 380
-    assert limit_of(table, clock, "account#two").requests_per_minute(Account(50)) == 47.5
+    assert limit_of(table, clock, "two").requests_per_minute(Account(50)) == 47.5
 
 
 def test_a_changed_limit_counts_everywhere_within_five_minutes_of_being_read() -> None:
@@ -252,7 +253,7 @@ def test_a_turn_that_a_wrong_clock_took_is_over() -> None:
     assert limit_of(table, clock).requests_per_minute(Account(30)) == 28.5
 
 
-@pytest.mark.parametrize("failure", [LoginRefusedError("PASSWORD_EXPIRED", clock=600), AwsUnavailableError("SSM")])
+@pytest.mark.parametrize("failure", [LoginRefusedError("PASSWORD_EXPIRED", clock=600), AwsCallError("SSM")])
 def test_a_limit_that_could_not_be_asked_for_is_asked_for_later(failure: Exception) -> None:
     # Given a connector that cannot log in
     table, clock, account = InMemoryDynamoDb(), Clock(), Account(400, failure)

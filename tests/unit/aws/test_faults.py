@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, NoCredentialsError, ReadTimeoutError
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
-from responsys_activation.aws.faults import AwsRefusedError, AwsUnavailableError, aws_call
+from responsys_activation.aws.faults import AwsCallError, AwsRefusedError, aws_call
 
 
 def answered(code: str, status: int | None) -> ClientError:
@@ -19,8 +19,8 @@ def answered(code: str, status: int | None) -> ClientError:
     return ClientError(response, "Operation")
 
 
-def told(error: Exception) -> AwsUnavailableError:
-    with pytest.raises(AwsUnavailableError) as raised, aws_call("SSM get x"):
+def told(error: Exception) -> AwsCallError:
+    with pytest.raises(AwsCallError) as raised, aws_call("SSM get x"):
         raise error
     return raised.value
 

@@ -12,8 +12,10 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
-from responsys_activation.aws.faults import AwsUnavailableError
-from responsys_activation.aws.ledger import Claim, ClaimState, Ledger, NewerChange
+from responsys_activation.aws.claims import Claim, ClaimState, NewerChange
+from responsys_activation.aws.delivery_table import DeliveryTable
+from responsys_activation.aws.faults import AwsCallError
+from responsys_activation.aws.ledger import Ledger
 from responsys_activation.change import Change, membership_change
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb, client_error
@@ -40,7 +42,7 @@ def changes(count: int) -> list[Change]:
 
 def ledger(table: object, clock: Clock | None = None, *, time_scale: float = 1.0) -> Ledger:
     clock = clock or Clock()
-    return Ledger("delivery", cast("Any", table), time_scale=time_scale, clock=clock, sleep=clock.sleep)
+    return Ledger(DeliveryTable("delivery", cast("Any", table), sleep=clock.sleep), time_scale=time_scale, clock=clock)
 
 
 def claims(
@@ -223,7 +225,7 @@ def test_an_answer_that_cannot_be_recorded_is_a_fault() -> None:
     table = InMemoryDynamoDb()
     table.fail("PutItem")
 
-    with pytest.raises(AwsUnavailableError, match="record answer"):
+    with pytest.raises(AwsCallError, match="record answer"):
         ledger(table).record("r1", undelivered=[], unknown=[])
 
 
@@ -788,7 +790,7 @@ def test_newer_changes_that_cannot_be_read_are_a_fault_and_not_none(operation: s
     answered(watched, [of_profile("newer", at=NOW + 1)], "r1")
     table.fail(operation, error=fault)
 
-    with pytest.raises(AwsUnavailableError):
+    with pytest.raises(AwsCallError):
         watched.newer([of_profile("asked")])
 
 

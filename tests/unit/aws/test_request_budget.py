@@ -16,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from responsys_activation.aws.alone_pace import AlonePace
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.delivery_table import DeliveryTable, account_budget_key
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.request_budget import RequestBudget
+from responsys_activation.aws.slots import Timing
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import ThrottledError
 from tests.fakes.clock import NOW, Clock
@@ -25,6 +27,7 @@ from tests.fakes.dynamodb import InMemoryDynamoDb
 from tests.property.simulation import Place, Simulation, threads_of
 
 FAR = 10_000.0  # later than any slot of these tests
+TIMING = Timing(probe_seconds=60.0)
 
 
 def budget(
@@ -33,16 +36,15 @@ def budget(
     *,
     time_scale: float = 1.0,
     skew: float = 0.0,
-    owner: str = "account#one",
+    account: str = "one",
     probe_seconds: float = 60.0,
 ) -> RequestBudget:
+    timing = Timing(probe_seconds=probe_seconds, time_scale=time_scale)
     return RequestBudget(
-        "delivery",
-        owner,
-        cast("Any", table),
-        alone=AlonePace(environments=2, clock=clock),
-        probe_seconds=probe_seconds,
-        time_scale=time_scale,
+        DeliveryTable("delivery", cast("Any", table)),
+        account_budget_key(account),
+        alone=AlonePace(environments=2, timing=timing, clock=clock),
+        timing=timing,
         clock=lambda: clock() + skew,
         sleep=clock.sleep,
     )
@@ -194,11 +196,10 @@ class Asking:
         with threads_of(simulation):
             for number in range(environments):
                 of_account = RequestBudget(
-                    "delivery",
-                    "account#one",
-                    cast("Any", SlowTable(simulation, self.table)),
-                    alone=AlonePace(environments=environments),
-                    probe_seconds=60.0,
+                    DeliveryTable("delivery", cast("Any", SlowTable(simulation, self.table))),
+                    account_budget_key("one"),
+                    alone=AlonePace(environments=environments, timing=TIMING),
+                    timing=TIMING,
                     clock=lambda: simulation.now,
                     sleep=simulation.sleep,
                 )
@@ -246,11 +247,10 @@ def test_a_slot_that_nobody_could_use_is_gone_with_its_time() -> None:
     refused: list[str] = []
     with threads_of(simulation):
         of_account = RequestBudget(
-            "delivery",
-            "account#one",
-            cast("Any", SlowTable(simulation, table)),
-            alone=AlonePace(environments=2),
-            probe_seconds=60.0,
+            DeliveryTable("delivery", cast("Any", SlowTable(simulation, table))),
+            account_budget_key("one"),
+            alone=AlonePace(environments=2, timing=TIMING),
+            timing=TIMING,
             clock=lambda: simulation.now,
             sleep=simulation.sleep,
         )
@@ -283,7 +283,7 @@ def test_two_accounts_have_two_budgets() -> None:
     table, clock = InMemoryDynamoDb(), Clock()
     budget(table, clock).reserve(1, clock() + FAR)
 
-    assert budget(table, clock, owner="account#two").reserve(1, clock() + FAR).at == clock()
+    assert budget(table, clock, account="two").reserve(1, clock() + FAR).at == clock()
 
 
 @pytest.mark.parametrize("time_scale", [1.0, 10.0])
@@ -425,7 +425,7 @@ def test_a_throttle_holds_up_every_environment_until_its_clock_has_run_out(time_
     assert error.clock == pytest.approx(400, abs=0.2)
     assert error.since == pytest.approx(clock() - 200 / time_scale)
     assert error.age_share == pytest.approx(0.1 * time_scale)
-    assert budget(table, clock, owner="account#two").reserve(60, clock() + FAR).probe is None
+    assert budget(table, clock, account="two").reserve(60, clock() + FAR).probe is None
 
 
 def test_after_a_throttle_one_request_probes_and_the_others_wait_for_what_it_learns() -> None:
@@ -753,7 +753,7 @@ def test_after_a_fault_the_table_is_left_alone_for_a_while() -> None:
     of_account = budget(table, clock)
 
     for _ in range(2):
-        with pytest.raises(AwsUnavailableError):
+        with pytest.raises(AwsCallError):
             of_account.reserve(60, clock() + FAR)
 
     assert table.calls["UpdateItem"] == 1

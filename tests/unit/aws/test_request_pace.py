@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.alone_pace import AlonePace
+from responsys_activation.aws.delivery_table import DeliveryTable, Key, account_budget_key, connector_budget_key
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.request_pace import RequestPace
-from responsys_activation.aws.slots import Slot, requests_alone
+from responsys_activation.aws.slots import Slot, Timing, requests_alone
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import ThrottledError, UnavailableError
 from tests.fakes.clock import NOW, Clock
@@ -41,22 +42,22 @@ class Environment:
         environments: int = 4,
         time_scale: float = 1.0,
     ) -> None:
-        self._table = table
+        self._table = DeliveryTable("delivery", table)
         self._times: dict[str, Any] = {"clock": clock, "sleep": sleep}
-        self._scaled = {"time_scale": time_scale} | self._times
-        self._alone = AlonePace(environments=environments, **self._scaled)
+        self._timed = {"timing": Timing(probe_seconds=90.0, time_scale=time_scale)} | self._times
+        self._alone = AlonePace(environments=environments, **self._timed)
 
     def pace(
-        self, requests_per_minute: int | None = None, *, name: str = "default", account: str = "account#one"
+        self, requests_per_minute: int | None = None, *, name: str = "default", account: str = "one"
     ) -> RequestPace:
-        def budget(owner: str) -> RequestBudget:
-            return RequestBudget("delivery", owner, self._table, alone=self._alone, probe_seconds=90.0, **self._scaled)
+        def budget(key: Key) -> RequestBudget:
+            return RequestBudget(self._table, key, alone=self._alone, **self._timed)
 
         return RequestPace(
             requests_per_minute,
-            limit=AccountLimit("delivery", account, self._table, clock=self._times["clock"]),
-            account=budget(account),
-            own=budget(f"pace#{name}"),
+            limit=AccountLimit(self._table, account, clock=self._times["clock"]),
+            account=budget(account_budget_key(account)),
+            own=budget(connector_budget_key(name)),
             alone=self._alone,
             **self._times,
         )
@@ -253,16 +254,16 @@ def test_two_accounts_do_not_know_each_other() -> None:
     one.pace().pause("API_LIMIT_EXCEEDED", 60.0)
 
     # When another's connector asks / Then it has its slot at once
-    assert one.pace(name="other", account="account#two").reserve(at(200), clock() + FAR).at == clock()
+    assert one.pace(name="other", account="two").reserve(at(200), clock() + FAR).at == clock()
 
 
 def test_a_moved_connector_does_not_take_the_old_accounts_limit_along() -> None:
     # Given a connector that used an account of a thousand requests a minute
     table, clock = InMemoryDynamoDb(), Clock()
-    environment(table, clock).pace(account="account#large").reserve(at(1000), clock() + FAR)
+    environment(table, clock).pace(account="large").reserve(at(1000), clock() + FAR)
 
     # When it moves to one of thirty
-    pace = environment(table, clock).pace(account="account#small")
+    pace = environment(table, clock).pace(account="small")
     slots = [pace.reserve(at(30), clock() + FAR).at for _ in range(2)]
 
     # Then it keeps that one's

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.delivery.dispatch import Lane, dispatch
 from responsys_activation.delivery.outcome import Delivered, Outcome, Rejected, Retried, Throttled
 from responsys_activation.delivery.planning import PlannedRequest
@@ -210,7 +210,7 @@ def test_what_concerns_an_event_stops_requests_of_that_event_only() -> None:
     "failure",
     [
         UnavailableError("SERVICE_UNAVAILABLE"),
-        AwsUnavailableError("DynamoDB"),
+        AwsCallError("DynamoDB"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from responsys_activation.aws.faults import AwsUnavailableError
-from responsys_activation.aws.parked_messages import ParkedMessage
+from responsys_activation.aws.faults import AwsCallError
+from responsys_activation.aws.queues import ParkedMessage
 from responsys_activation.received import MARK, Mark, ReceivedMessage, read_mark, read_record
 from responsys_activation.replay.request import read_replay_request
 from responsys_activation.replay.run import Replay
@@ -336,7 +336,7 @@ def test_a_queue_that_takes_nothing_ends_the_run() -> None:
 def test_a_fault_while_reading_puts_back_what_was_seen() -> None:
     # Given that SQS fails at the third receive
     dlq = Dlq(two_codes())
-    dlq.parked.answers = iter([ANSWERED, ANSWERED, AwsUnavailableError("SQS receive: ServiceUnavailable")])
+    dlq.parked.answers = iter([ANSWERED, ANSWERED, AwsCallError("SQS receive: ServiceUnavailable")])
     # When messages are moved
     report = dlq.run(errorCode="MENDED", dryRun=False)
     # Then it tells how far it came, how to go on, and hides nothing

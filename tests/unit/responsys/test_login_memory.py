@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from responsys_activation.aws.credentials import SecretCredentials
+from responsys_activation.aws.delivery_table import DeliveryTable
 from responsys_activation.aws.login_guard import LEASE_SECONDS, TableLoginGuard
 from responsys_activation.responsys.endpoint import TrustedDomains
 from responsys_activation.responsys.errors import LoginRefusedError, ResponsysError
@@ -93,7 +94,9 @@ class User:
         self.in_a_row = self.excused = 0
 
     def _guard(self, host: str, username: str) -> TableLoginGuard:
-        return TableLoginGuard(self.table.table, host, username, cast("Any", self.table), clock=self.clock)
+        return TableLoginGuard(
+            DeliveryTable(self.table.table, cast("Any", self.table)), host, username, clock=self.clock
+        )
 
     def _answer(self, request: requests.PreparedRequest) -> Answer:
         right = parse_qs(str(request.body))["password"] == [self.password]

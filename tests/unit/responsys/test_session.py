@@ -12,7 +12,8 @@ from typing import Any, cast
 import pytest
 import requests
 
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.delivery_table import DeliveryTable
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.login_guard import LEASE_SECONDS, TableLoginGuard
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys import session
@@ -92,7 +93,9 @@ class Environment:
 
     def guard(self, host: str = HOST, username: str = "api_user") -> TableLoginGuard:
         """Open the guard as another environment would."""
-        return TableLoginGuard(self.table.table, host, username, cast("Any", self.table), clock=self.clock)
+        return TableLoginGuard(
+            DeliveryTable(self.table.table, cast("Any", self.table)), host, username, clock=self.clock
+        )
 
     @property
     def logins(self) -> int:
@@ -192,11 +195,11 @@ def test_a_stored_token_for_an_endpoint_that_is_not_trusted_is_not_used() -> Non
 def test_an_unreadable_store_makes_no_login() -> None:
     class Unreadable(SharedToken):
         def read(self) -> Token | None:
-            raise AwsUnavailableError("SSM get: ThrottlingException")
+            raise AwsCallError("SSM get: ThrottlingException")
 
     environment = Environment(ResponsysTransport(CountingLogins()), store=Unreadable())
 
-    with pytest.raises(AwsUnavailableError):
+    with pytest.raises(AwsCallError):
         environment.token()
     assert environment.logins == 0
 
@@ -613,7 +616,7 @@ def test_who_gets_the_lease_after_another_login_takes_its_token() -> None:
             environment.store.write(Token("just stored", END_POINT, NOW))
             return super().acquire()
 
-    guard = StoredWhileAcquiring(environment.table.table, HOST, "api_user", cast("Any", environment.table))
+    guard = StoredWhileAcquiring(DeliveryTable("delivery", cast("Any", environment.table)), HOST, "api_user")
     session = Session("default", environment.account(lambda _host, _username: guard))
 
     assert session.call(lambda token: token.auth_token, deadline=NOW + 60) == "just stored"
@@ -629,7 +632,7 @@ def test_who_gets_the_lease_after_a_refused_login_does_not_try_the_same_secret()
             environment.guard().end(wrong())
             return super().acquire()
 
-    guard = RefusedWhileAcquiring(environment.table.table, HOST, "api_user", cast("Any", environment.table))
+    guard = RefusedWhileAcquiring(DeliveryTable("delivery", cast("Any", environment.table)), HOST, "api_user")
     session = Session("default", environment.account(lambda _host, _username: guard))
 
     with pytest.raises(LoginHeldBackError):

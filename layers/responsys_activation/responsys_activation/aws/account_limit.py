@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from botocore.exceptions import ClientError
-
-from responsys_activation.aws.faults import AwsUnavailableError, aws_call, error_code
+from responsys_activation.aws.delivery_table import DeliveryTable, Item, account_limit_key, number
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.observability import logger
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
@@ -19,9 +18,6 @@ from responsys_activation.responsys.errors import (
     UnavailableError,
 )
 from responsys_activation.responsys.rate_limit import account_requests_per_minute
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 __all__ = ["AccountLimit"]
 
@@ -48,16 +44,13 @@ class AccountLimit:
 
     Parameters
     ----------
-    owner : str
-        Whose limit it is: the item's partition key.
+    account : str
+        The account's id.
     """
 
-    def __init__(
-        self, table: str, owner: str, client: DynamoDBClient, *, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, table: DeliveryTable, account: str, *, clock: Callable[[], float] = time.time) -> None:
         self._table = table
-        self._key = {"pk": {"S": owner}, "sk": {"S": "limit"}}
-        self._client = client
+        self._key = account_limit_key(account)
         self._clock = clock
         self._lock = threading.Lock()
         self._knowledge = _Knowledge.NOT_READ
@@ -94,10 +87,10 @@ class AccountLimit:
 
     def _learn(self, read: Callable[[], int | None]) -> None:
         """Take the limit from the table, or from Responsys where it is time to, or the table is out of reach."""
-        item: Mapping[str, Any] = {}
+        item: Item = {}
         try:
             item, our_turn = self._look()
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             logger.warning("account limit not shared", extra={"fault": str(exc)})
             our_turn = not self.is_known
         else:
@@ -105,16 +98,15 @@ class AccountLimit:
         if our_turn:
             self._read(read, item)
 
-    def _look(self) -> tuple[Mapping[str, Any], bool]:
+    def _look(self) -> tuple[Item, bool]:
         """Give the item, and whether it is for us to ask Responsys."""
-        with aws_call("DynamoDB account limit"):
-            item = self._client.get_item(TableName=self._table, Key=self._key).get("Item", {})
-            now = self._clock()
-            due = float(item["readAgainAt"]["N"]) if "readAgainAt" in item else now
-            waits = now < due <= now + _MAXIMUM_AGE + _CLOCKS_DIFFER  # further ahead, a wrong clock wrote it
-            return item, not waits and self._take_turn(item, now)
+        item = self._table.read("account limit", self._key)
+        now = self._clock()
+        due = float(item["readAgainAt"]["N"]) if "readAgainAt" in item else now
+        waits = now < due <= now + _MAXIMUM_AGE + _CLOCKS_DIFFER  # further ahead, a wrong clock wrote it
+        return item, not waits and self._take_turn(item, now)
 
-    def _take(self, item: Mapping[str, Any]) -> None:
+    def _take(self, item: Item) -> None:
         if "perMinute" in item:
             self._knowledge, self._limit = _Knowledge.LIMIT, int(item["perMinute"]["N"]) or None
         elif "unreadSince" not in item:
@@ -124,7 +116,7 @@ class AccountLimit:
         else:
             self._knowledge, self._limit = _Knowledge.LIMIT, None
 
-    def _read(self, read: Callable[[], int | None], item: Mapping[str, Any]) -> None:
+    def _read(self, read: Callable[[], int | None], item: Item) -> None:
         """Ask Responsys, and tell the others. Whatever comes, a limit that is known stays in use."""
         known = self._limit if self.is_known else None
         if self._knowledge is _Knowledge.BEING_READ:
@@ -139,11 +131,11 @@ class AccountLimit:
             now = self._clock()
             self._tell(
                 "SET readAgainAt = :again, unreadSince = if_not_exists(unreadSince, :now)",
-                {":again": _number(now + _READ_AGAIN), ":now": _number(now)},
+                {":again": number(now + _READ_AGAIN), ":now": number(now)},
             )
             return
-        except (LoginRefusedError, AwsUnavailableError) as exc:
-            self._tell("SET readAgainAt = :now", {":now": _number(0.0)})  # Responsys was not asked: no turn was taken
+        except (LoginRefusedError, AwsCallError) as exc:
+            self._tell("SET readAgainAt = :now", {":now": number(0.0)})  # Responsys was not asked: no turn was taken
             if isinstance(exc, LoginRefusedError):
                 raise
             logger.warning("account limit not read", extra={"fault": str(exc)})
@@ -151,38 +143,22 @@ class AccountLimit:
         self._knowledge, self._limit = _Knowledge.LIMIT, limit
         self._tell(
             "SET readAgainAt = :again, perMinute = :limit",
-            {":again": _number(self._clock() + _MAXIMUM_AGE), ":limit": {"N": str(limit or 0)}},
+            {":again": number(self._clock() + _MAXIMUM_AGE), ":limit": {"N": str(limit or 0)}},
         )
 
-    def _tell(self, expression: str, values: dict[str, Any]) -> None:
+    def _tell(self, changes: str, values: dict[str, Any]) -> None:
         try:
-            with aws_call("DynamoDB account limit"):
-                self._client.update_item(
-                    TableName=self._table,
-                    Key=self._key,
-                    UpdateExpression=expression,
-                    ExpressionAttributeValues=values,
-                )
-        except AwsUnavailableError as exc:
+            self._table.update("account limit", self._key, changes, values=values)
+        except AwsCallError as exc:
             logger.warning("account limit not shared", extra={"fault": str(exc)})
 
-    def _take_turn(self, item: Mapping[str, Any], now: float) -> bool:
+    def _take_turn(self, item: Item, now: float) -> bool:
         """Be the one environment that asks."""
         seen = {":seen": item["readAgainAt"]} if "readAgainAt" in item else {}
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=self._key,
-                UpdateExpression="SET readAgainAt = :until",
-                ConditionExpression="readAgainAt = :seen" if seen else "attribute_not_exists(readAgainAt)",
-                ExpressionAttributeValues={":until": _number(now + _READING_SECONDS), **seen},
-            )
-        except ClientError as exc:
-            if error_code(exc) == "ConditionalCheckFailedException":
-                return False
-            raise
-        return True
-
-
-def _number(value: float) -> dict[str, str]:
-    return {"N": f"{value:.3f}"}
+        return self._table.update(
+            "account limit",
+            self._key,
+            "SET readAgainAt = :until",
+            condition="readAgainAt = :seen" if seen else "attribute_not_exists(readAgainAt)",
+            values={":until": number(now + _READING_SECONDS), **seen},
+        ).done

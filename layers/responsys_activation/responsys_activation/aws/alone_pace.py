@@ -9,14 +9,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from responsys_activation.aws.slots import Slot, lateness, spacing_alone
+from responsys_activation.aws.slots import Slot, Timing
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import logger
 from responsys_activation.responsys.errors import ThrottledError
 
 __all__ = ["AlonePace"]
-
-_FAULT_MEMORY = 10.0  # seconds before the table is tried again
 
 
 class AlonePace:
@@ -26,20 +24,18 @@ class AlonePace:
     ----------
     environments : int
         Most environments at once.
-    time_scale : float
-        Divides every wait; 1 but on the local stack.
     """
 
     def __init__(
         self,
         *,
         environments: int,
-        time_scale: float = 1.0,
+        timing: Timing,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._environments = environments
-        self._time_scale = time_scale
+        self._timing = timing
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
@@ -56,7 +52,7 @@ class AlonePace:
         """Note that the table is out of reach."""
         logger.warning("request budget out of reach, keeping a pace alone", extra={"fault": fault})
         with self._lock:
-            self._until = self._clock() + _FAULT_MEMORY / self._time_scale
+            self._until = self._clock() + self._timing.fault_memory
 
     def follow(self, shared: Slot) -> None:
         """Keep the distance to a slot of the shared budget."""
@@ -76,15 +72,15 @@ class AlonePace:
         ThrottledError
             Neither is before ``latest``.
         """
-        apart = spacing_alone(requests_per_minute, self._environments, self._time_scale)
+        apart = self._timing.spacing_alone(requests_per_minute, self._environments)
         with self._lock:
             now = self._clock()
             at = max(now, self._next, self._last_shared + apart)
             tried_again = max(now, self._until)
             if at <= min(tried_again, latest):
                 self._next = at + apart
-                return Slot(at, until=at + lateness(self._time_scale), shared=False)
+                return Slot(at, until=at + self._timing.lateness, shared=False)
         if tried_again > latest or (at > latest and not patient):
-            raise ThrottledError(ErrorCode.BUDGET_EXHAUSTED, clock=(tried_again - now) * self._time_scale)
+            raise ThrottledError(ErrorCode.BUDGET_EXHAUSTED, clock=self._timing.there(tried_again - now))
         self._sleep(tried_again - now)
         return None

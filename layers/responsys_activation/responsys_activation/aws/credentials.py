@@ -30,8 +30,8 @@ class SecretCredentials:
         ------
         LoginRefusedError
             There is no such secret, it may not be read, or it does not hold the two: a person must mend it.
-        AwsUnavailableError
-            Secrets Manager did not answer.
+        AwsCallError
+            Secrets Manager refused or did not answer.
         """
         try:
             with aws_call(f"Secrets Manager get {self._secret_id}"):

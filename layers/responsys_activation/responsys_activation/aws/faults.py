@@ -1,4 +1,4 @@
-"""When is an AWS call a fault that a retry may cure?"""
+"""How does an AWS call fail, and may a retry cure it?"""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = [
     "CLIENT_CONFIG",
     "SETTLING_CONFIG",
     "SLOWEST_SETTLING_CALL",
+    "AwsCallError",
     "AwsOutOfReachError",
     "AwsRefusedError",
-    "AwsUnavailableError",
     "aws_call",
     "error_code",
 ]
@@ -61,15 +61,15 @@ _PASSING = frozenset(
 _FAILURES = frozenset({"InternalServerError", "InternalFailure", "InternalError", "ServiceUnavailable"})
 
 
-class AwsUnavailableError(Exception):
-    """An AWS service did not do what was asked; the same call may go through later."""
+class AwsCallError(Exception):
+    """An AWS service refused or did not answer; the text names the call and the AWS error code."""
 
 
-class AwsOutOfReachError(AwsUnavailableError):
+class AwsOutOfReachError(AwsCallError):
     """No answer, or one of 5xx: the service is down, or there is no way to it. What was asked may have been done."""
 
 
-class AwsRefusedError(AwsUnavailableError):
+class AwsRefusedError(AwsCallError):
     """The service answered that it will not: denied, not found, a key that may not be used. A person must help."""
 
 
@@ -79,8 +79,8 @@ def aws_call(what: str) -> Iterator[None]:
 
     Raises
     ------
-    AwsOutOfReachError, AwsRefusedError, AwsUnavailableError
-        The last where the service is only asked too often. Names what was tried and AWS's error code; never a value.
+    AwsOutOfReachError, AwsRefusedError, AwsCallError
+        The last where the service is only asked too often. Names the call and the AWS error code; never a value.
     """
     try:
         yield
@@ -95,13 +95,13 @@ def error_code(exc: BaseException | None) -> str:
     return type(exc).__name__
 
 
-def _kind(exc: ClientError | BotoCoreError) -> type[AwsUnavailableError]:
+def _kind(exc: ClientError | BotoCoreError) -> type[AwsCallError]:
     if not isinstance(exc, ClientError):
         return AwsOutOfReachError
     code = error_code(exc)
     status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in _PASSING or "throttl" in code.lower() or status in {408, 429}:
-        return AwsUnavailableError
+        return AwsCallError
     if status >= 500 or code in _FAILURES:
         return AwsOutOfReachError
-    return AwsRefusedError if 400 <= status < 500 else AwsUnavailableError
+    return AwsRefusedError if 400 <= status < 500 else AwsCallError

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
 from pydantic import TypeAdapter, ValidationError
 
-from responsys_activation.aws.faults import AwsUnavailableError, aws_call, error_code
+from responsys_activation.aws.delivery_table import DeliveryTable, Item, login_key, number
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.observability import logger
 from responsys_activation.responsys.login_memory import LoginMemory
 from responsys_activation.responsys.session import Lesson
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 __all__ = ["LEASE_SECONDS", "TableLoginGuard"]
 
 LEASE_SECONDS = 90.0  # longer than a login can take; a killed function blocks others no longer than this
 _MEMORY: TypeAdapter[LoginMemory] = TypeAdapter(LoginMemory)
+_REMEMBER = "remember login"
 _WRITES = 20  # each fails only because another environment wrote in between
 
 
@@ -44,19 +39,9 @@ class TableLoginGuard:
         :attr:`~responsys_activation.responsys.login.Credentials.user`.
     """
 
-    def __init__(
-        self,
-        table: str,
-        host: str,
-        user: str,
-        client: DynamoDBClient,
-        *,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        digest = hashlib.blake2b(f"{host}\n{user}".encode(), digest_size=16).hexdigest()
+    def __init__(self, table: DeliveryTable, host: str, user: str, *, clock: Callable[[], float] = time.time) -> None:
         self._table = table
-        self._key: dict[str, AttributeValueTypeDef] = {"pk": {"S": f"login#{digest}"}, "sk": {"S": "login"}}
-        self._client = client
+        self._key = login_key(host, user)
         self._clock = clock
         self._owner = uuid.uuid4().hex
 
@@ -65,31 +50,27 @@ class TableLoginGuard:
 
         Raises
         ------
-        AwsUnavailableError
-            DynamoDB did not answer.
+        AwsCallError
+            DynamoDB refused or did not answer.
         """
-        with aws_call("DynamoDB read login memory"):
-            return _memory(self._item())
+        return _memory(self._table.read("read login memory", self._key, consistent=True))
 
     def acquire(self) -> bool:
         """Take the lease; false while another environment holds it.
 
         Raises
         ------
-        AwsUnavailableError
-            DynamoDB did not answer.
+        AwsCallError
+            DynamoDB refused or did not answer.
         """
         now = self._clock()
-        with aws_call("DynamoDB take login lease"):
-            return self._update(
-                "SET leaseOwner = :owner, leaseUntil = :until",
-                "attribute_not_exists(leaseUntil) OR leaseUntil < :now OR leaseOwner = :owner",
-                {
-                    ":owner": {"S": self._owner},
-                    ":until": {"N": f"{now + LEASE_SECONDS:.3f}"},
-                    ":now": {"N": f"{now:.3f}"},
-                },
-            )
+        return self._table.update(
+            "take login lease",
+            self._key,
+            "SET leaseOwner = :owner, leaseUntil = :until",
+            condition="attribute_not_exists(leaseUntil) OR leaseUntil < :now OR leaseOwner = :owner",
+            values={":owner": {"S": self._owner}, ":until": number(now + LEASE_SECONDS), ":now": number(now)},
+        ).done
 
     def end(self, lesson: Lesson | None = None) -> None:
         """Remember what the login came to, and give the lease back if it is still ours.
@@ -98,9 +79,8 @@ class TableLoginGuard:
         holds others off.
         """
         try:
-            with aws_call("DynamoDB remember login"):
-                self._remember(lesson)
-        except AwsUnavailableError as exc:
+            self._remember(lesson)
+        except AwsCallError as exc:
             logger.error("login not remembered", extra={"fault": str(exc), "lost": lesson is not None})
 
     def forget(self) -> None:
@@ -108,17 +88,16 @@ class TableLoginGuard:
 
         Raises
         ------
-        AwsUnavailableError
-            DynamoDB did not answer.
+        AwsCallError
+            DynamoDB refused or did not answer.
         """
-        with aws_call("DynamoDB forget logins"):
-            self._client.update_item(TableName=self._table, Key=self._key, UpdateExpression="REMOVE loginMemory")
+        self._table.update("forget logins", self._key, "REMOVE loginMemory")
 
     def _remember(self, lesson: Lesson | None) -> None:
         """Write only over what was read, and read again where another environment wrote in between."""
         learnt = ""
         for _ in range(_WRITES):
-            item = self._item()
+            item = self._table.read(_REMEMBER, self._key, consistent=True)
             if item.get("rememberedBy") == {"S": self._owner} and item.get("loginMemory") == {"S": learnt}:
                 return  # it was written, and only the reply got lost
             changes, conditions, values = [], [], {":owner": {"S": self._owner}}
@@ -135,33 +114,18 @@ class TableLoginGuard:
             if alone:
                 changes.append("REMOVE leaseUntil")
                 conditions.append("leaseOwner = :owner")
-            if not changes or self._update(" ".join(changes), " AND ".join(conditions), values):
+            if not changes:
                 return
-        raise AwsUnavailableError("DynamoDB remember login: others wrote each time")
-
-    def _item(self) -> dict[str, Any]:
-        return dict(self._client.get_item(TableName=self._table, Key=self._key, ConsistentRead=True).get("Item", {}))
-
-    def _update(self, changes: str, condition: str, values: dict[str, Any]) -> bool:
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=self._key,
-                UpdateExpression=changes,
-                ConditionExpression=condition,
-                ExpressionAttributeValues=values,
-            )
-        except ClientError as exc:
-            if error_code(exc) == "ConditionalCheckFailedException":
-                return False
-            raise
-        return True
+            condition = " AND ".join(conditions)
+            if self._table.update(_REMEMBER, self._key, " ".join(changes), condition=condition, values=values).done:
+                return
+        raise AwsCallError(f"DynamoDB {_REMEMBER}: others wrote each time")
 
 
-def _memory(item: dict[str, Any]) -> LoginMemory:
+def _memory(item: Item) -> LoginMemory:
     if "loginMemory" not in item:
         return LoginMemory()
     try:
         return _MEMORY.validate_json(item["loginMemory"]["S"])
     except ValidationError as exc:
-        raise AwsUnavailableError("DynamoDB read login memory: not in its form") from exc
+        raise AwsCallError("DynamoDB read login memory: not in its form") from exc

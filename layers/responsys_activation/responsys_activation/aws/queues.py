@@ -1,27 +1,38 @@
-"""Where do messages wait? Sending to the dead-letter queues, and putting off the return of a received message."""
+"""Where do messages wait? Queues that they are received from, put off on, or moved to.
+
+SQS can neither filter nor peek: what waits on a dead-letter queue is received, and so hidden from everybody else for a
+while, then moved or put back.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from responsys_activation.aws.faults import AwsUnavailableError, aws_call
+from responsys_activation.aws.faults import AwsCallError, aws_call
 from responsys_activation.observability import logger
+from responsys_activation.received import LIFE_ATTRIBUTES
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import ChangeMessageVisibilityBatchRequestEntryTypeDef as VisibilityEntry
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef as SendEntry
 
-__all__ = ["DeadLetter", "DeadLetterQueue", "SourceQueue", "send_batches"]
+__all__ = ["DeadLetter", "DeadLetterQueue", "ParkedMessage", "ParkedMessages", "SourceQueue"]
 
-_MAXIMUM_ENTRIES = 10
+_MAXIMUM_ENTRIES = 10  # of one call
 _MAXIMUM_BATCH_BYTES = 1_048_576
 _PARALLEL_CALLS = 16
+# A poll that waits asks all of SQS's servers; one that does not may miss the few messages that are left.
+_POLL_SECONDS = 1
+_DELETE_ATTEMPTS = 3
+_MOST_ATTRIBUTES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +54,19 @@ class DeadLetter:
     delay: int = 0
     group: str = ""
 
-    def size(self) -> int:
-        """Give the bytes that SQS counts."""
-        attributes = sum(len(name) + len("String") + len(value.encode()) for name, value in self.attributes.items())
-        return len(self.body.encode("utf-8", "surrogatepass")) + attributes
+    def entry(self, position: int) -> SendEntry:
+        """Write it as SQS takes it."""
+        entry: SendEntry = {
+            "Id": str(position),
+            "MessageBody": self.body,
+            "DelaySeconds": self.delay,
+            "MessageAttributes": {
+                name: {"DataType": "String", "StringValue": value} for name, value in self.attributes.items()
+            },
+        }
+        if self.group:
+            entry["MessageGroupId"] = self.group
+        return entry
 
 
 class DeadLetterQueue:
@@ -72,28 +92,21 @@ class DeadLetterQueue:
         """
         if not letters:
             return []
-        safe = [False] * len(letters)
+        batches = _batches(letter.entry(position) for position, letter in enumerate(letters))
         with ThreadPoolExecutor(_PARALLEL_CALLS) as pool:
-            batches = send_batches([letter.size() for letter in letters])
-            for accepted in pool.map(lambda positions: self._send_batch(letters, positions, until), batches):
-                for position in accepted:
-                    safe[position] = True
-        return safe
+            accepted = set().union(*pool.map(partial(self._send_batch, until), batches))
+        return [position in accepted for position in range(len(letters))]
 
-    def _send_batch(self, letters: Sequence[DeadLetter], positions: Sequence[int], until: float) -> list[int]:
+    def _send_batch(self, until: float, entries: Sequence[SendEntry]) -> set[int]:
         if self._clock() >= until:
-            return []
-        entries = [_entry(position, letters[position]) for position in positions]
-        try:
-            with aws_call(f"SQS send to {self._url}"):
-                answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
-        except AwsUnavailableError as exc:
-            logger.error("dead-letter queue did not take messages", extra={"fault": str(exc), "messages": len(entries)})
-            return []
-        if failed := answer.get("Failed"):
-            codes = sorted({failure["Code"] for failure in failed})
-            logger.error("dead-letter queue refused messages", extra={"fault": codes, "messages": len(failed)})
-        return [int(entry["Id"]) for entry in answer.get("Successful", [])]
+            return set()
+        return _send(
+            self._client,
+            self._url,
+            entries,
+            untaken="dead-letter queue did not take messages",
+            refused="dead-letter queue refused messages",
+        )
 
 
 class SourceQueue:
@@ -135,7 +148,7 @@ class SourceQueue:
         try:
             with aws_call(f"SQS change visibility on {self._url}"):
                 failed = self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries).get("Failed")
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             logger.warning("back-off not set", extra={"fault": str(exc), "messages": len(entries)})
             return
         if failed:
@@ -143,29 +156,176 @@ class SourceQueue:
             logger.warning("back-off not set", extra={"fault": codes, "messages": len(failed)})
 
 
-def _entry(position: int, letter: DeadLetter) -> SendEntry:
-    entry: SendEntry = {
-        "Id": str(position),
-        "MessageBody": letter.body,
-        "DelaySeconds": letter.delay,
-        "MessageAttributes": {
-            name: {"DataType": "String", "StringValue": value} for name, value in letter.attributes.items()
-        },
-    }
-    if letter.group:
-        entry["MessageGroupId"] = letter.group
-    return entry
+@dataclass(frozen=True, slots=True)
+class ParkedMessage:
+    """One message of a dead-letter queue, received and hidden.
+
+    Attributes
+    ----------
+    attributes : Mapping of str to Any
+        Message attributes with their types, as SQS gives and takes them.
+    sent_at : float
+        Epoch seconds when it was put on the dead-letter queue; on its first queue, if SQS itself moved it.
+    receive_count : int
+        Receives of this SQS message, this one included.
+    """
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    attributes: Mapping[str, Any]
+    sent_at: float
+    receive_count: int
+
+    def attribute(self, name: str) -> str:
+        """Give an attribute's text; empty where there is none."""
+        return str(self.attributes.get(name, {}).get("StringValue", ""))
+
+    def with_texts(self, texts: Mapping[str, str]) -> ParkedMessage:
+        """Give the message with these attributes; where SQS does not take so many, its producer's give way."""
+        ours = {name: {"DataType": "String", "StringValue": value} for name, value in texts.items()}
+        others = [(name, value) for name, value in self.attributes.items() if name not in ours]
+        room = _MOST_ATTRIBUTES - len(ours)
+        # Those of an earlier life first: they are ours as well.
+        others.sort(key=lambda pair: pair[0] not in LIFE_ATTRIBUTES)
+        return replace(self, attributes=dict(others[:room]) | ours)
+
+    def entry(self, position: int) -> SendEntry:
+        """Write it as SQS takes it."""
+        return {"Id": str(position), "MessageBody": self.body, "MessageAttributes": self.attributes}
 
 
-def send_batches(sizes: Iterable[int]) -> Iterator[list[int]]:
-    """Cut messages of these sizes into what one SendMessageBatch takes: 10 entries, 1 MiB; yield their positions."""
-    batch: list[int] = []
+class ParkedMessages:
+    """The messages of one dead-letter queue."""
+
+    def __init__(self, url: str, client: SQSClient) -> None:
+        self._url = url
+        self._client = client
+
+    def receive(self, hidden_seconds: int) -> list[ParkedMessage]:
+        """Receive up to ten messages.
+
+        Parameters
+        ----------
+        hidden_seconds : int
+            For how long nobody else gets them, unless they are put back before.
+
+        Returns
+        -------
+        list of ParkedMessage
+            Empty when there were none just now.
+
+        Raises
+        ------
+        AwsCallError
+            SQS refused or did not answer, or too many messages are hidden.
+        """
+        with aws_call(f"SQS receive from {self._url}"):
+            answer = self._client.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=_MAXIMUM_ENTRIES,
+                WaitTimeSeconds=_POLL_SECONDS,
+                VisibilityTimeout=hidden_seconds,
+                MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
+                MessageAttributeNames=["All"],
+            )
+        return [_parked(message) for message in answer.get("Messages", [])]
+
+    def move(self, messages: Sequence[ParkedMessage], destination_url: str) -> list[bool]:
+        """Send messages to another queue, then delete here those that the other queue has.
+
+        A message whose deletion fails is on both queues; the delivery ledger tells the two for one.
+
+        Returns
+        -------
+        list of bool
+            By position: the other queue has it. The others are untouched, and still hidden.
+        """
+        sent: set[int] = set()
+        for entries in _batches(message.entry(position) for position, message in enumerate(messages)):
+            untaken = "messages not moved"
+            sent |= _send(self._client, destination_url, entries, untaken=untaken, refused=untaken)
+        self._delete([messages[position] for position in sorted(sent)])
+        return [position in sent for position in range(len(messages))]
+
+    def put_back(self, receipt_handles: Collection[str]) -> None:
+        """Let others see messages again at once; where that fails they are seen when their time is over."""
+        SourceQueue(self._url, self._client).put_off([(handle, 0) for handle in receipt_handles])
+
+    def _delete(self, messages: Sequence[ParkedMessage]) -> None:
+        handles = [message.receipt_handle for message in messages]
+        for _ in range(_DELETE_ATTEMPTS):
+            if not handles:
+                return
+            handles = self._still_there(handles)
+        logger.error("moved messages not deleted: they come back, and are recognised", extra={"messages": len(handles)})
+
+    def _still_there(self, handles: Sequence[str]) -> list[str]:
+        """Delete messages, ten a call, and give the handles of those that could not be."""
+        left: list[str] = []
+        for start in range(0, len(handles), _MAXIMUM_ENTRIES):
+            chunk = handles[start : start + _MAXIMUM_ENTRIES]
+            try:
+                with aws_call(f"SQS delete at {self._url}"):
+                    answer = self._client.delete_message_batch(
+                        QueueUrl=self._url,
+                        Entries=[{"Id": str(number), "ReceiptHandle": handle} for number, handle in enumerate(chunk)],
+                    )
+            except AwsCallError:
+                left.extend(chunk)
+            else:
+                left.extend(chunk[int(failure["Id"])] for failure in answer.get("Failed", []))
+        return left
+
+
+def _batches(entries: Iterable[SendEntry]) -> Iterator[list[SendEntry]]:
+    """Cut into what one call takes: 10 entries, 1 MiB."""
+    batch: list[SendEntry] = []
     size = 0
-    for position, message_size in enumerate(sizes):
-        if batch and (len(batch) == _MAXIMUM_ENTRIES or size + message_size > _MAXIMUM_BATCH_BYTES):
+    for entry in entries:
+        entry_size = _size(entry)
+        if batch and (len(batch) == _MAXIMUM_ENTRIES or size + entry_size > _MAXIMUM_BATCH_BYTES):
             yield batch
             batch, size = [], 0
-        batch.append(position)
-        size += message_size
+        batch.append(entry)
+        size += entry_size
     if batch:
         yield batch
+
+
+def _size(entry: SendEntry) -> int:
+    """Give the bytes that SQS counts."""
+    typed: Iterable[tuple[str, Any]] = entry["MessageAttributes"].items()
+    attributes = sum(
+        len(name)
+        + len(value["DataType"])
+        + len(value["StringValue"].encode() if "StringValue" in value else value["BinaryValue"])
+        for name, value in typed
+    )
+    return len(entry["MessageBody"].encode("utf-8", "surrogatepass")) + attributes
+
+
+def _send(client: SQSClient, url: str, entries: Sequence[SendEntry], *, untaken: str, refused: str) -> set[int]:
+    """Send a batch, and give the positions of what SQS has; the log says why it has not the rest."""
+    try:
+        with aws_call(f"SQS send to {url}"):
+            answer = client.send_message_batch(QueueUrl=url, Entries=entries)
+    except AwsCallError as exc:
+        logger.error(untaken, extra={"fault": str(exc), "messages": len(entries)})
+        return set()
+    if failed := answer.get("Failed"):
+        codes = sorted({failure["Code"] for failure in failed})
+        logger.error(refused, extra={"fault": codes, "messages": len(failed)})
+    return {int(entry["Id"]) for entry in answer.get("Successful", [])}
+
+
+def _parked(message: MessageTypeDef) -> ParkedMessage:
+    system: Mapping[str, str] = message.get("Attributes", {})  # type: ignore[assignment]
+    return ParkedMessage(
+        message_id=message["MessageId"],
+        receipt_handle=message["ReceiptHandle"],
+        body=message["Body"],
+        attributes=message.get("MessageAttributes", {}),
+        sent_at=int(system["SentTimestamp"]) / 1000,
+        receive_count=int(system["ApproximateReceiveCount"]),
+    )

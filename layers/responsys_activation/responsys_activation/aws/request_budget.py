@@ -1,8 +1,9 @@
-"""When may the next request go? One item of the delivery table for all environments.
+"""How do all environments share a budget of requests? One item of the delivery table.
 
 Requests get slots, evenly spaced; a slot is reserved by moving ``nextSlot`` on. Where other accounts' messages wait, no
 request waits for a slot that is far away: moving ``nextReturn`` on gives it a time to come back, and what is new goes
-behind those that are away. A pause holds up everybody until one request has found out that it is over.
+behind those that are away. A pause holds up everybody until one request has found out that it is over. What is decided
+from the item: :mod:`~responsys_activation.aws.pace`.
 """
 
 from __future__ import annotations
@@ -11,35 +12,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from botocore.exceptions import ClientError
-
+from responsys_activation.aws import pace
 from responsys_activation.aws.alone_pace import AlonePace
-from responsys_activation.aws.budget_item import (
-    LONGEST_AWAY,
-    Pause,
-    age_share,
-    furthest_slot,
-    nearest,
-    number,
-    read_budget_item,
-    seconds_away,
-)
-from responsys_activation.aws.faults import AwsUnavailableError, aws_call, error_code
-from responsys_activation.aws.slots import CATCHING_UP, RETURNS_SHARE, Slot, lateness, spacing
+from responsys_activation.aws.delivery_table import DeliveryTable, Item, Key, Updated, number
+from responsys_activation.aws.faults import AwsCallError
+from responsys_activation.aws.slots import RETURNS_SHARE, Slot, Timing
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import logger
 from responsys_activation.responsys.errors import ThrottledError
 
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-
 __all__ = ["RequestBudget"]
-
-_SHORTEST_PROBE = 2.0  # seconds, unscaled: a real request takes real time
-_POLL_SECONDS = 0.5
-_PAUSE_MEMORY = 10.0  # seconds; where clocks differ another environment may end a pause before its time
 
 _TRUE = {"BOOL": True}
 
@@ -49,41 +33,33 @@ class RequestBudget:
 
     Parameters
     ----------
-    owner : str
-        Whose budget it is: the item's partition key.
+    key : Key
+        The budget's item: an account's, or that of a connector with a pace of its own.
     alone : AlonePace
         Learns here that the table is out of reach.
-    probe_seconds : float
-        How long the others wait for a probe; longer than any request takes, with connecting.
-    time_scale : float
-        Divides every wait; 1 but on the local stack.
     """
 
     def __init__(
         self,
-        table: str,
-        owner: str,
-        client: DynamoDBClient,
+        table: DeliveryTable,
+        key: Key,
         *,
         alone: AlonePace,
-        probe_seconds: float,
-        time_scale: float = 1.0,
+        timing: Timing,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._table = table
-        self._key: dict[str, Any] = {"pk": {"S": owner}, "sk": {"S": "budget"}}
-        self._client = client
+        self._key = key
         self._alone = alone
-        self._probe_lease = max(_SHORTEST_PROBE, probe_seconds / time_scale)
-        self._time_scale = time_scale
+        self._timing = timing
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
         self._turn = threading.Lock()
         self._waiting = 0
         self._reserved: deque[Slot] = deque()
-        self._known_pause: Pause | None = None
+        self._known_pause: pace.Pause | None = None
         self._known_until = 0.0
         self._after_last = 0.0
         self._after_probe = 0.0
@@ -104,12 +80,13 @@ class RequestBudget:
         ------
         ThrottledError
             There is a pause, or the next slot is later than ``latest``. Its clock says how long.
-        AwsUnavailableError
-            The table is out of reach.
+        AwsCallError
+            DynamoDB refused or did not answer, now or a moment ago.
         """
-        apart = spacing(requests_per_minute, self._time_scale)
+        apart = self._timing.spacing(requests_per_minute)
         if returned is not None:
-            latest = min(latest, nearest(self._clock(), returned=returned, time_scale=self._time_scale))
+            near = self._timing.near_returned if returned else self._timing.near
+            latest = min(latest, self._clock() + near)
         with self._lock:
             self._waiting += 1
         try:
@@ -118,7 +95,7 @@ class RequestBudget:
         except ThrottledError as exc:
             if returned is None or exc.code != ErrorCode.BUDGET_EXHAUSTED:
                 raise
-            raise self._exhausted(self._go_away(apart), one_request=True) from None
+            raise pace.exhausted(self._go_away(apart), self._timing, one_request=True) from None
         finally:
             with self._lock:
                 self._waiting -= 1
@@ -135,14 +112,14 @@ class RequestBudget:
         """
         pause, now = self._known_pause, self._clock()
         if pause and not pause.probing and now < min(pause.until, self._known_until):
-            raise self._paused(pause, now)
+            raise pause.refusal(now, self._timing)
 
-    def pause(self, code: str, clock: float, *, in_doubt: bool = False) -> tuple[float, float]:
+    def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> tuple[float, float]:
         """Hold up all environments.
 
         Parameters
         ----------
-        clock : float
+        retry_after : float
             Seconds, unscaled.
         in_doubt : bool
             Requests got no answer: the probe is to carry one recipient.
@@ -153,7 +130,7 @@ class RequestBudget:
             As a :class:`ThrottledError` carries them. A probe that failed does not make the outage younger.
         """
         now = self._clock()
-        until = now + clock / self._time_scale
+        until = now + self._timing.here(retry_after)
         told, before = self._tell(
             "SET pausedUntil = :until, pausedSince = if_not_exists(pausedSince, :now), pauseCode = :code"
             f"{', inDoubt = :true' if in_doubt else ''} REMOVE probing",
@@ -164,8 +141,8 @@ class RequestBudget:
             self._tell("SET inDoubt = :true", "pausedUntil = :until", {":true": _TRUE, ":until": before["pausedUntil"]})
         since = float(before["pausedSince"]["N"]) if "pausedSince" in before else now
         if told is not False:
-            self._remember(Pause(until, since, code), told=bool(told))
-        return since, age_share(since, until, self._time_scale)
+            self._remember(pace.Pause(until, since, code), told=bool(told))
+        return since, self._timing.age_share(since, until)
 
     def lift(self, probe: float) -> None:
         """End the pause that a probe found over."""
@@ -199,194 +176,134 @@ class RequestBudget:
             return self._reserved.popleft()
         self.heed_pause()
         if self._alone.is_on:
-            raise AwsUnavailableError("request budget out of reach")
+            raise AwsCallError("DynamoDB request budget: failed a moment ago, and is not asked again yet")
         try:
-            self._reserved.extend(self._shared_slots(apart, latest, self._waiting, new=new))
-        except AwsUnavailableError as exc:
+            self._reserved.extend(self._shared_slots(pace.Wish(apart, latest, self._waiting, new)))
+        except AwsCallError as exc:
             self._alone.begin(str(exc))
             raise
         self._after_last = self._reserved[-1].at + apart
         return self._reserved.popleft()
 
-    def _shared_slots(self, apart: float, latest: float, count: int, *, new: bool) -> list[Slot]:
-        """Reserve up to so many slots in a row; in one call where the budget is as this environment thinks."""
-        idle = self._after_last < self._oldest(self._clock()) and not self._others_use_it
-        while (now := self._clock()) <= latest:
-            attributes, slots = (
-                self._start_anew(now, apart, latest) if idle else self._move_on(now, apart, latest, count, new=new)
-            )
+    def _shared_slots(self, wish: pace.Wish) -> list[Slot]:
+        """Reserve slots in a row; in one call where the budget is as this environment thinks."""
+        missed = self._after_last < self._clock() - self._timing.late_already
+        attempt = pace.StartAnew() if missed and not self._others_use_it else pace.MoveOn(wish.count)
+        while (now := self._clock()) <= wish.latest:
+            idle = isinstance(attempt, pace.StartAnew)
+            if isinstance(attempt, pace.MoveOn):
+                slots, before = self._move_on(attempt.count, now, wish)
+            else:
+                slots, before = self._start_anew(now, wish)
             if slots:
-                self._others_use_it = self._others_use_it and not idle
+                self._others_use_it &= not idle
                 return slots
-            item = read_budget_item(attributes)
-            if item.pause:
-                slot = self._after_pause(item.pause, now, apart, latest)
-                if slot:
-                    return [slot]
-            elif item.next_slot is None or not self._oldest(now) <= item.next_slot <= furthest_slot(now):
-                idle = True
-            elif item.next_slot > latest:
-                raise self._exhausted(item.next_slot - now)
-            elif new and item.next_return is not None and item.next_return > latest:
-                raise self._exhausted(0.0)
-            elif idle:
-                idle, self._others_use_it = False, True
-            else:  # so many do not fit before the latest
-                count = max(1, min(count - 1, 1 + int((latest - item.next_slot) / apart)))
-        raise self._exhausted(0.0)
+            item = pace.read_budget_item(before)
+            match pace.next_step(item, now, wish, attempt, self._timing):
+                case pace.BeProbe(pause):
+                    if slot := self._probe(pause, now, wish.apart):
+                        return [slot]
+                case pace.WaitForProbe():
+                    self._sleep(self._timing.poll)
+                case ThrottledError() as refusal:
+                    if item.pause:
+                        self._remember(item.pause)
+                    raise refusal
+                case attempt:
+                    self._others_use_it |= idle and isinstance(attempt, pace.MoveOn)
+        raise pace.exhausted(0.0, self._timing)
 
-    def _move_on(
-        self, now: float, apart: float, latest: float, count: int, *, new: bool
-    ) -> tuple[dict[str, Any], list[Slot]]:
+    def _move_on(self, count: int, now: float, wish: pace.Wish) -> tuple[list[Slot], Item]:
         """Take the next slots of a budget that is in use; what is new, unless others are away."""
-        nobody_away = " AND (attribute_not_exists(nextReturn) OR nextReturn <= :near)" if new else ""
-        moved, attributes = self._update(
+        nobody_away = " AND (attribute_not_exists(nextReturn) OR nextReturn <= :near)" if wish.new else ""
+        moved, before = self._update(
             "SET nextSlot = nextSlot + :taken",
             f"attribute_not_exists(pausedUntil) AND nextSlot BETWEEN :oldest AND :latest{nobody_away}",
             {
-                **({":near": number(latest)} if new else {}),
-                ":taken": number(apart * count),
-                ":oldest": number(self._oldest(now)),
-                ":latest": number(latest - apart * (count - 1)),
+                **({":near": number(wish.latest)} if wish.new else {}),
+                ":taken": number(wish.apart * count),
+                ":oldest": number(now - self._timing.late_already),
+                ":latest": number(wish.latest - wish.apart * (count - 1)),
             },
         )
-        return attributes, self._row(float(attributes["nextSlot"]["N"]), apart, count) if moved else []
+        return self._row(float(before["nextSlot"]["N"]), wish.apart, count) if moved else [], before
 
-    def _start_anew(self, now: float, apart: float, latest: float) -> tuple[dict[str, Any], list[Slot]]:
-        """Take the first slot after idleness, or after a wrong clock.
-
-        If a wrong clock goes on, both start anew all the time; so each keeps the distance to its own last slot.
-        """
-        at = self._after_last if now < self._after_last <= furthest_slot(now) else now
-        if at > latest:
-            raise self._exhausted(at - now)
-        started, attributes = self._update(
+    def _start_anew(self, now: float, wish: pace.Wish) -> tuple[list[Slot], Item]:
+        """Take the first slot after idleness, or after a wrong clock."""
+        at = pace.start_of_row(self._after_last, now)
+        if at > wish.latest:
+            raise pace.exhausted(at - now, self._timing)
+        started, before = self._update(
             "SET nextSlot = :next",
             "attribute_not_exists(pausedUntil)"
             " AND (attribute_not_exists(nextSlot) OR nextSlot < :now OR nextSlot > :furthest)",
-            {":next": number(at + apart), ":now": number(now), ":furthest": number(furthest_slot(now))},
+            {":next": number(at + wish.apart), ":now": number(now), ":furthest": number(pace.furthest_slot(now))},
         )
-        return attributes, self._row(at, apart, 1) if started else []
+        return self._row(at, wish.apart, 1) if started else [], before
+
+    def _row(self, first: float, apart: float, count: int) -> list[Slot]:
+        times = [first + apart * place for place in range(count)]
+        return [Slot(at, until=at + self._timing.lateness) for at in times]
 
     def _go_away(self, apart: float) -> float:
         """Give the seconds until a request that gives its place up comes back: one after the other, as slots are."""
         apart *= RETURNS_SHARE
         now = self._clock()
-        longest = now + LONGEST_AWAY / self._time_scale
+        longest = self._timing.longest_away
         try:
-            moved, attributes = self._update(
+            moved, before = self._update(
                 "SET nextReturn = nextReturn + :apart",
                 "nextReturn BETWEEN :now AND :longest",
-                {":apart": number(apart), ":now": number(now), ":longest": number(longest)},
+                {":apart": number(apart), ":now": number(now), ":longest": number(now + longest)},
             )
-            item = read_budget_item(attributes)
-            if moved:
-                return seconds_away(now, item.next_return, self._time_scale)
-            first = item.first_return(now, self._time_scale)
-            if first is not None:
+            item = pace.read_budget_item(before)
+            slot = item.next_return if moved else item.first_return(now, self._timing)
+            if slot is None:
+                return longest
+            if not moved:
                 self._update(
                     "SET nextReturn = :next",
                     "attribute_not_exists(nextReturn) OR nextReturn < :now OR nextReturn > :furthest",
-                    {":next": number(first + apart), ":now": number(now), ":furthest": number(furthest_slot(now))},
+                    {":next": number(slot + apart), ":now": number(now), ":furthest": number(pace.furthest_slot(now))},
                 )
-            return seconds_away(now, first, self._time_scale)
-        except AwsUnavailableError as exc:
+            return min(longest, max(0.0, slot - now - self._timing.early))
+        except AwsCallError as exc:
             self._alone.begin(str(exc))
             raise
 
-    def _after_pause(self, pause: Pause, now: float, apart: float, latest: float) -> Slot | None:
-        """Become the probe, wait for another's, or learn that the pause goes on."""
-        if pause.is_over(now, self._probe_lease):
-            return self._probe(pause, now, apart)
-        poll = _POLL_SECONDS / self._time_scale
-        if not pause.probing or now + poll > latest:
-            self._remember(pause)
-            raise self._paused(pause, now)
-        self._sleep(poll)
-        return None
-
-    def _probe(self, pause: Pause, now: float, apart: float) -> Slot | None:
+    def _probe(self, pause: pace.Pause, now: float, apart: float) -> Slot | None:
         """Become the probe, unless another request just did."""
-        probe = round(now + self._probe_lease, 3)
+        probe = round(now + self._timing.probe, 3)
         became, _ = self._update(
             "SET pausedUntil = :probe, probing = :true, nextSlot = :next",
             "pausedUntil = :paused",
-            {
-                ":probe": number(probe),
-                ":true": _TRUE,
-                ":next": number(now + apart),
-                ":paused": number(pause.until),
-            },
+            {":probe": number(probe), ":true": _TRUE, ":next": number(now + apart), ":paused": number(pause.until)},
         )
         if not became:
             return None
         self._after_probe = now + apart
         return Slot(now, until=probe, probe=probe, one_recipient=pause.in_doubt)
 
-    def _remember(self, pause: Pause, *, told: bool = True) -> None:
+    def _remember(self, pause: pace.Pause, *, told: bool = True) -> None:
         """Heed a pause for a while without asking; one that could not be told, until it ends."""
-        memory = self._clock() + _PAUSE_MEMORY / self._time_scale if told else pause.until
-        self._known_pause, self._known_until = pause, memory
+        self._known_pause = pause
+        self._known_until = self._clock() + self._timing.pause_memory if told else pause.until
 
-    def _oldest(self, now: float) -> float:
-        """Give the time before which a slot is of no use any more."""
-        return now - lateness(self._time_scale) * CATCHING_UP
+    def _update(self, changes: str, condition: str, values: dict[str, Any]) -> Updated:
+        return self._table.update("request budget", self._key, changes, condition=condition, values=values)
 
-    def _row(self, first: float, apart: float, count: int) -> list[Slot]:
-        times = [first + apart * place for place in range(count)]
-        return [Slot(at, until=at + lateness(self._time_scale)) for at in times]
-
-    def _exhausted(self, seconds: float, *, one_request: bool = False) -> ThrottledError:
-        clock = max(0.0, seconds) * self._time_scale
-        return ThrottledError(ErrorCode.BUDGET_EXHAUSTED, clock=clock, one_request=one_request)
-
-    def _paused(self, pause: Pause, now: float) -> ThrottledError:
-        return ThrottledError(
-            pause.code,
-            clock=(pause.until - now) * self._time_scale,
-            since=pause.since,
-            age_share=age_share(pause.since, pause.until, self._time_scale),
-        )
-
-    def _update(self, expression: str, condition: str, values: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
-        """Update the item on a condition.
-
-        Returns
-        -------
-        updated : bool
-        attributes : dict
-            What the update replaced; the item as it stands where the condition failed.
-        """
-        with aws_call("DynamoDB request budget"):
-            try:
-                answer = self._client.update_item(
-                    TableName=self._table,
-                    Key=self._key,
-                    UpdateExpression=expression,
-                    ConditionExpression=condition,
-                    ExpressionAttributeValues=values,
-                    ReturnValues="UPDATED_OLD",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-            except ClientError as exc:
-                if error_code(exc) != "ConditionalCheckFailedException":
-                    raise
-                item: Any = exc.response.get("Item", {})
-                return False, item
-        return True, dict(answer.get("Attributes", {}))
-
-    def _tell(self, expression: str, condition: str, values: dict[str, Any]) -> tuple[bool | None, dict[str, Any]]:
+    def _tell(self, changes: str, condition: str, values: dict[str, Any]) -> tuple[bool | None, Item]:
         """Tell the other environments, or leave it: they would learn the same from Responsys.
 
         Returns
         -------
         told : bool or None
             False: the condition failed; ``None``: the table is out of reach.
-        attributes : dict
+        before : Item
             What was known before, as far as it was replaced, or all of it where the condition failed.
         """
         try:
-            return self._update(expression, condition, values)
-        except AwsUnavailableError as exc:
+            return self._update(changes, condition, values)
+        except AwsCallError as exc:
             logger.warning("pause not shared", extra={"fault": str(exc)})
             return None, {}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.alone_pace import AlonePace
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.slots import Slot
 from responsys_activation.error_code import ErrorCode
@@ -81,7 +81,7 @@ class RequestPace:
         while True:
             try:
                 slot = self._shared_slot(of_account, latest, returned)
-            except AwsUnavailableError:
+            except AwsCallError:
                 alone = self._alone.next_slot(of_account, latest, patient=patient)
                 if alone:
                     return alone
@@ -100,9 +100,9 @@ class RequestPace:
             self._sleep(max(0.0, own.at - self._clock()))
         return self._account.reserve(of_account, latest, returned=returned)
 
-    def pause(self, code: str, clock: float, *, in_doubt: bool = False) -> tuple[float, float]:
+    def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> tuple[float, float]:
         """Hold up all connectors of the account; see :meth:`RequestBudget.pause`."""
-        return self._account.pause(code, clock, in_doubt=in_doubt)
+        return self._account.pause(code, retry_after, in_doubt=in_doubt)
 
     def lift(self, probe: float) -> None:
         """End the pause that a probe found over."""

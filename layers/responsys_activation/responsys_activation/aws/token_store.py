@@ -1,20 +1,16 @@
-"""Where is an account's token shared? An SSM SecureString each, written by the function itself.
-
-Plain boto3: Powertools's parameter cache is not refreshed by a write and hides which error it was.
-"""
+"""Where is an account's token shared? One SSM SecureString each, written by the function itself."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from responsys_activation.aws.faults import AwsRefusedError, AwsUnavailableError, aws_call, error_code
+from responsys_activation.aws.faults import AwsCallError, AwsRefusedError, aws_call, error_code
 from responsys_activation.observability import logger
 from responsys_activation.responsys.login import Token
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
-    from mypy_boto3_ssm.type_defs import PutParameterRequestTypeDef
 
 __all__ = ["ParameterTokenStore"]
 
@@ -46,8 +42,8 @@ class ParameterTokenStore:
 
         Raises
         ------
-        AwsUnavailableError
-            SSM did not answer.
+        AwsCallError
+            SSM refused or did not answer.
         """
         try:
             with aws_call(f"SSM get {self._parameter}"):
@@ -79,16 +75,11 @@ class ParameterTokenStore:
             "obtainedAt": token.obtained_at,
             "renewedInDoubt": token.renewed_in_doubt,
         }
-        request: PutParameterRequestTypeDef = {
-            "Name": self._parameter,
-            "Value": json.dumps(value),
-            "Type": "SecureString",
-            "Overwrite": True,
-        }
-        if self._kms_key_id:
-            request["KeyId"] = self._kms_key_id
+        key: Any = {"KeyId": self._kms_key_id} if self._kms_key_id else {}
         try:
             with aws_call(f"SSM put {self._parameter}"):
-                self._client.put_parameter(**request)
-        except AwsUnavailableError as exc:
+                self._client.put_parameter(
+                    Name=self._parameter, Value=json.dumps(value), Type="SecureString", Overwrite=True, **key
+                )
+        except AwsCallError as exc:
             logger.warning("token not shared", extra={"fault": str(exc)})

@@ -13,8 +13,8 @@ import requests
 from pydantic import TypeAdapter, ValidationError
 
 from responsys_activation.account import account_id
-from responsys_activation.aws.connector_parameters import ConnectorParameter, ConnectorParameters
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.connectors import ConnectorParameter, ConnectorParameters
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.connector import Connector, InvalidConnectorError, read_connector
 from responsys_activation.connector_check.account import (
     compare_secrets,
@@ -86,7 +86,7 @@ class ConnectorCheck:
 
         Raises
         ------
-        AwsUnavailableError
+        AwsCallError
             The connectors' parameters could not be read.
         """
         if names is None:
@@ -171,8 +171,8 @@ class ConnectorCheck:
                 checked.error(Check.LOGIN, "credentialsSecretId", why_not_logged_in(exc))
         except ResponsysError as exc:
             checked.error(Check.LOGIN, "authEndpoint", f"{host}: {why_not_logged_in(exc)}")
-        except AwsUnavailableError as exc:
-            state = f"not tried: what is known of earlier logins is out of reach ({exc}). Run the check again"
+        except AwsCallError as exc:
+            state = f"not tried: what is known of earlier logins could not be read ({exc}). Run the check again"
             checked.error(Check.LOGIN, "login", state)
         return None
 
@@ -186,7 +186,7 @@ class ConnectorCheck:
             )
             checked.error(Check.SECRET, "credentialsSecretId", wrong)
             return None
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             unread = f"the secret could not be read ({exc}). Run the check again"
             checked.error(Check.SECRET, "credentialsSecretId", unread)
             return None

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import requests
 
 from responsys_activation.aws.clients import Clients
-from responsys_activation.aws.connector_parameters import ConnectorParameters
+from responsys_activation.aws.connectors import ConnectorParameters
 from responsys_activation.connector_check.check import ConnectorCheck
 from responsys_activation.login_composition import LoginComposition
 from responsys_activation.responsys.endpoint import TrustedDomains

@@ -45,7 +45,7 @@ class Logins:
         ------
         ResponsysError
             The login failed, now or for a connector before this one.
-        AwsUnavailableError
+        AwsCallError
             What all environments know about logins could not be read, or not be cleared.
         """
         key = (host, credentials.username, credentials.password)

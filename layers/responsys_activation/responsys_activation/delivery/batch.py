@@ -9,25 +9,25 @@ from __future__ import annotations
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from responsys_activation.aws.connector_settings import ConnectorSettings, UnknownConnectorError
-from responsys_activation.aws.faults import SLOWEST_SETTLING_CALL, AwsUnavailableError
+from responsys_activation.aws.connectors import ConnectorSettings, UnknownConnectorError
+from responsys_activation.aws.faults import SLOWEST_SETTLING_CALL, AwsCallError
 from responsys_activation.change import membership_change
 from responsys_activation.connector import Connector, InvalidConnectorError
 from responsys_activation.delivery.custom_event import UnmappableError, custom_event
 from responsys_activation.delivery.dispatch import Lane, dispatch
 from responsys_activation.delivery.outcome import Outcome, Rejected, Retried, Throttled
-from responsys_activation.delivery.planning import Outgoing, plan_requests
+from responsys_activation.delivery.planning import Outgoing, PlannedRequest, plan_requests
 from responsys_activation.delivery.reporting import Reporting
-from responsys_activation.delivery.sending import RequestSender
+from responsys_activation.delivery.sending import Answer
 from responsys_activation.delivery.settling import NOT_KNOWN, Ending, Settling
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.membership import InvalidMessageError, Membership, read_membership
 from responsys_activation.received import ReceivedMessage, read_record
 from responsys_activation.responsys.endpoint import TrustedDomains, UntrustedEndpointError
 
-__all__ = ["Delivery"]
+__all__ = ["Delivery", "Sender"]
 
 # Kept back from the invocation's time for settling: a call that fails, and what moving a batch to a queue takes.
 _SETTLING_SECONDS = SLOWEST_SETTLING_CALL + 2.0
@@ -41,6 +41,19 @@ _LATER = Throttled(
 )
 
 _Addressed = tuple[ReceivedMessage, Membership]
+
+
+class Sender(Protocol):
+    """Sends one connector's requests, or only says what would be sent."""
+
+    def begin_batch(self) -> None:
+        """Forget what held for the batch before."""
+
+    def send(self, request: PlannedRequest, deadline: float, stopped: Callable[[], Outcome | None] = ...) -> Answer:
+        """Send one request, as :class:`~responsys_activation.delivery.dispatch.Lane` wants it."""
+
+    def knows_event(self, event_name: str) -> bool:
+        """Tell whether the settings name the event, or Responsys took it before."""
 
 
 class Delivery:
@@ -64,7 +77,7 @@ class Delivery:
         self,
         *,
         connector_settings: ConnectorSettings,
-        open_sender: Callable[[str, Connector], RequestSender],
+        open_sender: Callable[[str, Connector], Sender],
         trusted: TrustedDomains,
         settling: Settling,
         reporting: Reporting,
@@ -84,7 +97,7 @@ class Delivery:
         self._shortest_request = shortest_request
         self._throttled_queue = throttled_queue
         self._clock = clock
-        self._senders: dict[str, tuple[Connector, RequestSender]] = {}
+        self._senders: dict[str, tuple[Connector, Sender]] = {}
 
     def deliver(self, records: Sequence[Mapping[str, Any]], seconds_left: float) -> dict[str, Any]:
         """Deliver one batch.
@@ -189,7 +202,7 @@ class Delivery:
             return Rejected(ErrorCode.INVALID_CONNECTOR, f"connector {name}: {exc}")
         except UntrustedEndpointError as exc:
             return Rejected(ErrorCode.UNTRUSTED_ENDPOINT, f"connector {name}: authEndpoint: {exc}")
-        except AwsUnavailableError:
+        except AwsCallError:
             return Retried(ErrorCode.AWS_UNAVAILABLE)
         return connector
 

@@ -13,14 +13,15 @@ from responsys_activation.account import account_id
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.clients import Clients
-from responsys_activation.aws.connector_parameters import ConnectorParameters
-from responsys_activation.aws.connector_settings import ConnectorSettings
+from responsys_activation.aws.connectors import ConnectorParameters, ConnectorSettings
+from responsys_activation.aws.delivery_table import DeliveryTable, Key, account_budget_key, connector_budget_key
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.request_pace import RequestPace
+from responsys_activation.aws.slots import Timing
 from responsys_activation.connector import Connector
-from responsys_activation.delivery.batch import Delivery
+from responsys_activation.delivery.batch import Delivery, Sender
 from responsys_activation.delivery.reporting import Reporting
 from responsys_activation.delivery.sending import RequestSender, shortest_request
 from responsys_activation.delivery.settling import Settling
@@ -41,6 +42,10 @@ class DeliveryComposition:
 
     Parameters
     ----------
+    reporting : Reporting or None
+        Who is told; ``None``: log and metrics.
+    open_sender : callable or None
+        Gives a connector's sender; ``None``: one that sends.
     clock, sleep, jitter : callable
         The time in epoch seconds, waiting, and chance; a test has its own.
     """
@@ -51,6 +56,8 @@ class DeliveryComposition:
         clients: Clients,
         *,
         metrics: InvocationMetrics | None = None,
+        reporting: Reporting | None = None,
+        open_sender: Callable[[str, Connector], Sender] | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
@@ -61,9 +68,11 @@ class DeliveryComposition:
         self._sleep = sleep
         self._http = open_http_session(settings.reply_seconds)
         self._trusted = TrustedDomains(settings.trusted_endpoint_domains)
+        self._table = DeliveryTable(settings.delivery_table_name, clients.dynamodb, sleep=sleep)
+        self._timing = Timing(probe_seconds=settings.reply_seconds + _PROBE_RESERVE, time_scale=settings.time_scale)
         self._alone: dict[str, AlonePace] = {}  # by account
         self.ledger = self.open_ledger()
-        self.reporting = Reporting(metrics or InvocationMetrics(), service="segment_events", clock=clock)
+        self.reporting = reporting or Reporting(metrics or InvocationMetrics(), service="segment_events", clock=clock)
         self._logins = LoginComposition(
             settings,
             clients,
@@ -81,7 +90,7 @@ class DeliveryComposition:
         )
         self.delivery = Delivery(
             connector_settings=self._connector_settings,
-            open_sender=self.open_sender,
+            open_sender=open_sender or self.open_sender,
             trusted=self._trusted,
             settling=Settling(
                 source_queues=[SourceQueue(settings.segment_events_queue_url, clients.sqs, clock=clock), throttled],
@@ -101,45 +110,36 @@ class DeliveryComposition:
 
     def open_ledger(self) -> Ledger:
         """Open the ledger that all senders share."""
-        return Ledger(
-            self._settings.delivery_table_name,
-            self._clients.dynamodb,
-            time_scale=self._settings.time_scale,
-            clock=self._clock,
-            sleep=self._sleep,
-        )
+        return Ledger(self._table, time_scale=self._settings.time_scale, clock=self._clock)
 
     def open_pace(self, name: str, connector: Connector) -> RequestPace:
         """Open a connector's pace within its account's."""
         settings = self._settings
-        table, dynamodb = settings.delivery_table_name, self._clients.dynamodb
-        account = f"account#{account_id(connector)}"
+        account = account_id(connector)
         if account not in self._alone:
             self._alone[account] = AlonePace(
                 environments=settings.maximum_concurrency + settings.replay_maximum_concurrency,
-                time_scale=settings.time_scale,
+                timing=self._timing,
                 clock=self._clock,
                 sleep=self._sleep,
             )
         alone = self._alone[account]
 
-        def open_budget(owner: str) -> RequestBudget:
+        def open_budget(key: Key) -> RequestBudget:
             return RequestBudget(
-                table,
-                owner,
-                dynamodb,
+                self._table,
+                key,
                 alone=alone,
-                probe_seconds=settings.reply_seconds + _PROBE_RESERVE,
-                time_scale=settings.time_scale,
+                timing=self._timing,
                 clock=self._clock,
                 sleep=self._sleep,
             )
 
         return RequestPace(
             connector.requests_per_minute,
-            limit=AccountLimit(table, account, dynamodb, clock=self._clock),
-            account=open_budget(account),
-            own=open_budget(f"pace#{name}"),
+            limit=AccountLimit(self._table, account, clock=self._clock),
+            account=open_budget(account_budget_key(account)),
+            own=open_budget(connector_budget_key(name)),
             alone=alone,
             clock=self._clock,
             sleep=self._sleep,

@@ -11,7 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from responsys_activation.aws.faults import AwsUnavailableError
+from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.delivery.custom_event import CustomEvent
 from responsys_activation.delivery.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
 from responsys_activation.delivery.sending import Answer, Exchange
@@ -106,7 +106,7 @@ class Reporting:
             self._metrics.milliseconds("ApiLatency", exchange.seconds, connector=connector)
             self._metrics.sample("RecipientsPerRequest", exchange.recipients, connector=connector)
             self._log_exchange(answer, exchange)
-        if isinstance(answer.failure, AwsUnavailableError):
+        if isinstance(answer.failure, AwsCallError):
             logger.warning("request not made", extra={"connector": connector, "fault": str(answer.failure)})
         arrivals = [
             item.message.age_from

@@ -16,8 +16,9 @@ from typing import Protocol
 
 import requests
 
-from responsys_activation.aws.faults import AwsUnavailableError
-from responsys_activation.aws.ledger import Claim, ClaimState, Ledger, NewerChange
+from responsys_activation.aws.claims import Claim, ClaimState, NewerChange
+from responsys_activation.aws.faults import AwsCallError
+from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.request_pace import RequestPace, Slot
 from responsys_activation.connector import Connector
 from responsys_activation.delivery.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
@@ -62,7 +63,7 @@ _SUPERSEDED = Ignored(ErrorCode.SUPERSEDED)
 _NOT_RESPONSYS = {ErrorCode.OTHER_ERROR, ErrorCode.TIMEOUT, ErrorCode.OUT_OF_TIME}
 _PERHAPS_WRITTEN = {ClaimState.HELD_UP, ClaimState.OUT_OF_REACH}
 
-Failure = ResponsysError | AwsUnavailableError
+Failure = ResponsysError | AwsCallError
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,7 @@ class RequestSender:
             return answer
         try:
             slot = self._reserve(answer, deadline)
-        except (ResponsysError, AwsUnavailableError) as exc:
+        except (ResponsysError, AwsCallError) as exc:
             _fail(answer, range(len(request.items)), exc, self._clock())
             return answer
         if (outcome := stopped()) is None:
@@ -254,7 +255,7 @@ class RequestSender:
         ended: dict[int, Outcome] = {}
         try:
             newer = self._ledger.newer([items[position].change for position in returned])
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             logger.warning("newer changes not read", extra={"connector": self._name, "fault": str(exc)})
             ended = dict.fromkeys(returned, Retried(ErrorCode.AWS_UNAVAILABLE))
         else:
@@ -302,7 +303,7 @@ class RequestSender:
         if out_of_reach:
             to_send += self._new(answer, out_of_reach)
             if not to_send:
-                answer.failure = AwsUnavailableError("delivery ledger out of reach")
+                answer.failure = AwsCallError("delivery ledger out of reach")
         return to_send
 
     def _allowed_doubts(self, item: Outgoing) -> int:
@@ -346,7 +347,7 @@ class RequestSender:
                     groups.extendleft(reversed(_parts(group, exc.record)))
                 else:  # the bad ones found so far are out; the others come back without them
                     _end(answer, group, Retried(exc.code))
-            except (ResponsysError, AwsUnavailableError) as exc:
+            except (ResponsysError, AwsCallError) as exc:
                 self._give_up(answer, group, [*chain(*groups)], exc)
                 return
             else:
@@ -492,7 +493,7 @@ class RequestSender:
                 undelivered.append(claimed_as)
         try:
             self._ledger.record(answer.request.request_id, undelivered=undelivered, unknown=unknown)
-        except AwsUnavailableError as exc:
+        except AwsCallError as exc:
             logger.error("answer not recorded", extra={"connector": self._name, "fault": str(exc)})
 
 
@@ -515,7 +516,7 @@ def outcome_of_error(failure: Failure, now: float) -> Outcome:
             return Rejected(failure.code, failure.title)
         case ResponsysError():
             return Retried(failure.code)
-        case AwsUnavailableError():
+        case AwsCallError():
             return Retried(ErrorCode.AWS_UNAVAILABLE)
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from responsys_activation.aws.faults import AwsUnavailableError
-from responsys_activation.aws.parked_messages import ParkedMessage, ParkedMessages
+from responsys_activation.aws.faults import AwsCallError
+from responsys_activation.aws.queues import ParkedMessage, ParkedMessages
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import logger
 from responsys_activation.received import MARK, Mark, read_mark
@@ -162,7 +162,7 @@ class Replay:
                 return RunEnd.TOO_MANY_HIDDEN
             try:
                 messages = run.source.receive(math.ceil(run.deadline - self._clock() + _HIDDEN_AFTER_THE_RUN))
-            except AwsUnavailableError as exc:
+            except AwsCallError as exc:
                 logger.error("replay cannot read its queue", extra={"fault": str(exc)})
                 return RunEnd.AWS_UNAVAILABLE
             empty_answers = 0 if messages else empty_answers + 1

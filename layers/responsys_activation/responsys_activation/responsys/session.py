@@ -138,7 +138,7 @@ class Account:
         ------
         ResponsysError
             Of the login.
-        AwsUnavailableError
+        AwsCallError
             What all environments share could not be read.
         """
         with self._lock:

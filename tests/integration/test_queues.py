@@ -11,8 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from responsys_activation.aws.faults import CLIENT_CONFIG, AwsUnavailableError
-from responsys_activation.aws.parked_messages import ParkedMessage, ParkedMessages
+from responsys_activation.aws.faults import CLIENT_CONFIG, AwsCallError
+from responsys_activation.aws.queues import ParkedMessage, ParkedMessages
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -183,9 +183,7 @@ def test_a_deletion_that_fails_for_good_is_told(
 ) -> None:
     # Given that SQS deletes nothing
     told: list[dict[str, Any]] = []
-    monkeypatch.setattr(
-        "responsys_activation.aws.parked_messages.logger.error", lambda _text, extra: told.append(extra)
-    )
+    monkeypatch.setattr("responsys_activation.aws.queues.logger.error", lambda _text, extra: told.append(extra))
     parked, messages = received(sqs, dlq)
     calls = replace_answer(sqs, "delete_message_batch", unavailable)
     # When messages are moved / Then they have moved all the same; three attempts were made, and the log has the number
@@ -210,5 +208,5 @@ def test_large_messages_are_sent_in_calls_that_sqs_takes(sqs: SQSClient, dlq: st
 def test_a_queue_that_does_not_answer_is_a_fault(sqs: SQSClient, dlq: str) -> None:
     # Given a queue that does not answer / When it is read / Then the fault names it
     replace_answer(sqs, "receive_message", unavailable)
-    with pytest.raises(AwsUnavailableError, match="rejected-dlq"):
+    with pytest.raises(AwsCallError, match="rejected-dlq"):
         ParkedMessages(dlq, sqs).receive(60)

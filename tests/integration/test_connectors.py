@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from responsys_activation.aws.connector_parameters import ConnectorParameter, ConnectorParameters
-from responsys_activation.aws.faults import CLIENT_CONFIG, AwsUnavailableError
+from responsys_activation.aws.connectors import ConnectorParameter, ConnectorParameters
+from responsys_activation.aws.faults import CLIENT_CONFIG, AwsCallError
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
@@ -75,5 +75,5 @@ def test_a_refusal_of_ssm_is_no_missing_connector(ssm: SSMClient, operation: str
     ssm.meta.events.register(f"provide-client-params.ssm.{operation}", refuse)
     parameters = ConnectorParameters(PREFIX, ssm)
     # When a connector is read, or all / Then that is told
-    with pytest.raises(AwsUnavailableError, match="AccessDeniedException"):
+    with pytest.raises(AwsCallError, match="AccessDeniedException"):
         parameters.read("default") if operation == "GetParameter" else parameters.read_all()
