@@ -94,6 +94,11 @@ def test_the_schema_refuses_what_the_reader_refuses(changes: dict[str, Any]) -> 
         ({"requestPerMinute": 5}, False),
         ({"sendOccurredAt": True}, True),
         ({"sendOccurredAt": "true"}, False),
+        ({"identifierFrom": ["userId"], "variables": {"only": ["a"], "omit": [], "rename": {"a": "A"}}}, True),
+        ({"identifierFrom": [""]}, False),
+        ({"identifierFrom": "userId"}, False),
+        ({"variables": {"only": [" "]}}, False),
+        ({"variables": {"drop": ["a"]}}, False),
         ({"auth_endpoint": "x"}, False),
     ],
 )

@@ -330,7 +330,7 @@ def test_repetition_deeper_than_python_compares_is_a_contradiction() -> None:
         ('""', "body: is empty; send the membership message as JSON"),
         ("not json", "body: not valid JSON at character 0"),
         ('{"profileId": p}', "body: not valid JSON at character 14"),
-        ("[]", "body: must be a JSON object"),
+        ("[]", "body: an array where one message is expected"),
         ('"text"', "body: not valid JSON at character 0"),
         ('"7"', "body: must be a JSON object"),
         ("null", "body: must be a JSON object"),
