@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 from responsys_activation.connector import Connector
+from responsys_activation.delivery.custom_event import CustomEvent, custom_event
 from responsys_activation.membership import Membership, read_membership
+from responsys_activation.upstream.memberships import Part
 
 ABSENT = object()
 
@@ -25,6 +27,11 @@ def document(**changes: Any) -> dict[str, Any]:
 def membership(**changes: Any) -> Membership:
     """Read such a message."""
     return read_membership(json.dumps(document(**changes)))
+
+
+def event_of(given: Membership, settings: Connector, happened_at: float | None = None) -> CustomEvent:
+    """Map one of our own messages to the custom event of the connector that it names."""
+    return custom_event(Part(given), given.connector, settings, happened_at)
 
 
 def connector(**changes: Any) -> Connector:

@@ -39,6 +39,7 @@ from responsys_activation.received import Mark, ReceivedMessage
 from responsys_activation.responsys import events
 from responsys_activation.responsys.errors import UnavailableError
 from responsys_activation.responsys.login_memory import LoginMemory
+from responsys_activation.upstream.memberships import Part
 from tests.property.law import check
 from tests.property.scenario import Scenario, scenarios
 from tests.property.world import World
@@ -228,9 +229,9 @@ def the_mapped_event_is_part_of_the_key() -> Iterator[None]:
     name = change.membership_change
     events_of: dict[int, str] = {}
 
-    def remember(membership: Membership, *rest: Any) -> Any:
-        event = mapped(membership, *rest)
-        events_of[id(membership)] = event.event_name
+    def remember(part: Part, *rest: Any) -> Any:
+        event = mapped(part, *rest)
+        events_of[id(part.membership)] = event.event_name
         return event
 
     def misnamed(connector: str, membership: Membership, *rest: Any) -> Any:

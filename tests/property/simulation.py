@@ -291,7 +291,7 @@ def threads_of(simulation: Simulation) -> Iterator[None]:
     def executor(threads: int) -> _Executor:
         return _Executor(simulation, threads)
 
-    def wait(futures: Iterable[_Future], timeout: float, return_when: str) -> _Waited:
+    def wait(futures: Iterable[_Future], timeout: float | None = None, *, return_when: str) -> _Waited:
         futures = list(futures)
         if return_when != "FIRST_COMPLETED":
             raise NotImplementedError(return_when)

@@ -204,8 +204,8 @@ _ROWS: Mapping[Family, Sequence[_Row]] = {
         ),
         _Row(
             "INVALID_CONNECTOR",
-            ("rejected",),
-            "the connector's settings cannot be used",
+            ("rejected", "throttled"),
+            "the connector's settings cannot be used; throttled: nor is it known whether they name a platform's segment",
             "correct the connector's parameter; `reason` names the field",
         ),
         _Row(

@@ -30,8 +30,17 @@ from responsys_activation.json_text import Repeated
 from responsys_activation.moment import read_moment
 from responsys_activation.validation import reasons
 
-__all__ = ["CallType", "InvalidMessageError", "Membership", "Segment", "membership_of", "read_membership"]
+__all__ = [
+    "DEFAULT_CONNECTOR",
+    "CallType",
+    "InvalidMessageError",
+    "Membership",
+    "Segment",
+    "membership_of",
+    "read_membership",
+]
 
+DEFAULT_CONNECTOR = "default"  # where nobody names one; the stack creates it
 _REPORTED_ERRORS = 3
 _IN_OUR_WORDS = {
     "model_type": "must be a JSON object with type and id",
@@ -154,7 +163,7 @@ class Membership(BaseModel):
     profile_id: NonBlank
     call_type: CallType
     segment: Segment
-    connector: ConnectorName = "default"
+    connector: ConnectorName = DEFAULT_CONNECTOR
     event_name: EventName | None = None
     identifiers: Map = {}
     variables: Map = {}

@@ -160,12 +160,12 @@ def test_a_platforms_segment_is_mapped_by_id_key_or_name(
 ) -> None:
     settings = connector(eventNames=mapping, defaultEventName=default)
 
-    assert event_name(part_of(CALL), settings) == name
+    assert event_name(part_of(CALL), "default", settings) == name
     assert is_mapped(part_of(CALL), settings) is mapped
 
 
 def test_our_own_message_names_its_event_or_is_mapped_by_its_id() -> None:
     settings = connector(eventNames={"aud-42": "MAPPED"})
 
-    assert event_name(part_of(OWN), settings) == "MAPPED"
-    assert event_name(part_of(OWN | {"eventName": "OWN"}), settings) == "OWN"
+    assert event_name(part_of(OWN), "default", settings) == "MAPPED"
+    assert event_name(part_of(OWN | {"eventName": "OWN"}), "default", settings) == "OWN"

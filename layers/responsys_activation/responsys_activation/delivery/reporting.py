@@ -171,7 +171,7 @@ class Reporting:
                 "originalMessageId": message_id if _SQS_MESSAGE_ID.fullmatch(message_id) else NOT_KNOWN,
                 "outcome": type(outcome).__name__.lower(),
                 "errorCode": _error_code(ending) or NOT_KNOWN,
-                "reason": reason_of(outcome) if isinstance(outcome, Throttled | Rejected) else NOT_KNOWN,
+                "reason": reason_of(outcome) if isinstance(outcome, Throttled | Rejected | Ignored) else NOT_KNOWN,
                 "connector": ending.connector if known else NOT_KNOWN,
                 "eventName": ending.event_name if known else NOT_KNOWN,
                 "requestId": ending.request_id,
@@ -214,10 +214,10 @@ class Reporting:
 
 
 def _straight(ending: Ending) -> bool:
-    """Tell whether a message was delivered in its first life at its first receive: there is nothing to tell of it."""
+    """Tell whether there is nothing to tell of a message: at its first receive it was delivered, or held nothing."""
     message = ending.message
     first = message.attempts == 1 and message.original_message_id == message.message_id
-    return first and isinstance(ending.outcome, Delivered)
+    return first and isinstance(ending.outcome, Delivered | Ignored)
 
 
 def _error_code(ending: Ending) -> str | None:

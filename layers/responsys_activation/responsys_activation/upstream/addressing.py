@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from responsys_activation.connector import Connector
-from responsys_activation.membership import Membership
+from responsys_activation.membership import DEFAULT_CONNECTOR, Membership
 from responsys_activation.upstream.identity import identifier_at
 from responsys_activation.upstream.memberships import Part
 from responsys_activation.upstream.variables import shaped
@@ -51,11 +51,23 @@ def _own_place(membership: Membership) -> Mapping[str, Any]:
     }
 
 
-def event_name(part: Part, connector: Connector) -> str | None:
-    """Name the custom event that a membership is to a connector; ``None`` if its settings name none."""
-    if part.platform:
-        return connector.mapped_event(part.names) or connector.default_event_name
-    return part.membership.event_name or connector.event_name_for(part.membership.segment.id)
+def event_name(part: Part, name: str, connector: Connector) -> str | None:
+    """Name the custom event that a membership is to a connector; ``None`` if its settings name none.
+
+    A platform's segment has none that nobody mapped, but at the connector ``default``, where the platform does not send
+    all of its segments anyway.
+
+    Parameters
+    ----------
+    name : str
+        The connector's.
+    """
+    if part.platform is None:
+        return part.membership.event_name or connector.event_name_for(part.membership.segment.id)
+    mapped = connector.mapped_event(part.names)
+    if mapped or name != DEFAULT_CONNECTOR or part.platform.sends_all_segments:
+        return mapped
+    return connector.default_event_name
 
 
 def is_mapped(part: Part, connector: Connector) -> bool:

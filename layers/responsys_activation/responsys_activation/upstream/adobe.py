@@ -69,12 +69,15 @@ def _readings(document: Document, maps: Mapping[str, Any], around: Around) -> It
     person = _person(document)
     for namespace, segments in maps.items():
         if type(segments) is not dict:
-            alone = {**document, "segmentMembership": {namespace: segments}}
-            yield alone, partial(_refuse_map)
+            yield partial(_alone, document, namespace, segments), partial(_refuse_map)
             continue
         for segment_id, state in segments.items():
-            alone = {**document, "segmentMembership": {namespace: {segment_id: state}}}
+            alone = partial(_alone, document, namespace, {segment_id: state})
             yield alone, partial(_of_segment, person, namespace, segment_id, state, around)
+
+
+def _alone(document: Document, namespace: str, segments: Any) -> Document:
+    return {**document, "segmentMembership": {namespace: segments}}
 
 
 def _refuse_map() -> Said:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from responsys_activation.connector import IdentifierType
 from responsys_activation.membership import CallType
@@ -31,10 +32,14 @@ def read(document: Document, around: Around) -> Ignored | list[Reading]:
     """
     users = list_of(document.get("users"), "users")
     readings: list[Reading] = [
-        ({**document, "users": [user]}, partial(_of_user, document, user, f"users[{number}]", around))
+        (partial(_alone, document, user), partial(_of_user, document, user, f"users[{number}]", around))
         for number, user in enumerate(users)
     ]
     return readings or Ignored(Platform.AMPLITUDE, "no users")
+
+
+def _alone(document: Document, user: Any) -> Document:
+    return {**document, "users": [user]}
 
 
 def _of_user(document: Document, given: object, field: str, around: Around) -> Said:

@@ -51,10 +51,15 @@ def read(document: Document, around: Around) -> Ignored | list[Reading]:
     person = _person(document, user)
     readings: list[Reading] = []
     for number, event in enumerate(events):
-        one: Document = {**user, _EVENTS: [event]}
-        alone = one if is_bare else {**document, "data": one}
+        alone = partial(_alone, document, event, is_bare=is_bare)
         readings.append((alone, partial(_of_event, person, event, f"{field}[{number}]", around)))
     return readings
+
+
+def _alone(document: Document, event: Any, *, is_bare: bool) -> Document:
+    if is_bare:
+        return {**document, _EVENTS: [event]}
+    return {**document, "data": {**document["data"], _EVENTS: [event]}}
 
 
 def _person(document: Document, user: Mapping[str, Any]) -> _Person:

@@ -210,7 +210,9 @@ def _of_platform(platform: Platform, found: Opened, arrived_at: float) -> Iterat
         yield _foreign(platform, alone, build, envelopes)
 
 
-def _foreign(platform: Platform, alone: Document, build: Callable[[], Any], envelopes: Sequence[Envelope]) -> _Unit:
+def _foreign(
+    platform: Platform, alone: Callable[[], Document], build: Callable[[], Any], envelopes: Sequence[Envelope]
+) -> _Unit:
     def read_part() -> Part | Refused:
         try:
             membership, names, places = build()
@@ -218,7 +220,7 @@ def _foreign(platform: Platform, alone: Document, build: Callable[[], Any], enve
             return Refused(f"{platform}: {exc}")
         return Part(membership, platform, names, places)
 
-    return _Unit(read_part, lambda: alone, envelopes)
+    return _Unit(read_part, alone, envelopes)
 
 
 def _adapter(platform: Platform) -> Callable[[Document, Around], Ignored | list[Reading]]:

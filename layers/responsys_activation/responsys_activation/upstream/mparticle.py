@@ -52,7 +52,7 @@ def read(document: Document, around: Around) -> Ignored | list[Reading]:
         Its profiles cannot be told apart.
     """
     if "AudienceId" in document and "IsMember" in document:
-        return [(document, partial(_of_record, document, around))]
+        return [(lambda: document, partial(_of_record, document, around))]
     kind = document.get("type")
     if kind != _CHANGE_REQUEST:
         return Ignored(Platform.MPARTICLE, kind if kind in _OTHER_REQUESTS else "other request")
@@ -80,16 +80,20 @@ class _Person(NamedTuple):
 def _of_request(document: Document, profiles: list[Any], around: Around) -> Iterator[Reading]:
     for number, profile in enumerate(profiles):
         field = f"user_profiles[{number}]"
-        alone = {**document, "user_profiles": [profile]}
         try:
             audiences = list_of(object_of(profile, field).get("audiences"), f"{field}.audiences")
         except InvalidMessageError as exc:
-            yield alone, partial(_refuse, exc)
+            yield partial(_alone, document, profile), partial(_refuse, exc)
             continue
         person = _person(profile, field)
         for position, audience in enumerate(audiences):
-            whole = {**document, "user_profiles": [{**profile, "audiences": [audience]}]}
-            yield whole, partial(_of_audience, document, person, audience, position, around)
+            alone = partial(_alone, document, profile, [audience])
+            yield alone, partial(_of_audience, document, person, audience, position, around)
+
+
+def _alone(document: Document, profile: Any, audiences: list[Any] | None = None) -> Document:
+    one = profile if audiences is None else {**profile, "audiences": audiences}
+    return {**document, "user_profiles": [one]}
 
 
 def _refuse(exc: InvalidMessageError) -> Said:

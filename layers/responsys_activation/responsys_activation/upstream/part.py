@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from responsys_activation.json_text import compact_json
-from responsys_activation.membership import CallType, Membership, Segment
+from responsys_activation.membership import DEFAULT_CONNECTOR, CallType, Membership, Segment
 from responsys_activation.upstream.platform import Platform
 
 __all__ = ["Around", "Document", "Ignored", "Reading", "Said", "Unit", "told"]
@@ -63,10 +64,19 @@ class Ignored(NamedTuple):
     platform: Platform | None
     kind: str
 
+    @property
+    def code(self) -> str:
+        """Both as an error code is written: ``SEGMENT_PAGE``."""
+        return "_".join(re.findall(r"[A-Z0-9]+", str(self).upper()))
 
-# The smallest document in the platform's words that says the same of one membership alone, and how to read it. Reading
-# raises InvalidMessageError, and then what is wrong concerns this one only.
-Reading = tuple[Document, Callable[[], Said]]
+    def __str__(self) -> str:
+        return f"{self.platform} {self.kind}" if self.platform else self.kind
+
+
+# How to write the smallest document in the platform's words that says the same of one membership alone, and how to read
+# it. Reading raises InvalidMessageError, and then what is wrong concerns this one only. Both wait until they are asked:
+# what is known of a person, once for each of a thousand segments, would fill the memory.
+Reading = tuple[Callable[[], Document], Callable[[], Said]]
 
 
 class Unit(NamedTuple):
@@ -116,7 +126,7 @@ def told(
         profile_id=profile_id,
         call_type=call_type,
         segment=Segment.model_construct(type=unit.type, id=unit.id, name=unit.name),
-        connector="default",
+        connector=DEFAULT_CONNECTOR,
         event_name=None,
         identifiers=identifiers,
         variables=variables,

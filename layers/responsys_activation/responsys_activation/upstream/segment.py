@@ -62,7 +62,7 @@ def read(document: Document, _around: Around) -> Ignored | list[Reading]:
     call = _call(document, personas, kind)
     if call.holder is None and not call.is_journey_step and not _is_audience_event(document):
         return Ignored(Platform.SEGMENT, kind)
-    return [(document, partial(_said, call, _around))]
+    return [(lambda: document, partial(_said, call, _around))]
 
 
 def _call(document: Document, personas: Mapping[str, Any], kind: str) -> _Call:
