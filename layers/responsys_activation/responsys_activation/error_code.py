@@ -205,7 +205,7 @@ _ROWS: Mapping[Family, Sequence[_Row]] = {
         _Row(
             "INVALID_CONNECTOR",
             ("rejected", "throttled"),
-            "the connector's settings cannot be used; throttled: nor is it known whether they name a platform's segment",
+            "the connector's settings cannot be used; throttled: they may name a segment that no others name",
             "correct the connector's parameter; `reason` names the field",
         ),
         _Row(
