@@ -14,6 +14,7 @@ STAMPS := $(ENVIRONMENTS:%=%/.complete)
 # Large, and needed for one target each.
 SCANNER := .venv-checkov
 PLOTTER := .venv-plots
+COMPILER := .venv-uv
 PYTHON := .venv/bin/python
 
 # The first interpreter that really runs; the shims of version managers may exist and fail.
@@ -23,7 +24,7 @@ FIND_PYTHON = for candidate in python3.13 python3.12 python3.11 python3; do \
 	done; \
 	echo "error: no Python from 3.11 to 3.13 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup build demo local replay send check-connector test format lint types unit property integration tools template audit end_to_end threads reliability promises neighbours backlog kills soak bench bench-quick clean
+.PHONY: help setup requirements build demo local replay send check-connector test format lint types unit property integration tools template audit end_to_end threads reliability promises neighbours backlog kills soak bench bench-quick clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,12 +40,13 @@ setup:  ## Make the tools' environments (once, and again when requirements chang
 .venv-sam/.complete: $(REQUIREMENTS)/sam.txt
 $(SCANNER)/.complete: $(REQUIREMENTS)/checkov.txt
 $(PLOTTER)/.complete: $(REQUIREMENTS)/plots.txt
+$(COMPILER)/.complete: $(REQUIREMENTS)/uv.txt
 
 # Functions are built for the project's interpreter, so they must run on the same.
 .venv-lambda/.complete: FIND_PYTHON = echo .venv/bin/python
 
 # The lists are complete, so that pip need not resolve; --no-deps also keeps older pips from refusing pins with extras.
-$(STAMPS) $(SCANNER)/.complete $(PLOTTER)/.complete: %/.complete:
+$(STAMPS) $(SCANNER)/.complete $(PLOTTER)/.complete $(COMPILER)/.complete: %/.complete:
 	@python=$$($(FIND_PYTHON)); \
 	echo "Installing $* (once) ..."; \
 	rm -rf $*; \
@@ -55,6 +57,17 @@ $(STAMPS) $(SCANNER)/.complete $(PLOTTER)/.complete: %/.complete:
 	  echo "error: the packages of $< could not be installed: see above, and whether the package index can be reached." >&2; \
 	  exit 1; }; \
 	touch $@
+
+# Universal: one list for every platform and each Python from 3.11 on. Pins stay as they are unless UPGRADE names them,
+# and a list that comes out the same is not touched: a newer one would be installed again.
+requirements: $(COMPILER)/.complete  ## Compile the requirements' .in files; UPGRADE='urllib3 certifi' raises these pins
+	@new=$$(mktemp); trap 'rm -f "$$new"' EXIT; \
+	for list in layers/dependencies/requirements $(basename $(wildcard $(REQUIREMENTS)/*.in)); do \
+	  cat "$$list.txt" >"$$new"; \
+	  $(COMPILER)/bin/uv pip compile --quiet --universal --python-version 3.11 --python $(COMPILER)/bin/python \
+	    --generate-hashes --no-header $(UPGRADE:%=--upgrade-package %) "$$list.in" --output-file "$$new"; \
+	  cmp -s "$$new" "$$list.txt" || cat "$$new" >"$$list.txt"; \
+	done
 
 build: setup  ## Build the functions and layers for this machine
 	@$(PYTHON) -m tests.local_stack.build
@@ -89,7 +102,7 @@ endef
 check-connector: .venv/.complete  ## Would the connectors deliver? CONNECTOR=name for one (FORGET_REFUSED_LOGIN=1)
 	$(call operate,check)
 
-replay: .venv/.complete  ## Count dead letters that would go back (ERROR_CODE=..., docs/runbook.md#replay); APPLY=1 moves them
+replay: .venv/.complete  ## Count dead letters that would go back (ERROR_CODE=..., docs/runbook.md#replaying-dead-letters); APPLY=1 moves them
 	$(call operate,replay)
 
 send: .venv/.complete  ## Send one membership and follow it: PROFILE_ID=p1 SEGMENT=aud-42 ID=364470825 CALL_TYPE=ADD
@@ -167,4 +180,4 @@ bench-quick: setup  ## The ratios of CPU and of cold start, in a minute; JSON on
 	@$(PYTHON) -m tests.benchmarks.quick
 
 clean:  ## Remove builds and environments
-	rm -rf .aws-sam .local build *.egg-info $(ENVIRONMENTS) $(SCANNER) $(PLOTTER)
+	rm -rf .aws-sam .local build *.egg-info $(ENVIRONMENTS) $(SCANNER) $(PLOTTER) $(COMPILER)

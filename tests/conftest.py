@@ -24,7 +24,7 @@ _ENVIRONMENT = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
     "POWERTOOLS_SERVICE_NAME": "segment_events",
-    "POWERTOOLS_METRICS_NAMESPACE": "ResponsysActivation",
+    "STACK_NAME": "stack",
     "POWERTOOLS_LOG_LEVEL": "INFO",
 }
 

@@ -1,4 +1,4 @@
-"""Does a scanner of templates find fault with what is deployed, apart from what the template gives a reason for?
+"""Does a scanner of templates find fault with what is deployed, apart from what .checkov.yaml gives a reason for?
 
 It reads the template as CloudFormation would make it, with every optional resource and a key of the owner's: in
 the SAM form it sees little, and without a key it would ask for one.
@@ -6,26 +6,29 @@ the SAM form it sees little, and without a key it would ask for one.
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
 from tests.local_stack.environments import program
 from tests.template.cloudformation import Stack
-from tests.template.conftest import source, stack_with, translated  # noqa: F401 - fixtures
+from tests.template.conftest import REPOSITORY, source, stack_with, translated  # noqa: F401 - fixtures
 
 EVERYTHING = {
     "KmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     "AlarmEmail": "crm@example.com",
     "ProducerSilentHours": "6",
 }
+IN_VPC = {"VpcSubnetIds": "subnet-0123456789abcdef0", "VpcSecurityGroupIds": "sg-0123456789abcdef0"}
+WAIVERS = REPOSITORY / ".checkov.yaml"
 # So few checks, or so few resources read, would mean that the scanner no longer understands the template.
 LEAST_CHECKS_PASSED = 50
 
 
-def scanned(resources: dict[str, Any], folder: Path) -> dict[str, Any]:
+def scanned(resources: dict[str, Any], folder: Path, *options: str) -> dict[str, Any]:
     """Return what checkov says about resources."""
     template = folder / "template.json"
     template.write_text(json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}))
@@ -42,6 +45,7 @@ def scanned(resources: dict[str, Any], folder: Path) -> dict[str, Any]:
             "--compact",
             "--output",
             "json",
+            *options,
         ],
         cwd=folder,
         env={"HOME": str(folder), "PATH": "/usr/bin:/bin", "LOG_LEVEL": "ERROR"},
@@ -56,43 +60,42 @@ def scanned(resources: dict[str, Any], folder: Path) -> dict[str, Any]:
     return report
 
 
-def suppressions(template: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Resource, check and reason of each suppression in the template."""
-    for name, resource in template["Resources"].items():
-        for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", []):
-            yield name, skip["id"], skip["comment"]
-
-
 @pytest.fixture(scope="module")
-def report(
-    source: dict[str, Any],  # noqa: F811
-    stack_with: Callable[..., Stack],  # noqa: F811
-    tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, Any]:
-    resources = stack_with(**EVERYTHING).resources
-    # The translation drops them.
-    for name, resource in source["Resources"].items():
-        if name in resources and "checkov" in resource.get("Metadata", {}):
-            resources[name]["Metadata"] = {"checkov": resource["Metadata"]["checkov"]}
-    return scanned(resources, tmp_path_factory.mktemp("scan"))
+def resources(stack_with: Callable[..., Stack]) -> dict[str, Any]:  # noqa: F811
+    return stack_with(**EVERYTHING).resources
 
 
-def test_the_scanner_has_no_findings(report: dict[str, Any]) -> None:
-    # Given the scanner's report / When its findings are listed / Then there is none
+def test_the_scanner_has_no_findings(resources: dict[str, Any], tmp_path: Path) -> None:
+    # Given what the scanner is not asked / When it reads the stack
+    report = scanned(resources, tmp_path, "--config-file", str(WAIVERS))
+    # Then it finds nothing
     findings = [f"{c['resource']}: {c['check_id']} {c['check_name']}" for c in report["results"]["failed_checks"]]
     assert findings == []
     assert report["summary"]["passed"] >= LEAST_CHECKS_PASSED
 
 
-def test_every_suppression_is_needed_and_says_why(
-    source: dict[str, Any],  # noqa: F811
-    report: dict[str, Any],
+def test_every_waiver_is_needed_by_functions_and_by_nothing_else(resources: dict[str, Any], tmp_path: Path) -> None:
+    # Given the checks that are waived
+    waived = yaml_parse(WAIVERS.read_text())["skip-check"]
+    # When the scanner is asked about them alone
+    report = scanned(resources, tmp_path, "--check", ",".join(waived))
+    failed = [(c["check_id"], c["resource"].partition(".")[0]) for c in report["results"]["failed_checks"]]
+    # Then each would find fault, and with functions only
+    assert {check for check, _ in failed} == set(waived)
+    assert {resource_type for _, resource_type in failed} == {"AWS::Lambda::Function"}
+
+
+def test_a_vpc_adds_the_one_finding_that_lambda_insists_on(
+    stack_with: Callable[..., Stack],  # noqa: F811
+    tmp_path: Path,
 ) -> None:
-    # Given the suppressions in the template / When they are held against what the scanner left out
-    left_out = {(c["resource"].partition(".")[2], c["check_id"]) for c in report["results"]["skipped_checks"]}
-    # Then each was used, and has a reason
-    assert {(name, check) for name, check, _ in suppressions(source)} == left_out
-    assert all(len(reason) > 20 for *_, reason in suppressions(source))
+    # Given a stack in a VPC / When the scanner reads it
+    report = scanned(stack_with(**EVERYTHING, **IN_VPC).resources, tmp_path, "--config-file", str(WAIVERS))
+    # Then it finds what Lambda asks for to attach a function: network interfaces of any name
+    assert {(c["resource"], c["check_id"]) for c in report["results"]["failed_checks"]} == {
+        ("AWS::IAM::Role.SegmentEventsFunctionRole", "CKV_AWS_111"),
+        ("AWS::IAM::Role.ConnectorCheckFunctionRole", "CKV_AWS_111"),
+    }
 
 
 def test_the_scanner_would_find_a_queue_without_encryption(tmp_path: Path) -> None:

@@ -6,22 +6,20 @@ them; `python -m tests.benchmarks.plots` draws the plots from the results, in an
 
 import argparse
 import importlib
-import json
 import sys
 import time
-from typing import Any
 
 from rich.console import Console
 
 from tests.benchmarks.benchmark import as_benchmark
+from tests.benchmarks.results import read_results, save_result
 from tests.generated_part import write_part
 from tests.local_stack.environments import REPOSITORY
 from tests.local_stack.processes import ending_on_signals
 
-RESULTS = REPOSITORY / "docs" / "performance" / "results.json"
 DOCUMENT = REPOSITORY / "docs" / "performance.md"
 # In this order: the cost model reads what was counted before it.
-NAMES = ("cpu", "cold_start", "memory", "growth", "throughput", "latency", "outage", "cost")
+NAMES = ("cpu", "cold_start", "memory", "throughput", "latency", "outage", "cost")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,23 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
             benchmark = as_benchmark(importlib.import_module(f"tests.benchmarks.{name}"))
             console.rule(name)
             started = time.monotonic()
-            result = benchmark.measure()
-            _save(name, result)
-            report = benchmark.report(result)
+            save_result(name, benchmark.measure())
+            report = benchmark.report(read_results()[name])  # as they are kept
             write_part(DOCUMENT, f"results of {name}", "make bench", report)
             console.print(report, markup=False, soft_wrap=True)
             console.print(f"({time.monotonic() - started:.0f} s)")
     return 0
-
-
-def read_results() -> dict[str, Any]:
-    """Read what the benchmarks came to last."""
-    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    return results
-
-
-def _save(name: str, result: dict[str, Any]) -> None:
-    RESULTS.write_text(json.dumps(read_results() | {name: result}, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -66,6 +66,10 @@ class Arena:
         """Tell when the simulator got the last event request of a subject, in epoch seconds."""
         return self._simulator.requests(subject, "event")[-1].received_at_ms / 1000
 
+    def settings(self, *names: str) -> dict[str, int]:
+        """Give some of the parameters that the stack was deployed with."""
+        return {name: int(self._stack.parameters[name]) for name in names}
+
     def function_environment(self) -> dict[str, str]:
         """Give the deployed function's variables, and those by which it reaches AWS."""
         configuration = self._stack.endpoint.lambda_.get_function_configuration(FunctionName=self._stack.function_name)

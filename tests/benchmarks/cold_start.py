@@ -2,10 +2,8 @@
 
 import json
 import os
-import re
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
@@ -26,29 +24,20 @@ _FIRST_REQUEST = """
 import json, sys
 from types import SimpleNamespace
 from app import handler
-context = SimpleNamespace(function_name="f", memory_limit_in_mb=1024, invoked_function_arn="a", aws_request_id="r",
+context = SimpleNamespace(function_name="f", memory_limit_in_mb=512, invoked_function_arn="a", aws_request_id="r",
                           get_remaining_time_in_millis=lambda: 120_000)
 if handler(json.load(sys.stdin), context)["batchItemFailures"]:
     raise SystemExit("not delivered")
 """
 _ONE_CLIENT = "import boto3; boto3.client('ssm')"
-_MEGABYTE = 1_000_000
-# What is told by the name of the package that it belongs to.
-_PACKAGES = {
-    "boto3": ("boto3", "botocore", "s3transfer", "jmespath", "dateutil"),
-    "pydantic": ("pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"),
-    "requests": ("requests", "charset_normalizer", "idna", "certifi", "urllib3"),
-    "aws-lambda-powertools": ("aws_lambda_powertools",),
-    "this project": ("responsys_activation", "app"),
-}
 
 
-def fresh_python(code: str, environment: Mapping[str, str], *options: str) -> list[str]:
+def fresh_python(code: str, environment: Mapping[str, str]) -> list[str]:
     """Give the command that runs code with the managed runtime's packages, and no other variables than these."""
     # /var/task and /opt cannot be written on Lambda, so nothing is kept for the next start.
     variables = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", **environment}
     assignments = [f"{name}={value}" for name, value in variables.items()]
-    return ["env", "-i", *assignments, str(program(".venv-lambda", "python")), *options, "-c", code]
+    return ["env", "-i", *assignments, str(program(".venv-lambda", "python")), "-c", code]
 
 
 def measure() -> dict[str, Any]:
@@ -68,13 +57,12 @@ def measure_in(running: Arena, *, rounds: int) -> dict[str, Any]:
             boto3.append(_one_client(environment))
             ours.append(_first_request(running, deployed))
         return {
+            "settings": {},  # none of them bears on it
             "rounds": rounds,
             "cold_start_over_boto3": round(median(a / b for a, b in zip(ours, boto3, strict=True)), 2),
             "ours_ms": round(median(ours) * 1000),
             "boto3_ms": round(median(boto3) * 1000),
-            "import_ms": _import_milliseconds(deployed),
-            "layers_megabytes": round(_size(artifact.layer_root) / _MEGABYTE, 1),
-            "largest_megabytes": _largest(artifact.layer_root / "python"),
+            "layers_megabytes": round(_size(artifact.layer_root) / 1e6, 1),
         }
 
 
@@ -99,25 +87,8 @@ def _one_client(environment: Mapping[str, str]) -> float:
     return time.time() - started
 
 
-def _import_milliseconds(environment: Mapping[str, str]) -> dict[str, float]:
-    """Sum each module's own import time by package; what is measured in so fine a grain takes longer."""
-    told = subprocess.run(
-        fresh_python("import app", environment, "-X", "importtime"), capture_output=True, text=True, check=True
-    ).stderr
-    micros: Counter[str] = Counter()
-    for own, module in re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)$", told, re.MULTILINE):
-        top = module.partition(".")[0]
-        micros[next((name for name, tops in _PACKAGES.items() if top in tops), "standard library")] += int(own)
-    return {name: round(total / 1000, 1) for name, total in micros.most_common()}
-
-
 def _size(directory: Path) -> int:
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
-
-
-def _largest(directory: Path) -> dict[str, float]:
-    sizes = Counter({path.name: _size(path) if path.is_dir() else path.stat().st_size for path in directory.iterdir()})
-    return {name: round(size / _MEGABYTE, 1) for name, size in sizes.most_common(5)}
 
 
 def report(result: dict[str, Any]) -> str:
@@ -129,10 +100,7 @@ def report(result: dict[str, Any]) -> str:
             ("this function, until its first request arrives at Responsys", result["ours_ms"]),
         ],
     )
-    imports = markdown_table(("imports by package", "ms"), list(result["import_ms"].items()))
-    sizes = ", ".join(f"{name} {size}" for name, size in result["largest_megabytes"].items())
     return (
         f"{times}\n\nThe second takes **{result['cold_start_over_boto3']} times** as long as the first (median of "
-        f"{result['rounds']} pairs).\n\n{imports}\n\nBoth layers together: {result['layers_megabytes']} MB unpacked "
-        f"(the largest: {sizes})."
+        f"{result['rounds']} pairs). Both layers together: {result['layers_megabytes']} MB unpacked."
     )

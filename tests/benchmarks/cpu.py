@@ -9,7 +9,6 @@ from tests.generated_part import markdown_table
 __all__ = ["measure", "measure_in", "report"]
 
 MESSAGES = 10_000
-_BATCH = 2_000
 _ROUNDS = 5
 _NAMES = {
     "floor": "floor: load, build, dump, post; nothing checked",
@@ -33,15 +32,17 @@ def measure_in(running: Arena, *, rounds: int, messages_of_common: int) -> dict[
     messages_of_common
         Common practice makes a request for each message; a tenth of the messages tells as much.
     """
+    settings = running.settings("BatchSize", "RequestsInFlight")
     micros: dict[str, list[float]] = {name: [] for name in _NAMES}
     requests: dict[str, float] = {}
     for _ in range(rounds):
         for name in _NAMES:
             messages = messages_of_common if name == "common" else MESSAGES
-            cost, sent = running.run(name, messages, _BATCH)
+            cost, sent = running.run(name, messages, settings["BatchSize"])
             micros[name].append(cost.cpu_seconds / messages * 1e6)
             requests[name] = sent / messages
     return {
+        "settings": settings,
         "messages": MESSAGES,
         "rounds": rounds,
         "micros": {name: round(median(values), 1) for name, values in micros.items()},
@@ -70,9 +71,9 @@ def report(result: dict[str, Any]) -> str:
         for name, text in _NAMES.items()
         for ratio in [result["over_floor"][name]]
     ]
-    table = markdown_table(("", "µs of CPU a message", "over the floor", "requests per 1,000 messages"), rows)
+    table = markdown_table(("", "µs of CPU per message", "over the floor", "requests per 1,000 messages"), rows)
     return (
-        f"{table}\n\n![CPU a message](performance/cpu.svg)\n\n"
+        f"{table}\n\n"
         f"Common practice takes **{result['common_over_ours']:.0f} times** the CPU of this function "
         f"without its table, {result['common_over_ours_with_ledger']:.0f} times that with it, and "
         f"**{result['common_requests_over_ours']:.0f} times** the requests. Medians of {result['rounds']} rounds of "

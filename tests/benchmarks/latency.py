@@ -102,8 +102,8 @@ def measure() -> dict[str, Any]:
         stacks = LocalStack(say=lambda _: None), LocalStack(_LOW_LATENCY, say=lambda _: None)
         with ThreadPoolExecutor(2) as pool:
             defaults, low_latency = pool.map(resources.enter_context, stacks)
-        window = defaults.parameters["BatchingWindowSeconds"]
-        idle = f"idle, defaults (window {window} s)"
+        settings = {name: int(defaults.parameters[name]) for name in ("BatchSize", "BatchingWindowSeconds")}
+        idle = f"idle, defaults (window {settings['BatchingWindowSeconds']} s)"
         fast = "idle, `BatchSize` 10, window 0 s"
         cold = f"{fast}, cold start"
         backlog = "within a backlog at the limit"
@@ -126,6 +126,7 @@ def measure() -> dict[str, Any]:
         time.sleep(1.0)  # the last lines reach the logs
         journeys = {**slow_probes.journeys(), **fast_probes.journeys(), **probes.journeys()}
         return {
+            "settings": settings,
             "backlog": {"messages": _BACKLOG, "requestsPerMinute": _BACKLOG_REQUESTS_PER_MINUTE},
             "cases": [{"case": case, **_summary(journeys[case])} for case in (idle, fast, cold, backlog)],
         }

@@ -1,9 +1,10 @@
 """What is sent in every benchmark? Memberships of made-up people, as SQS hands them over."""
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
+
+from tests.local_stack.sqs_record import sqs_record
 
 __all__ = ["EVENT_NAME", "LIST_NAME", "PROFILE_LIST", "batches", "body", "record"]
 
@@ -39,24 +40,7 @@ def body(number: int, connector: str = "default", run: str = "") -> str:
 
 def record(number: int, text: str, queue_arn: str) -> dict[str, Any]:
     """Wrap a body as Lambda does."""
-    now = str(int(time.time() * 1000))
-    message_id = f"00000000-0000-4000-8000-{number:012x}"
-    return {
-        "messageId": message_id,
-        "receiptHandle": f"AQEB{message_id}{'x' * 120}",
-        "body": text,
-        "attributes": {
-            "ApproximateReceiveCount": "1",
-            "SentTimestamp": now,
-            "SenderId": "AIDAEXAMPLE",
-            "ApproximateFirstReceiveTimestamp": now,
-        },
-        "messageAttributes": {},
-        "md5OfBody": "0" * 32,
-        "eventSource": "aws:sqs",
-        "eventSourceARN": queue_arn,
-        "awsRegion": "us-east-1",
-    }
+    return sqs_record(f"00000000-0000-4000-8000-{number:012x}", text, queue_arn)
 
 
 def batches(

@@ -13,10 +13,9 @@ from typing import Any
 from tests.benchmarks.arena import Arena, arena
 from tests.benchmarks.cold_start import fresh_python
 from tests.benchmarks.memberships import batches
+from tests.benchmarks.stack_defaults import read_stack_defaults
 from tests.generated_part import markdown_table
 from tests.local_stack.artifact import unpacked
-from tests.local_stack.build import read_template
-from tests.local_stack.environments import REPOSITORY
 
 __all__ = ["measure", "report"]
 
@@ -34,7 +33,7 @@ _INVOKE = """
 import json, resource, sys
 from types import SimpleNamespace
 from app import handler
-context = SimpleNamespace(function_name="f", memory_limit_in_mb=1024, invoked_function_arn="a", aws_request_id="r",
+context = SimpleNamespace(function_name="f", memory_limit_in_mb=512, invoked_function_arn="a", aws_request_id="r",
                           get_remaining_time_in_millis=lambda: 120_000)
 def cpu():
     usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -60,16 +59,13 @@ def measure() -> dict[str, Any]:
             _measured(running, environment, messages, numbers_of_runs=list(islice(numbers, _RUNS)))
             for messages in (*_BATCHES, largest)
         ]
-    template = read_template(REPOSITORY / "template.yaml")
-    batch, in_flight = (int(template["Parameters"][name]["Default"]) for name in ("BatchSize", "RequestsInFlight"))
+    settings = read_stack_defaults().settings
+    batch, in_flight = settings["BatchSize"], settings["RequestsInFlight"]
     usual = next(point for point in curve if point["messages"] == batch)
     return {
+        "settings": {name: settings[name] for name in ("BatchSize", "MemorySize", "RequestsInFlight")},
         "curve": curve,
-        "largest_event_bytes": _LARGEST_EVENT,
         "runs": _RUNS,
-        "memory_size": template["Resources"][_FUNCTION]["Properties"]["MemorySize"],
-        "batch": batch,
-        "in_flight": in_flight,
         "sizes": [_cost(size, usual["cpu_seconds"], batch, in_flight) for size in _SIZES],
     }
 
@@ -118,6 +114,7 @@ def _cost(megabytes: int, cpu_seconds: float, batch: int, in_flight: int) -> dic
 
 def report(result: dict[str, Any]) -> str:
     """Give both curves."""
+    settings = result["settings"]
     curve = markdown_table(
         ("messages in the batch", "MB of event", "MiB before", "MiB at the peak", "s of CPU"),
         [
@@ -132,12 +129,11 @@ def report(result: dict[str, Any]) -> str:
         ],
     )
     sizes = markdown_table(
-        ("MemorySize", "s a batch", "GB-s a million messages"),
+        ("MemorySize", "s per batch", "GB-s per million messages"),
         [(size["megabytes"], size["seconds"], size["gigabyte_seconds_a_million"]) for size in result["sizes"]],
     )
     return (
         f"{curve}\n\nThe last is the largest event that Lambda takes. Medians of {result['runs']} processes."
-        f"\n\n{sizes}\n\nFor batches of {result['batch']:,}, {result['in_flight']} requests at once and replies after "
-        f"{_REPLY_SECONDS * 1000:.0f} ms. The template has `MemorySize` {result['memory_size']:,}.\n\n"
-        "![Memory by batch, and cost by MemorySize](performance/memory.svg)"
+        f"\n\n{sizes}\n\nFor batches of {settings['BatchSize']:,}, {settings['RequestsInFlight']} requests at once and "
+        f"replies after {_REPLY_SECONDS * 1000:.0f} ms. The template has `MemorySize` {settings['MemorySize']:,}."
     )

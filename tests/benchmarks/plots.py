@@ -17,83 +17,6 @@ DIRECTORY = Path(__file__).resolve().parents[2] / "docs" / "performance"
 Draw = Callable[[dict[str, Any]], Figure]
 
 
-def _cpu(result: dict[str, Any]) -> Figure:
-    """Draw the CPU of each way to send; the last takes so much more that the scale is logarithmic."""
-    figure, axes = plt.subplots(figsize=(8, 2.4), layout="constrained")
-    names = {
-        "common": "common practice",
-        "ours_with_ledger": "this function",
-        "ours": "… without its table",
-        "floor": "the least that could do",
-    }
-    colours = ["tab:gray", "tab:blue", "tab:blue", "tab:gray"]
-    bars = axes.barh(list(names.values()), [result["micros"][name] for name in names], height=0.6, color=colours)
-    axes.bar_label(bars, fmt=" %.0f µs")
-    axes.set_xscale("log")
-    axes.set_xlim(10, 3_000)
-    axes.xaxis.set_major_formatter("{x:,.0f} µs")
-    axes.grid(visible=False, axis="y")
-    axes.set_title("CPU a message", fontsize=11)
-    return figure
-
-
-def _memory(result: dict[str, Any]) -> Figure:
-    """Draw the peak by batch size, and what a MemorySize costs and gives."""
-    figure, (peak, sizes) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
-    curve = result["curve"]
-    peak.plot([point["messages"] for point in curve], [point["peak_mebibytes"] for point in curve], marker="o")
-    peak.axhline(result["memory_size"], color="tab:red", linewidth=1, linestyle="--")
-    peak.annotate("MemorySize", (0, result["memory_size"]), xytext=(4, 4), textcoords="offset points")
-    peak.set_ylim(0, 1.2 * result["memory_size"])
-    peak.set_xlim(left=0)
-    peak.set_xlabel("messages in the batch")
-    peak.set_title("Peak of memory, MiB", fontsize=11)
-    costs = [size["gigabyte_seconds_a_million"] for size in result["sizes"]]
-    sizes.plot([size["seconds"] for size in result["sizes"]], costs, marker="o", color="tab:orange")
-    for size in result["sizes"]:
-        point = (size["seconds"], size["gigabyte_seconds_a_million"])
-        sizes.annotate(f"{size['megabytes']:,} MB", point, xytext=(6, 4), textcoords="offset points")
-    sizes.set_ylim(0, 1.15 * max(costs))
-    sizes.set_xlim(0, 1.2 * max(size["seconds"] for size in result["sizes"]))
-    sizes.set_xlabel("seconds a batch")
-    sizes.set_title("GB-seconds a million messages", fontsize=11)
-    return figure
-
-
-def _throughput(result: dict[str, Any]) -> Figure:
-    """Draw the share of the limit, by limit and latency, and by the settings that it depends on."""
-    figure, (limits, curves) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    runs = result["limits"][::-1]  # the first one on top
-    names = [f"{run['limit']:,} a minute, {run['latency_ms']:,} ms, {run['concurrency']} at once" for run in runs]
-    bars = limits.barh(names, [100 * run["share"] for run in runs], height=0.6)
-    limits.bar_label(bars, fmt="%.0f %%", label_type="center", color="white")
-    limits.grid(visible=False, axis="y")
-    limits.axvline(90, color="tab:red", linewidth=1, linestyle="--")
-    limits.set_xlim(0, 105)
-    limits.xaxis.set_major_formatter("{x:.0f} %")
-    limits.set_title("By limit, time to reply, invocations at once", fontsize=10)
-    hard = result["inFlight"][0]
-    of_hard = [run for run in runs if (run["limit"], run["latency_ms"]) == (hard["limit"], hard["latency_ms"])]
-    for key, line, marker, label in (
-        ("inFlight", "in_flight", "o", "RequestsInFlight"),
-        ("batchSize", "batch_size", "s", "BatchSize / 200"),
-    ):
-        divisor = 200 if line == "batch_size" else 1
-        points = [*result[key], *of_hard]
-        curves.plot(
-            [run[line] / divisor for run in points], [100 * run["share"] for run in points], marker=marker, label=label
-        )
-    curves.set_title(f"{hard['limit']} a minute, replies after {hard['latency_ms']:,} ms", fontsize=10)
-    curves.set_xlabel("requests; the other setting at its default")
-    curves.set_xlim(left=0)
-    curves.legend(loc="lower right")
-    curves.axhline(90, color="tab:red", linewidth=1, linestyle="--")
-    curves.set_ylim(0, 105)
-    curves.yaxis.set_major_formatter("{x:.0f} %")
-    figure.suptitle("Recipients a minute, as a share of limit x 200", fontsize=11)
-    return figure
-
-
 def _latency(result: dict[str, Any]) -> Figure:
     """Draw where the time goes: the cases without a window are much shorter, and have a scale of their own."""
     figure, scales = plt.subplots(2, 1, figsize=(9, 4.5), layout="constrained")
@@ -117,7 +40,7 @@ def _latency(result: dict[str, Any]) -> Figure:
 
 def _outage(result: dict[str, Any]) -> Figure:
     """Draw what waits on each queue, and what is delivered."""
-    outage, series = result["ten_minutes"]["outage"], result["ten_minutes"]["series"]
+    outage, series = (result["outages"]["ten_minutes"][name] for name in ("outage", "series"))
     figure, (waiting, delivered) = plt.subplots(2, sharex=True, figsize=(8, 5.5), height_ratios=(3, 2))
     for axes in (waiting, delivered):
         axes.axvspan(outage["from_minute"], outage["to_minute"], color="tab:red", alpha=0.12, linewidth=0)
@@ -139,29 +62,22 @@ def _outage(result: dict[str, Any]) -> Figure:
     return figure
 
 
-# By the benchmark that it draws and the plot's name: docs/performance/{name}.svg.
-PLOTS: dict[tuple[str, str], Draw] = {
-    ("cpu", "cpu"): _cpu,
-    ("memory", "memory"): _memory,
-    ("throughput", "throughput"): _throughput,
-    ("latency", "latency"): _latency,
-    ("outage", "outage"): _outage,
-}
+# By benchmark: docs/performance/{name}.svg.
+PLOTS: dict[str, Draw] = {"latency": _latency, "outage": _outage}
 
 
 def main() -> None:
-    """Draw every plot whose benchmark has a result."""
+    """Draw every plot."""
     mpl.use("svg")
     # The same results give the same files.
     mpl.rcParams["svg.hashsalt"] = "responsys-activation"
     plt.rcParams.update({"figure.figsize": (8, 4), "axes.grid": True, "grid.alpha": 0.3, "font.size": 10})
     results = json.loads((DIRECTORY / "results.json").read_text())
-    for (benchmark, name), draw in PLOTS.items():
-        if benchmark in results:
-            figure = draw(results[benchmark])
-            figure.savefig(DIRECTORY / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight")
-            plt.close(figure)
-            print(f"docs/performance/{name}.svg")
+    for name, draw in PLOTS.items():
+        figure = draw(results[name])
+        figure.savefig(DIRECTORY / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight")
+        plt.close(figure)
+        print(f"docs/performance/{name}.svg")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,17 @@ class StackDefaults:
         """Invocations at once, of both event sources together."""
         return self.segment_events.concurrency + self.throttled_events.concurrency
 
+    @property
+    def settings(self) -> dict[str, int]:
+        """What a benchmark's result says that it was made with, by the template's names."""
+        return {
+            "BatchSize": self.segment_events.batch_size,
+            "BatchingWindowSeconds": round(self.segment_events.window_seconds),
+            "MaximumConcurrency": self.segment_events.concurrency,
+            "MemorySize": self.memory_mb,
+            "RequestsInFlight": self.requests_in_flight,
+        }
+
     def with_batch_size(self, batch_size: int) -> StackDefaults:
         """Give what a deployment with another ``BatchSize`` has."""
         return replace(

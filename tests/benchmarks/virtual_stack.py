@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from responsys_activation.observability import InvocationMetrics
 from tests.benchmarks.stack_defaults import EventSource, StackDefaults
@@ -27,6 +27,7 @@ from tests.fakes.responsys import Accepted, FakeResponsys
 from tests.property.simulation import Place, Simulation, Task, threads_of
 from tests.property.sqs import Message, Queue, SqsClient
 
+_PRINTED_METRICS = partial(InvocationMetrics, "stack")
 _MOST_EVENTS = 50_000_000
 AWS_SECONDS = 0.01  # that a call takes
 _POLL_SECONDS = 0.25
@@ -65,8 +66,8 @@ class Journeys:
         self.deferrals.append(0)
         return len(self.sent_at) - 1
 
-    def append(self, accepted: Accepted) -> None:
-        """Stand where Responsys keeps what it accepted."""
+    def arrive(self, accepted: Accepted) -> None:
+        """Note what Responsys accepted."""
         number = int(accepted.properties["profileId"].rpartition("-")[2])
         self.twice += self.accepted_at[number] > 0
         self.accepted_at[number] = accepted.at
@@ -75,16 +76,6 @@ class Journeys:
     def lost(self) -> int:
         """Messages that were not accepted."""
         return self.accepted_at.count(0.0)
-
-
-class _ThrottledQueue(Queue):
-    on_send: Callable[[str, str], None]  # body and error code
-
-    def send(
-        self, body: str, attributes: Mapping[str, str] | None = None, delay: float = 0.0, group: str | None = None
-    ) -> str:
-        self.on_send(body, (attributes or {})["errorCode"])
-        return super().send(body, attributes, delay, group)
 
 
 class VirtualStack:
@@ -102,6 +93,8 @@ class VirtualStack:
         Messages a second that one slot of an event source gathers; ``None``: as fast as five pollers receive them.
     message_groups : bool
         Whether upstream gives each message its connector as ``MessageGroupId``.
+    body : callable
+        Writes upstream's messages, as :func:`membership_body` does.
     """
 
     def __init__(
@@ -114,7 +107,8 @@ class VirtualStack:
         gather_rate: float | None = None,
         message_groups: bool = False,
         table: InMemoryDynamoDb | None = None,
-        new_metrics: Callable[[], InvocationMetrics] = InvocationMetrics,
+        new_metrics: Callable[[], InvocationMetrics] = _PRINTED_METRICS,
+        body: Callable[[str, int, str], str] | None = None,
     ) -> None:
         self.defaults = defaults
         self.simulation = Simulation(seed=1, most_events=_MOST_EVENTS)
@@ -122,12 +116,12 @@ class VirtualStack:
         seconds = defaults.visibility_seconds
         self.rejected = Queue("rejected", self.now, visibility_timeout=seconds)
         self.source = Queue("segment-events", self.now, redrive=self.rejected, visibility_timeout=seconds)
-        self.throttled = _ThrottledQueue("throttled", self.now, redrive=self.rejected, visibility_timeout=seconds)
-        self.throttled.on_send = self._deferred
+        self.throttled = Queue("throttled", self.now, redrive=self.rejected, visibility_timeout=seconds)
+        self.throttled.sent = self._deferred
         self.accounts = {name: self._account(name, limit, latency) for name, limit in requests_per_minute.items()}
         self.journeys = {name: Journeys(self.now) for name in requests_per_minute}
         for name, account in self.accounts.items():
-            account.accepted = cast("Any", self.journeys[name])
+            account.on_accepted = self.journeys[name].arrive
         self.calls: Counter[str] = Counter()
         self.deferrals: Counter[str] = Counter()  # by error code
         self.invocations: list[Invocation] = []
@@ -136,6 +130,7 @@ class VirtualStack:
         self._gather_rate = gather_rate
         self._message_groups = message_groups
         self._new_metrics = new_metrics
+        self._body = body or membership_body
         self._upstream = 0
         self._pollers: list[Task] = []
         self._around = Surroundings(
@@ -173,7 +168,7 @@ class VirtualStack:
                 due = round(min(elapsed + _UPSTREAM_SECONDS, minutes * 60) / 60 * messages_a_minute)
                 occurred_at = datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="milliseconds")
                 for _ in range(due - sent):
-                    body = membership_body(connector, self.journeys[connector].start(), occurred_at)
+                    body = self._body(connector, self.journeys[connector].start(), occurred_at)
                     self.source.send(body, group=connector if self._message_groups else None)
                 sent = due
             self._upstream -= 1
@@ -222,9 +217,9 @@ class VirtualStack:
             finally:
                 self.simulation.end()
 
-    def _deferred(self, body: str, error_code: str) -> None:
-        self.deferrals[error_code] += 1
-        connector, _, number = body.partition('"profileId": "')[2].partition('"')[0].rpartition("-")
+    def _deferred(self, message: Message) -> None:
+        self.deferrals[message.attributes["errorCode"]] += 1
+        connector, _, number = message.body.partition('"profileId": "')[2].partition('"')[0].rpartition("-")
         self.journeys[connector].deferrals[int(number)] += 1
 
     def _account(self, name: str, limit: int, latency: float) -> FakeResponsys:
@@ -307,12 +302,15 @@ def _event_bytes(queue: Queue, batch: list[Message]) -> int:
     return len(json.dumps(batch[0].record(queue.name))) * len(batch)
 
 
-def membership_body(connector: str, number: int, occurred_at: str) -> str:
+def membership_body(
+    connector: str, number: int, occurred_at: str, *, call_type: str = "ADD", recipient: int | None = None
+) -> str:
     """Give a message as upstream would write it; its profile tells which it is."""
+    recipient = 364_470_825 + (number if recipient is None else recipient)
     return (
-        f'{{"messageId": "{connector}-{number:032x}", "profileId": "{connector}-{number}", "callType": "ADD", '
+        f'{{"messageId": "{connector}-{number:032x}", "profileId": "{connector}-{number}", "callType": "{call_type}", '
         '"segment": {"type": "AUDIENCE", "id": "aud-42", "name": "Cart abandoners"}, '
-        f'"connector": "{connector}", "identifiers": {{"27": "{364470825 + number}"}}, '
+        f'"connector": "{connector}", "identifiers": {{"27": "{recipient}"}}, '
         f'"variables": {{"CART_VALUE": {number % 500}.90, "CURRENCY": "EUR", "CART_ITEMS": {number % 7}, '
         f'"LAST_PRODUCT": "SKU-{number % 9973:06}"}}, "occurredAt": "{occurred_at}"}}'
     )

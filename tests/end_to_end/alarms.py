@@ -1,6 +1,6 @@
 """In which state is an alarm of the deployed stack?"""
 
-from tests.end_to_end.observing import eventually
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import LocalStack
 
 # Minutes on AWS; the stack under test has their periods pass sixty times as fast.

@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from responsys_activation.aws.deployed_stack import DeployedStack, stack_at_endpoint
@@ -12,6 +12,8 @@ from responsys_activation.cli.replay import replay as replay_as_commanded
 from responsys_activation.cli.terminal import Terminal
 from tests.local_stack.published_metrics import OUTCOMES, PublishedMetrics
 from tests.local_stack.queues import depth, take_all
+from tests.local_stack.repeating import eventually
+from tests.local_stack.sqs_record import sqs_record
 from tests.local_stack.stack import STACK_NAME, LocalStack
 
 if TYPE_CHECKING:
@@ -24,14 +26,6 @@ SERVICE = "segment_events"
 THROTTLED = "ThrottledDeadLetterQueueUrl"
 REJECTED = "RejectedDeadLetterQueueUrl"
 SEGMENT_EVENTS = "SegmentEventsQueueUrl"
-
-
-def eventually(look: Callable[[], Value], seconds: float = 20.0) -> Value:
-    """Return the first true value of a look, or the last value when the time is over."""
-    deadline = time.monotonic() + seconds
-    while not (value := look()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return value
 
 
 def on_their_way(stack: LocalStack) -> int:
@@ -106,28 +100,8 @@ def held_on_throttled_queue(stack: LocalStack, count: int) -> "Iterator[list[Mes
 
 def sqs_event(stack: LocalStack, bodies: list[str]) -> dict[str, Any]:
     """Make the event that Lambda hands over for messages of SegmentEventsQueue that were never on it."""
-    now = str(round(time.time() * 1000))
-    return {
-        "Records": [
-            {
-                "messageId": f"{json.loads(body)['messageId']}-at-sqs",
-                "receiptHandle": "none",
-                "body": body,
-                "attributes": {
-                    "ApproximateReceiveCount": "1",
-                    "SentTimestamp": now,
-                    "ApproximateFirstReceiveTimestamp": now,
-                    "SenderId": "sender",
-                },
-                "messageAttributes": {},
-                "md5OfBody": "",
-                "eventSource": "aws:sqs",
-                "eventSourceARN": stack.outputs["SegmentEventsQueueArn"],
-                "awsRegion": stack.endpoint.region,
-            }
-            for body in bodies
-        ]
-    }
+    queue_arn = stack.outputs["SegmentEventsQueueArn"]
+    return {"Records": [sqs_record(f"{json.loads(body)['messageId']}-at-sqs", body, queue_arn) for body in bodies]}
 
 
 def invoke(stack: LocalStack, event: Mapping[str, Any]) -> Any:

@@ -7,7 +7,8 @@ import pytest
 
 from tests.end_to_end.alarms import AN_ALARMS_TIME, Alarms
 from tests.end_to_end.connector_under_test import ConnectorUnderTest
-from tests.end_to_end.observing import eventually, settle
+from tests.end_to_end.observing import settle
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import LocalStack
 
 _AN_HOUR_OF_BACKLOG = 100.0

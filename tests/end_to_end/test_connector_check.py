@@ -10,8 +10,9 @@ import pytest
 from responsys_activation.cli.exit_code import ExitCode
 from responsys_activation.error_code import advice
 from tests.end_to_end.connector_under_test import ConnectorUnderTest
-from tests.end_to_end.observing import deployed, eventually
+from tests.end_to_end.observing import deployed
 from tests.local_stack.published_metrics import PublishedMetrics
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import STACK_NAME, LocalStack
 from tests.unit.cli.commands import command
 

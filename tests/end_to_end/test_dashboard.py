@@ -5,17 +5,20 @@ import re
 from typing import Any
 
 from tests.end_to_end.connector_under_test import ConnectorUnderTest
-from tests.end_to_end.observing import eventually, settle
+from tests.end_to_end.observing import settle
 from tests.local_stack.published_metrics import NAMESPACE, PublishedMetrics
-from tests.local_stack.stack import LocalStack
+from tests.local_stack.repeating import eventually
+from tests.local_stack.stack import STACK_NAME, LocalStack
+from tests.template.dashboard import metric_of, written_out
 
-_SEARCH = re.compile(r"SEARCH\('\{(\w+),([\w,]+)\} MetricName=\"(\w+)\"")
+_SEARCH = re.compile(rf"SEARCH\('\{{(\w+),([\w,]+)\}} stack=\"{STACK_NAME}\" MetricName=\"(\w+)\"")
 
 
 def deployed_rows(stack: LocalStack) -> list[list[Any]]:
     """The metrics and expressions of all widgets."""
     body = stack.endpoint.cloudwatch.get_dashboard(DashboardName=stack.outputs["DashboardName"])["DashboardBody"]
-    return [row for widget in json.loads(body)["widgets"] for row in widget["properties"].get("metrics", [])]
+    widgets = json.loads(body)["widgets"]
+    return [row for widget in widgets for row in written_out(widget["properties"].get("metrics", []))]
 
 
 def test_every_metric_of_ours_on_the_dashboard_is_there_after_a_batch(
@@ -32,14 +35,18 @@ def test_every_metric_of_ours_on_the_dashboard_is_there_after_a_batch(
     for row in deployed_rows(stack):
         if row[0] == NAMESPACE:
             # Then each metric that it names has data
-            assert frozenset({(row[2], row[3])}) in metrics.dimension_sets(row[1]), row
+            _, name, dimensions = metric_of(row)
+            assert dimensions.pop("stack") == STACK_NAME
+            assert frozenset(dimensions.items()) in metrics.dimension_sets(name), row
             shown += 1
         elif isinstance(row[0], dict) and (search := _SEARCH.match(row[0]["expression"])):
             # And each search finds this connector's
             namespace, names, metric = search.groups()
             found = [dict(dimensions) for dimensions in metrics.dimension_sets(metric)]
             assert namespace == NAMESPACE
-            assert any(set(each) == set(names.split(",")) and each["connector"] == connector.name for each in found)
+            assert any(
+                {"stack", *each} == set(names.split(",")) and each["connector"] == connector.name for each in found
+            )
             searched += 1
     assert shown >= 6
     assert searched >= 10

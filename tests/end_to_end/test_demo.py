@@ -18,6 +18,7 @@ from tests.local_stack.demo_memberships import Arrival, PublishedMembership, Rej
 from tests.local_stack.demo_progress import Flow
 from tests.local_stack.demo_results import Results, differences
 from tests.local_stack.environments import REPOSITORY
+from tests.local_stack.processes import child_process
 from tests.simulator.inbox import InboxEvent
 from tests.simulator.request_log import RequestRecord
 
@@ -166,24 +167,23 @@ def test_an_interrupted_demo_ends_at_once_and_leaves_nothing_behind(tmp_path: Pa
     # Given a demo whose memberships flow
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TMPDIR": str(tmp_path)}
     environment["PYTHONPATH"] = "layers/responsys_activation"
-    demo = subprocess.Popen(
+    with child_process(
         [sys.executable, "-u", "-m", "tests.local_stack.demo"],
         cwd=REPOSITORY,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,
-    )
-    assert demo.stdout is not None
-    deadline = time.monotonic() + 60
-    while "queued" not in demo.stdout.readline():
-        assert demo.poll() is None
-        assert time.monotonic() < deadline
+    ) as demo:
+        assert demo.stdout is not None
+        deadline = time.monotonic() + 60
+        while "queued" not in demo.stdout.readline():
+            assert demo.poll() is None
+            assert time.monotonic() < deadline
 
-    # When Ctrl-C is pressed, which the whole group of processes gets
-    os.killpg(demo.pid, signal.SIGINT)
-    output, errors = demo.communicate(timeout=20)
+        # When Ctrl-C is pressed, which the whole group of processes gets
+        os.killpg(demo.pid, signal.SIGINT)
+        output, errors = demo.communicate(timeout=20)
 
     # Then it ends without a report, all its processes and files with it
     assert (demo.returncode, errors) == (130, "")

@@ -14,15 +14,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.end_to_end.connector_under_test import ConnectorUnderTest, message_ids
-from tests.end_to_end.observing import (
-    REJECTED,
-    assert_outcomes_add_up,
-    attributes,
-    eventually,
-    log_messages,
-    rejected,
-    settle,
-)
+from tests.end_to_end.observing import REJECTED, assert_outcomes_add_up, attributes, log_messages, rejected, settle
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import LocalStack
 from tests.simulator.faults import ErrorReply
 
@@ -119,6 +112,19 @@ def test_the_role_suffices_for_every_outcome(stack: LocalStack) -> None:
     assert eventually(lambda: connector.metric("EventsDuplicate", eventName="SEGMENT_CHANGED") == 1)
     denied = [line for line in log_messages(stack) if "AccessDenied" in line or "not authorized" in line]
     assert denied == []
+
+
+def test_a_topic_of_the_account_may_send_without_further_ado(stack: LocalStack) -> None:
+    # Given a topic that is subscribed to the queue
+    connector = ConnectorUnderTest(stack)
+    sns = stack.endpoint.client("sns")
+    topic = sns.create_topic(Name=connector.name)["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=stack.outputs["SegmentEventsQueueArn"])
+    # When a membership is published there
+    (body,) = connector.bodies(1)
+    sns.publish(TopicArn=topic, Message=body)
+    # Then it arrives
+    assert eventually(lambda: connector.accepted() == Counter(message_ids([body])))
 
 
 def test_the_role_allows_no_more_than_that(stack: LocalStack, role_credentials: dict[str, str]) -> None:

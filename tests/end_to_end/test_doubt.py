@@ -6,7 +6,8 @@ import pytest
 
 from tests.end_to_end.conftest import TIME_SCALE
 from tests.end_to_end.connector_under_test import EVENT, ConnectorUnderTest, message_ids
-from tests.end_to_end.observing import eventually, rejected_messages, replay, settle
+from tests.end_to_end.observing import rejected_messages, replay, settle
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import LocalStack
 from tests.simulator.faults import SlowReply
 

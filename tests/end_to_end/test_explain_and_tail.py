@@ -8,7 +8,8 @@ from pathlib import Path
 from responsys_activation.cli.exit_code import ExitCode
 from responsys_activation.cli.tail import follow
 from tests.end_to_end.connector_under_test import ConnectorUnderTest
-from tests.end_to_end.observing import deployed, eventually
+from tests.end_to_end.observing import deployed
+from tests.local_stack.repeating import eventually
 from tests.unit.cli.commands import command
 
 

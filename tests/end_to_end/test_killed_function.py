@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.end_to_end.connector_under_test import ConnectorUnderTest, message_ids
-from tests.end_to_end.observing import SEGMENT_EVENTS, THROTTLED, attributes, eventually, rejected, settle
+from tests.end_to_end.observing import SEGMENT_EVENTS, THROTTLED, attributes, rejected, settle
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import LocalStack
 
 
@@ -19,7 +20,7 @@ def impatient_stack(stack: LocalStack) -> Iterator[LocalStack]:
     hidden = stack.endpoint.sqs.get_queue_attributes(QueueUrl=queues[0], AttributeNames=["VisibilityTimeout"])
 
     def hurry(timeout: int, visibility: int) -> None:
-        stack.endpoint.lambda_.update_function_configuration(FunctionName=stack.function_name, Timeout=timeout)
+        stack.set_function_timeout(timeout)
         for url in queues:
             stack.endpoint.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(visibility)})
 

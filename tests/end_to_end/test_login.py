@@ -10,15 +10,8 @@ import pytest
 from responsys_activation.account import account_id
 from responsys_activation.connector import read_connector
 from tests.end_to_end.connector_under_test import ConnectorUnderTest, message_ids
-from tests.end_to_end.observing import (
-    attributes,
-    eventually,
-    held_on_throttled_queue,
-    invoke,
-    on_their_way,
-    settle,
-    sqs_event,
-)
+from tests.end_to_end.observing import attributes, held_on_throttled_queue, invoke, on_their_way, settle, sqs_event
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import LocalStack
 
 

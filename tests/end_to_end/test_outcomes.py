@@ -11,7 +11,6 @@ from tests.end_to_end.observing import (
     SEGMENT_EVENTS,
     THROTTLED,
     attributes,
-    eventually,
     held_on_throttled_queue,
     invoke,
     rejected,
@@ -20,6 +19,7 @@ from tests.end_to_end.observing import (
     waiting,
 )
 from tests.local_stack.queues import take_all
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import LocalStack
 from tests.simulator.faults import ErrorReply
 

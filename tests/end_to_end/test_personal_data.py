@@ -12,15 +12,7 @@ import pytest
 from rich.console import Console
 
 from tests.end_to_end.connector_under_test import ConnectorUnderTest
-from tests.end_to_end.observing import (
-    REJECTED,
-    SEGMENT_EVENTS,
-    attributes,
-    eventually,
-    held_on_throttled_queue,
-    settle,
-    sqs_event,
-)
+from tests.end_to_end.observing import REJECTED, SEGMENT_EVENTS, attributes, held_on_throttled_queue, settle, sqs_event
 from tests.end_to_end.person import (
     LIKE_A_CODE,
     QUOTED,
@@ -33,6 +25,7 @@ from tests.local_stack.demo_report import print_report
 from tests.local_stack.demo_results import differences, read_results
 from tests.local_stack.published_metrics import PublishedMetrics
 from tests.local_stack.queues import take_all
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import LocalStack
 from tests.simulator.faults import (
     FAULT,

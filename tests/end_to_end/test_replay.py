@@ -12,17 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.connector_under_test import ConnectorUnderTest, message_ids
-from tests.end_to_end.observing import (
-    REJECTED,
-    Seen,
-    deployed,
-    eventually,
-    rejected_messages,
-    replay,
-    settle,
-    waiting,
-)
+from tests.end_to_end.observing import REJECTED, Seen, deployed, rejected_messages, replay, settle, waiting
 from tests.local_stack.environments import REPOSITORY
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import STACK_NAME, LocalStack
 from tests.unit.cli.commands import command
 

@@ -7,18 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.end_to_end.connector_under_test import EVENT, OTHER_EVENT, ConnectorUnderTest, message_ids
-from tests.end_to_end.observing import (
-    REJECTED,
-    THROTTLED,
-    attributes,
-    eventually,
-    invoke,
-    rejected,
-    settle,
-    sqs_event,
-    waiting,
-)
+from tests.end_to_end.observing import REJECTED, THROTTLED, attributes, invoke, rejected, settle, sqs_event, waiting
 from tests.local_stack.queues import take_all
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import LocalStack
 from tests.simulator.faults import FAULT, ConnectionReset, ErrorReply, TruncatedReply, WrongLengthReply
 from tests.simulator.request_log import THROTTLE_CODES

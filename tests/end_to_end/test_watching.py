@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.end_to_end.connector_under_test import EVENT, ConnectorUnderTest
-from tests.end_to_end.observing import SERVICE, eventually, log_messages, settle
+from tests.end_to_end.observing import SERVICE, log_messages, settle
 from tests.local_stack.published_metrics import OUTCOMES, PublishedMetrics
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import LocalStack
 from tests.simulator.faults import ErrorReply
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -19,7 +19,7 @@ Item = dict[str, dict[str, Any]]
 Key = tuple[str, str]
 Condition = Callable[[Item], bool]
 
-_TOKEN = re.compile(r"\s*(?:(<=|>=|<>|[=<>(),+-])|(:?[A-Za-z_][A-Za-z0-9_]*))")
+_TOKEN = re.compile(r"\s*(?:(<=|[=<>(),+])|(:?[A-Za-z_][A-Za-z0-9_]*))")
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": lambda left, right: left == right,
     "<": lambda left, right: left < right,
@@ -157,14 +157,6 @@ class InMemoryDynamoDb:
         _expect(request, "BatchGetItem", {"RequestItems"})
         return self._call("BatchGetItem", lambda: self._batch_get(request))
 
-    def transact_write_items(self, **request: Any) -> dict[str, Any]:
-        _expect(request, "TransactWriteItems", {"TransactItems"})
-        return self._call("TransactWriteItems", lambda: self._transact(request["TransactItems"]))
-
-    def delete_item(self, **request: Any) -> dict[str, Any]:
-        _expect(request, "DeleteItem", {"TableName", "Key"})
-        return self._call("DeleteItem", lambda: self._delete(request))
-
     def query(self, **request: Any) -> dict[str, Any]:
         _expect(
             request,
@@ -234,12 +226,14 @@ class InMemoryDynamoDb:
         values = request.get("ExpressionAttributeValues", {})
         update = _Expression(request["UpdateExpression"], values, "UpdateItem")
         changes, removals = update.update()
-        condition, used = _condition(request, values, "UpdateItem")
-        _check_used(values, update.used | used, "UpdateItem")
+        condition = _Expression(request.get("ConditionExpression", ""), values, "UpdateItem")
+        holds = condition.condition()
+        if unused := values.keys() - update.used - condition.used:
+            raise client_error("ValidationException", "UpdateItem", f"unused in expressions: {sorted(unused)}")
         key = _key(request["Key"], "UpdateItem")
         stored = self.items.get(key)
         old = stored or {}
-        if not condition(old):
+        if not holds(old):
             raise _condition_failed(request, stored)
         new = _copy(old) | _copy(request["Key"])
         for name, value in changes.items():
@@ -251,13 +245,6 @@ class InMemoryDynamoDb:
             return {}
         attributes = {name: old[name] for name in [*changes, *removals] if name in old}
         return {"Attributes": attributes} if attributes else {}
-
-    def _delete(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._check_table(request["TableName"], "DeleteItem")
-        key = _key(request["Key"], "DeleteItem")
-        if key in self.items:
-            del self.items[key]
-        return {}
 
     def _query(self, request: dict[str, Any]) -> dict[str, Any]:
         self._check_table(request["TableName"], "Query")
@@ -312,46 +299,6 @@ class InMemoryDynamoDb:
         found = [_copy(self.items[key]) for key in named[:processed] if key in self.items]
         left = {table: content | {"Keys": keys[processed:]}} if keys[processed:] else {}
         return {"Responses": {table: found}, "UnprocessedKeys": left}
-
-    def _transact(self, writes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        puts = [write["Put"] for write in writes]
-        operation = "TransactWriteItems"
-        for put in puts:
-            _expect(
-                put,
-                "Put",
-                {"TableName", "Item"},
-                {"ConditionExpression", "ExpressionAttributeValues", "ReturnValuesOnConditionCheckFailure"},
-            )
-            self._check_table(put["TableName"], operation)
-            _check_item(put["Item"], operation)
-        keys = [_key(put["Item"], operation, exact=False) for put in puts]
-        if not 1 <= len(keys) <= 100 or len(set(keys)) != len(keys):
-            raise client_error("ValidationException", operation, "1 to 100 different items")
-        reasons = [self._reason(put, self.items.get(key)) for put, key in zip(puts, keys, strict=True)]
-        if any(reason["Code"] != "None" for reason in reasons):
-            codes = ", ".join(reason["Code"] for reason in reasons)
-            raise client_error(
-                "TransactionCanceledException",
-                operation,
-                f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]",
-                CancellationReasons=reasons,
-            )
-        for put, key in zip(puts, keys, strict=True):
-            self.items[key] = _copy(put["Item"])
-        return {}
-
-    @staticmethod
-    def _reason(put: dict[str, Any], stored: Item | None) -> dict[str, Any]:
-        values = put.get("ExpressionAttributeValues", {})
-        condition, used = _condition(put, values, "TransactWriteItems")
-        _check_used(values, used, "TransactWriteItems")
-        if condition(stored or {}):
-            return {"Code": "None"}
-        reason = {"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"}
-        if put.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" and stored is not None:
-            return reason | {"Item": _copy(stored)}
-        return reason
 
     def _check_table(self, table: str, operation: str) -> None:
         if table != self.table:
@@ -417,7 +364,7 @@ class _Expression:
         self._next = 0
 
     def condition(self) -> Condition:
-        condition = self._any()
+        condition = self._any() if self._tokens else lambda item: True
         if self._next != len(self._tokens):
             raise self._invalid()
         return condition
@@ -548,13 +495,6 @@ def _statement_failed(statement: _Statement, code: str, message: str) -> dict[st
     return {"Error": {"Code": code, "Message": message}, "TableName": statement.table}
 
 
-def _condition(request: dict[str, Any], values: Item, operation: str) -> tuple[Condition, set[str]]:
-    if "ConditionExpression" not in request:
-        return (lambda item: True), set()
-    expression = _Expression(request["ConditionExpression"], values, operation)
-    return expression.condition(), expression.used
-
-
 def _condition_failed(request: dict[str, Any], stored: Item | None) -> ClientError:
     wants_item = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
     return client_error(
@@ -586,15 +526,6 @@ def _check_item(item: Item, operation: str) -> None:
         ((kind, content),) = value.items()
         if kind == "NS" and not content:
             raise client_error("ValidationException", operation, "An number set may not be empty")
-
-
-def _check_used(values: Item, used: set[str], operation: str) -> None:
-    if unused := values.keys() - used:
-        raise client_error(
-            "ValidationException",
-            operation,
-            f"Value provided in ExpressionAttributeValues unused in expressions: keys: {sorted(unused)}",
-        )
 
 
 def _key(item: Item, operation: str, *, exact: bool = True) -> Key:

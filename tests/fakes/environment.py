@@ -57,6 +57,7 @@ class Environment(DeliveryComposition):
         read = read_settings(
             Settings,
             {
+                "STACK_NAME": "stack",
                 "CONNECTOR_PARAMETER_PREFIX": CONNECTOR_PREFIX,
                 "TOKEN_PARAMETER_PREFIX": "/stack/tokens/",
                 "DELIVERY_TABLE_NAME": around.table.table,

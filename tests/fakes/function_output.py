@@ -39,8 +39,9 @@ class FunctionOutput:
                     yield namespace, datum["MetricName"], dimensions, sum(datum["Values"])
 
     def total(self, name: str, **dimensions: str) -> float:
-        """Return a metric's sum under exactly these dimensions, which must have been written, if only as zero."""
-        values = [value for _, found, under, value in self.metrics() if (found, under) == (name, dimensions)]
+        """Return a metric's sum under the stack and exactly these, which must have been written, if only as zero."""
+        under_these = {"stack": "stack", **dimensions}
+        values = [value for _, found, under, value in self.metrics() if (found, under) == (name, under_these)]
         assert values, f"{name} was not written by {dimensions}"
         return sum(values)
 

@@ -1,7 +1,8 @@
 """What does Responsys do with custom events? An account in memory behind a transport for ``requests``.
 
-It keeps what it accepted, so that a test can count what arrived twice, and fails where it is told to, before or after
-accepting. A reply later than the read limit is no reply, and the request is taken all the same.
+It reads a request as strictly as the simulator does. It keeps what it accepted, so that a test can count what arrived
+twice, and fails where it is told to, before or after accepting. A reply later than the read limit is no reply, and the
+request is taken all the same.
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ from requests.adapters import BaseAdapter
 
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import UnavailableError
+from tests.simulator.event_request import parse_event_request
+from tests.simulator.functions import ApiFunction
+from tests.simulator.refusals import RequestRefusedError
+from tests.simulator.settings import Limits, Replies
 
 UNKNOWN_RECIPIENT = 404  # the recipientId that no list has
 SPOILING = "spoiling"  # a property of this name makes Responsys refuse the whole request
+_REPLIES = Replies()
 _WRONG_PASSWORDS_BEFORE_LOCKOUT = 5  # in a row
 
 
@@ -181,6 +187,8 @@ class FakeResponsys(BaseAdapter):
         By user name; ``None``: every login is right. The fifth wrong one in a row locks the user out.
     logins : list of Login
         Those that were checked.
+    on_accepted : callable
+        Told of each recipient's event that it accepts; keeps it in ``accepted``, unless replaced.
     record_named_from : int or None
         Where a refusal of the whole request counts records from; ``None``: it names none.
     maximum_recipients : int
@@ -207,6 +215,7 @@ class FakeResponsys(BaseAdapter):
         self.known_events: set[str] | None = None
         self.token_lifetime = 7200.0
         self.accepted: list[Accepted] = []
+        self.on_accepted: Callable[[Accepted], None] = self.accepted.append
         self.seen: list[Seen] = []
         self.calls: Counter[str] = Counter()
         self._tokens: dict[str, float] = {}
@@ -298,24 +307,23 @@ class FakeResponsys(BaseAdapter):
     def _limits(self) -> Reply:
         if self.requests_per_minute is None:
             return _json(200, [])
-        limit = {
-            "api": "triggerCustomEvent",
-            "resource_path": "/events/{eventName}",
-            "verb": "POST",
-            "limit": self.requests_per_minute,
-        }
-        return _json(200, [limit])
+        limits = Limits(requests_per_minute=self.requests_per_minute)
+        return _json(200, [function.row(limits) for function in ApiFunction])
 
     def _trigger(self, request: _Request) -> Reply:
         event_name, fault = unquote(request.path.rpartition("/")[2]), request.fault
-        recipients = json.loads(request.content.body or b"")["recipientData"]
-        ids = tuple(_identifier(each["recipient"]) for each in recipients)
+        content_type = str(request.content.headers["Content-Type"])
+        try:
+            records = parse_event_request(request.content.body or b"", content_type, _REPLIES)  # type: ignore[arg-type]
+        except RequestRefusedError as refused:
+            return _json(refused.status, refused.envelope())
+        ids = tuple(record.recipient.recipient_id or record.recipient.identifiers()[0].value for record in records)
         self.seen.append(Seen(self._clock(), event_name, ids, str(request.content.headers["X-Request-Id"])))
         if self.known_events is not None and event_name not in self.known_events:
             return refusal(404, "CUSTOM_EVENT_NOT_FOUND")
-        if len(recipients) > self.maximum_recipients:
+        if len(records) > self.maximum_recipients:
             return refusal(400, "RECIPIENT_LIMIT_EXCEEDED", "Recipient limit exceeded")
-        properties = [{each["name"]: each["value"] for each in one["optionalData"]} for one in recipients]
+        properties = [{each["name"]: each["value"] for each in record.properties} for record in records]
         spoilers = [position for position, each in enumerate(properties) if SPOILING in each]
         if spoilers:
             named = self.record_named_from
@@ -332,17 +340,12 @@ class FakeResponsys(BaseAdapter):
             elif str(recipient) == str(UNKNOWN_RECIPIENT):
                 error = f"NO_RECIPIENT_FOUND: Recipient Not Found {recipient}"
             else:
-                self.accepted.append(
+                self.on_accepted(
                     Accepted(event_name, recipient, values, self._clock(), request.began_at, request.errand)
                 )
             recipient_id = -1 if error else recipient
             results.append({"errorMessage": error, "success": error is None, "recipientId": recipient_id})
         return _json(200, results)
-
-
-def _identifier(recipient: dict[str, Any]) -> int | str:
-    ((_, value),) = ((name, value) for name, value in recipient.items() if name != "listName")
-    return value  # type: ignore[no-any-return]
 
 
 def _spoiled(content: bytes, fault: Fault) -> bytes:

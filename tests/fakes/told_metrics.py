@@ -18,7 +18,7 @@ class ToldMetrics(InvocationMetrics):
     """
 
     def __init__(self, told: Counter[str] | None = None) -> None:
-        super().__init__()
+        super().__init__("stack")
         self.told: Counter[str] = Counter() if told is None else told
 
     @property

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import secrets
 import sys
 import time
 from collections import Counter
 
-from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.fakes.responsys import Fault
-from tests.hostile.attack import FAULTS, OUTCOMES, attack
+from tests.hostile.attack import FAULTS, attack
 from tests.hostile.bodies import bodies
 from tests.hostile.spellings import Spelling, look_at_reading, spellings
+from tests.local_stack.published_metrics import OUTCOMES
+from tests.property.soaking import try_round
 
 _BATCHES_A_ROUND = 250
 _MOST_IN_A_BATCH = 40
@@ -25,31 +25,22 @@ def soak(least: int) -> Counter[str]:
     came_to: Counter[str] = Counter()
     delivered = 0
     began = time.monotonic()
+
+    def deliver(hostile: list[str], spelled: list[Spelling], fault: Fault | None) -> None:
+        nonlocal delivered
+        for spelling in spelled:
+            look_at_reading(spelling)
+        batch = [*hostile, *(spelling.body for spelling in spelled)]
+        came_to.update(attack(batch, fault))
+        delivered += len(batch)
+
+    drawn = (
+        st.lists(bodies(), min_size=_MOST_IN_A_BATCH // 4, max_size=_MOST_IN_A_BATCH // 2),
+        st.lists(spellings(), min_size=_MOST_IN_A_BATCH // 4, max_size=_MOST_IN_A_BATCH // 2),
+        st.sampled_from([None, None, None, *FAULTS]),
+    )
     while delivered < least:
-        round_seed = secrets.randbits(64)
-
-        @seed(round_seed)
-        @settings(
-            max_examples=_BATCHES_A_ROUND,
-            database=None,
-            deadline=None,
-            print_blob=True,
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(
-            st.lists(bodies(), min_size=_MOST_IN_A_BATCH // 4, max_size=_MOST_IN_A_BATCH // 2),
-            st.lists(spellings(), min_size=_MOST_IN_A_BATCH // 4, max_size=_MOST_IN_A_BATCH // 2),
-            st.sampled_from([None, None, None, *FAULTS]),
-        )
-        def deliver(hostile: list[str], spelled: list[Spelling], fault: Fault | None) -> None:
-            nonlocal delivered
-            for spelling in spelled:
-                look_at_reading(spelling)
-            batch = [*hostile, *(spelling.body for spelling in spelled)]
-            came_to.update(attack(batch, fault))
-            delivered += len(batch)
-
-        deliver()
+        round_seed = try_round(deliver, *drawn, examples=_BATCHES_A_ROUND)
         minutes = (time.monotonic() - began) / 60
         print(f"{delivered:,} bodies in {minutes:.1f} min; the last round from seed {round_seed}", flush=True)
     return came_to

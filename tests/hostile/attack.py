@@ -27,6 +27,8 @@ from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
 from tests.fakes.recording_sqs import Entry, RecordingSqs
 from tests.fakes.responsys import FakeResponsys, Fault
 from tests.hostile.bodies import CONNECTORS
+from tests.local_stack.published_metrics import OUTCOMES
+from tests.local_stack.sqs_record import sqs_record
 
 _EVENT_PATH = re.compile(r"/rest/api/v1\.3/events/([A-Za-z0-9_.~%-]+)")
 _IDENTIFIER_FIELDS = {
@@ -39,20 +41,13 @@ _IDENTIFIER_FIELDS = {
 }
 _EVENT_HEADERS = {"authorization", "content-type", "accept", "x-request-id", "user-agent", "accept-encoding"}
 _EVENT_HEADERS |= {"connection", "content-length"}
+_QUEUE_ARN = "arn:aws:sqs:eu-west-1:123456789012:segment-events"
 _MOST_BYTES = 10_000_000
 _LONGEST_LINE = 16_384
 _SQS_TEXT = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
 _SERVICE = {"service": "segment_events"}
 # Those after which nothing was accepted: what was, must be what was told as delivered.
 FAULTS = (Fault.CONNECTION_REFUSED, Fault.HTML_503, Fault.API_LIMIT, Fault.LOGIN_REFUSED, Fault.EXCEPTION_BEFORE)
-OUTCOMES = (
-    "EventsDelivered",
-    "EventsDuplicate",
-    "EventsThrottled",
-    "EventsRejected",
-    "EventsRetried",
-    "EventsIgnored",
-)
 
 
 class WatchedResponsys(FakeResponsys):
@@ -169,7 +164,8 @@ def attack(bodies: Sequence[str], fault: Fault | None = None) -> Counter[str]:
     )
     with captured_output() as output:
         environment = Environment(around, clock=clock, sleep=clock.sleep, in_flight=1)
-        response = environment.invoke([_record(n, body) for n, body in enumerate(bodies)], 600.0)
+        records = [sqs_record(str(number), body, _QUEUE_ARN, now=NOW) for number, body in enumerate(bodies)]
+        response = environment.invoke(records, 600.0)
     retried = [int(failure["itemIdentifier"]) for failure in response["batchItemFailures"]]
     throttled, rejected = (sqs.sent.get(f"{QUEUE_URL}{queue}", []) for queue in ("throttled", "rejected"))
     accepted = list(itertools.chain.from_iterable(account.accepted for account in accounts.values()))
@@ -208,22 +204,6 @@ def _account_name(kind: IdentifierType) -> str:
     return kind.value.lower().replace("_", "-")
 
 
-def _record(number: int, body: str) -> dict[str, Any]:
-    now = str(round(NOW * 1000))
-    return {
-        "messageId": str(number),
-        "receiptHandle": f"handle-{number}",
-        "body": body,
-        "attributes": {
-            "ApproximateReceiveCount": "1",
-            "SentTimestamp": now,
-            "ApproximateFirstReceiveTimestamp": now,
-        },
-        "messageAttributes": {},
-        "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:segment-events",
-    }
-
-
 def _look_at_dead_letters(bodies: Sequence[str], entries: Sequence[Entry]) -> set[int]:
     """Assert that each has its body, or its part of it, and attributes that SQS takes; give the messages' numbers."""
     numbers = [int(entry["MessageAttributes"]["originalMessageId"]["StringValue"]) for entry in entries]
@@ -246,6 +226,11 @@ def _look_at_output(output: FunctionOutput) -> None:
         assert len(json.dumps(document)) <= _LONGEST_LINE
     for namespace, _, dimensions, _ in output.metrics():
         assert namespace == "ResponsysActivation"
-        assert set(dimensions) in [{"service"}, {"connector"}, {"connector", "eventName"}, {"connector", "errorCode"}]
+        assert tuple(dimensions) in [
+            ("stack", "service"),
+            ("stack", "connector"),
+            ("stack", "connector", "eventName"),
+            ("stack", "connector", "errorCode"),
+        ]
         assert dimensions.get("connector", "-") in {"-", *CONNECTORS}
         assert all(value.strip() for value in dimensions.values())

@@ -32,7 +32,7 @@ def main() -> int:
 
 def _run() -> None:
     settings = read_settings(os.environ)
-    stack = LocalStack(settings.parameters, time_scale=settings.time_scale, aws_port=settings.aws_port)
+    stack = LocalStack(settings.parameters, time_scale=settings.time_scale, port=settings.aws_port)
     print("Starting (the first build takes a few seconds longer) ...")
     with stack:
         try:
@@ -50,7 +50,6 @@ def _write_outputs(stack: LocalStack) -> None:
         "stackName": STACK_NAME,
         "awsEndpointUrl": stack.endpoint.url,
         "region": stack.endpoint.region,
-        "lambdaControlUrl": stack.lambda_control_url,
     }
     if stack.simulator is not None:
         outputs["simulatorUrl"] = stack.simulator.url

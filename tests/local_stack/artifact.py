@@ -34,6 +34,6 @@ def unpacked(function: str) -> Iterator[Artifact]:
     ):
         artifact = Artifact(Path(directory) / "task", Path(directory) / "opt")
         zipfile.ZipFile(build.archives[function]).extractall(artifact.task_root)
-        for layer in build.template["Resources"][function]["Properties"]["Layers"]:
+        for layer in build.template["Globals"]["Function"]["Layers"]:
             zipfile.ZipFile(build.archives[layer["Ref"]]).extractall(artifact.layer_root)
         yield artifact

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 from botocore.config import Config
@@ -55,39 +55,27 @@ class AwsEndpoint:
 
     @property
     def cloudformation(self) -> "CloudFormationClient":
-        """The CloudFormation client."""
-        client: CloudFormationClient = self.client("cloudformation")
-        return client
+        return cast("CloudFormationClient", self.client("cloudformation"))
 
     @property
     def cloudwatch(self) -> "CloudWatchClient":
-        """The CloudWatch client."""
-        client: CloudWatchClient = self.client("cloudwatch")
-        return client
+        return cast("CloudWatchClient", self.client("cloudwatch"))
 
     @property
     def lambda_(self) -> "LambdaClient":
-        """The Lambda client."""
-        client: LambdaClient = self.client("lambda")
-        return client
+        return cast("LambdaClient", self.client("lambda"))
 
     @property
     def logs(self) -> "CloudWatchLogsClient":
-        """The CloudWatch Logs client."""
-        client: CloudWatchLogsClient = self.client("logs")
-        return client
+        return cast("CloudWatchLogsClient", self.client("logs"))
 
     @property
     def s3(self) -> "S3Client":
-        """The S3 client."""
-        client: S3Client = self.client("s3")
-        return client
+        return cast("S3Client", self.client("s3"))
 
     @property
     def sqs(self) -> "SQSClient":
-        """The SQS client."""
-        client: SQSClient = self.client("sqs")
-        return client
+        return cast("SQSClient", self.client("sqs"))
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from tests.local_stack.stack import ConnectorSettings
@@ -68,7 +68,7 @@ class PublishedMembership:
     group: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Segment:
     """An audience or journey of the demo, who is in it, and where its memberships go.
 
@@ -86,50 +86,22 @@ class _Segment:
     id: str
     name: str
     profiles: range
-    second_changes: int = 0
     event_name: str
+    _: KW_ONLY
+    second_changes: int = 0
     is_event_in_message: bool = False
 
 
+_SHOP, _LOYALTY = ("default", "shop_api"), ("loyalty", "loyalty_api")
 _SEGMENTS = (
+    _Segment(*_SHOP, "AUDIENCE", "aud-newsletter", "Newsletter", range(590), "SEGMENT_CHANGED"),
     _Segment(
-        connector="default",
-        account="shop_api",
-        type="AUDIENCE",
-        id="aud-newsletter",
-        name="Newsletter",
-        profiles=range(590),
-        event_name="SEGMENT_CHANGED",
-    ),
-    _Segment(
-        connector="default",
-        account="shop_api",
-        type="journey",
-        id="jrn-cart",
-        name="Abandoned carts",
-        profiles=range(600, 960),
+        *(*_SHOP, "journey", "jrn-cart", "Abandoned carts", range(600, 960), "CART_ABANDONED"),
         second_changes=30,
-        event_name="CART_ABANDONED",
         is_event_in_message=True,
     ),
-    _Segment(
-        connector="loyalty",
-        account="loyalty_api",
-        type="JOURNEY",
-        id="jrn-points",
-        name="Points expire",
-        profiles=range(590),
-        event_name="POINTS_EXPIRING",
-    ),
-    _Segment(
-        connector="loyalty",
-        account="loyalty_api",
-        type="AUDIENCE",
-        id="aud-gold",
-        name="Gold members",
-        profiles=range(600, 990),
-        event_name="SEGMENT_CHANGED",
-    ),
+    _Segment(*_LOYALTY, "JOURNEY", "jrn-points", "Points expire", range(590), "POINTS_EXPIRING"),
+    _Segment(*_LOYALTY, "AUDIENCE", "aud-gold", "Gold members", range(600, 990), "SEGMENT_CHANGED"),
 )
 
 

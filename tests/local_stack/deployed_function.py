@@ -32,7 +32,7 @@ class DeployedFunction:
     name, arn, handler, memory_megabytes, timeout_seconds, log_group, log_format, log_level
         As in the function's configuration.
     revision
-        Changes with every update of code or configuration.
+        Changes with every update of code or configuration, and differs between versions.
     task_root
         What Lambda mounts at `/var/task`.
     layer_root
@@ -63,9 +63,9 @@ class DeployedFunctions:
         self._directory = directory
         self._lock = threading.Lock()
 
-    def get(self, name: str) -> DeployedFunction:
-        """Return a function as it is deployed now."""
-        configuration = self._endpoint.lambda_.get_function_configuration(FunctionName=name)
+    def get(self, name: str, version: str) -> DeployedFunction:
+        """Return a version of a function; `$LATEST` is as it is deployed now."""
+        configuration = self._endpoint.lambda_.get_function_configuration(FunctionName=name, Qualifier=version)
         logging = configuration.get("LoggingConfig", {})
         with self._lock:
             task_root = self._task_root(configuration)
@@ -93,7 +93,9 @@ class DeployedFunctions:
     def _task_root(self, configuration: "FunctionConfigurationResponseTypeDef") -> Path:
         target = self._directory / "task" / base64.b64decode(configuration["CodeSha256"]).hex()
         if not target.exists():
-            code = self._endpoint.lambda_.get_function(FunctionName=configuration["FunctionName"])["Code"]
+            code = self._endpoint.lambda_.get_function(
+                FunctionName=configuration["FunctionName"], Qualifier=configuration["Version"]
+            )["Code"]
             _unpack([code["Location"]], target)
         return target
 

@@ -156,9 +156,13 @@ class EventSource:
         self._receivers.shutdown()
         self._invokers.shutdown()
 
+    def begin_to_pause(self) -> None:
+        """Receive nothing until `resume`, once what gathers now is given to the function."""
+        self._running.clear()
+
     def pause(self) -> None:
         """Receive nothing until `resume`; a batch that gathers now is still given to the function."""
-        self._running.clear()
+        self.begin_to_pause()
         with self._gathering:
             pass
 

@@ -2,12 +2,7 @@
 
 The emulator posts each invocation here (its hook for functions served elsewhere), and a warm or new worker
 of the function runs it: AWS's own runtime client, on an interpreter that has what the managed runtime brings
-and nothing of the project. Faults are injected over HTTP as well, so that a test in another process can:
-
-- `POST /control/functions/{name}/kill` kills the workers that run an invocation: `{"killed": n}`.
-- `PUT /control/functions/{name}/environment` sets further variables (a JSON object); warm workers are
-  replaced.
-- `GET /control/functions/{name}` tells `{"invocations": n, "coldStarts": n, "running": n, "warm": n}`.
+and nothing of the project.
 """
 
 import asyncio
@@ -16,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -27,6 +22,8 @@ from tests.local_stack.function_logs import FunctionLogs
 from tests.local_stack.invocation import Invocation, InvocationResult, function_error
 from tests.local_stack.processes import LOOPBACK
 from tests.local_stack.runtime_worker import RuntimeWorker
+
+Result = TypeVar("Result")
 
 _LARGEST_EVENT = 32 * 1024 * 1024
 # As many as a machine of two cores bears; more invocations at once wait for one of these.
@@ -83,15 +80,24 @@ class LambdaHost:
         self._thread.join()
         self._loop.close()
 
-    def _await(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+    def kill_running(self, name: str) -> int:
+        """Kill the workers that run an invocation of a function, and return how many they were."""
+        return self._await(self._kill(name))
+
+    def set_environment(self, name: str, environment: Mapping[str, str]) -> None:
+        """Set variables of a function beside its own, in place of those set before; warm workers are replaced."""
+        self._await(self._set_environment(name, environment))
+
+    def counts(self, name: str) -> dict[str, int]:
+        """Return `invocations`, `coldStarts`, `running` and `warm` of a function."""
+        return self._await(self._counts(name))
+
+    def _await(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     async def _serve(self) -> None:
         application = web.Application(client_max_size=_LARGEST_EVENT)
         application.router.add_post("/", self._invoke)
-        application.router.add_post("/control/functions/{name}/kill", self._kill)
-        application.router.add_put("/control/functions/{name}/environment", self._set_environment)
-        application.router.add_get("/control/functions/{name}", self._state)
         self._server = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await self._server.setup()
         site = web.TCPSite(self._server, LOOPBACK, 0)
@@ -109,6 +115,7 @@ class LambdaHost:
 
     async def _invoke(self, request: web.Request) -> web.Response:
         name = request.headers["X-Amzn-Lambda-Function-Name"]
+        version = request.headers["X-Amzn-Lambda-Function-Version"]
         invocation = Invocation(
             request_id=request.headers["X-Amzn-Lambda-Request-Id"],
             function_arn=request.headers["X-Amzn-Lambda-Function-Arn"],
@@ -118,13 +125,13 @@ class LambdaHost:
         )
         self._invocations[name] += 1
         async with self._free:
-            result = await self._run(name, invocation)
+            result = await self._run(name, version, invocation)
         # Any other status is a function error to the emulator.
         status = 500 if result.is_function_error else 200
         return web.Response(body=result.payload, status=status, content_type="application/json")
 
-    async def _run(self, name: str, invocation: Invocation) -> InvocationResult:
-        function = await asyncio.to_thread(self._functions.get, name)
+    async def _run(self, name: str, version: str, invocation: Invocation) -> InvocationResult:
+        function = await asyncio.to_thread(self._functions.get, name, version)
         await self._retire_outdated(function)
         if self._is_ending:
             return function_error("Runtime.ExitError", "The lambda host ends.")
@@ -169,32 +176,29 @@ class LambdaHost:
             self._workers.remove(worker)
         await worker.end()
 
-    async def _kill(self, request: web.Request) -> web.Response:
-        running = [worker for worker in self._of(request) if worker.is_reserved]
+    async def _kill(self, name: str) -> int:
+        running = [worker for worker in self._of(name) if worker.is_reserved]
         for worker in running:
             worker.kill()
-        return web.json_response({"killed": len(running)})
+        return len(running)
 
-    async def _set_environment(self, request: web.Request) -> web.Response:
-        self._function_environments[request.match_info["name"]] = await request.json()
-        for worker in self._of(request):
+    async def _set_environment(self, name: str, environment: Mapping[str, str]) -> None:
+        self._function_environments[name] = dict(environment)
+        for worker in self._of(name):
             if worker.is_reserved:
                 # It ends with its invocation, as it is no longer among the workers.
                 self._workers.remove(worker)
             else:
                 await self._remove(worker)
-        return web.json_response({})
 
-    async def _state(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        running = sum(worker.is_reserved for worker in self._of(request))
-        state = {
+    async def _counts(self, name: str) -> dict[str, int]:
+        running = sum(worker.is_reserved for worker in self._of(name))
+        return {
             "invocations": self._invocations[name],
             "coldStarts": self._cold_starts[name],
             "running": running,
-            "warm": len(self._of(request)) - running,
+            "warm": len(self._of(name)) - running,
         }
-        return web.json_response(state)
 
-    def _of(self, request: web.Request) -> list[RuntimeWorker]:
-        return [worker for worker in self._workers if worker.function.name == request.match_info["name"]]
+    def _of(self, name: str) -> list[RuntimeWorker]:
+        return [worker for worker in self._workers if worker.function.name == name]

@@ -4,9 +4,7 @@ import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
-
-import requests
+from typing import Self
 
 from tests.local_stack import event_source
 from tests.local_stack.alarm_states import AlarmStates
@@ -21,7 +19,6 @@ from tests.local_stack.repeating import repeating
 
 _SECONDS_BETWEEN_LOGS = 0.25
 _SECONDS_BETWEEN_METRICS = 2.0
-_SECONDS_TO_ANSWER = 10.0
 
 
 class LocalAws:
@@ -35,6 +32,8 @@ class LocalAws:
         A value for each of its parameters.
     stack_name
         Name of the stack.
+    function_output
+        Output of the stack that names the function whose workers are looked at and killed.
     port
         Port of the emulated AWS; a free one when absent.
     function_environment
@@ -50,6 +49,8 @@ class LocalAws:
 
     Attributes
     ----------
+    parameters
+        The deployment parameters.
     outputs
         The outputs of the stack.
     endpoint
@@ -67,6 +68,7 @@ class LocalAws:
         parameters: Mapping[str, str],
         *,
         stack_name: str = "local",
+        function_output: str = "FunctionName",
         port: int | None = None,
         function_environment: Mapping[str, str] | None = None,
         time_scale: float = 1.0,
@@ -75,8 +77,9 @@ class LocalAws:
         say: Callable[[str], None] = print,
     ) -> None:
         self._template_path = template_path
-        self._parameters = parameters
+        self.parameters = dict(parameters)
         self._stack_name = stack_name
+        self._function_output = function_output
         self._port = port
         self._function_environment = function_environment or {}
         self._visibility_seconds = visibility_seconds
@@ -104,7 +107,7 @@ class LocalAws:
                 self.endpoint,
                 self._template_path,
                 stack_name=self._stack_name,
-                parameters=self._parameters,
+                parameters=self.parameters,
                 hook_url=self._host.url,
                 say=self._say,
             )
@@ -138,9 +141,16 @@ class LocalAws:
                 QueueUrl=url, Attributes={"VisibilityTimeout": str(self._visibility_seconds)}
             )
 
+    @property
+    def function_name(self) -> str:
+        """The function whose workers are looked at and killed."""
+        return self.outputs[self._function_output]
+
     @contextlib.contextmanager
     def paused_event_sources(self) -> Iterator[None]:
         """Give the functions no messages for as long as the context lasts."""
+        for source in self._event_sources:
+            source.begin_to_pause()
         for source in self._event_sources:
             source.pause()
         try:
@@ -149,28 +159,14 @@ class LocalAws:
             for source in self._event_sources:
                 source.resume()
 
-    @property
-    def lambda_control_url(self) -> str:
-        """Where faults are injected over HTTP; `lambda_host` tells how."""
-        return f"{self._host.url}/control"
+    def kill_running_workers(self) -> int:
+        """Kill the workers that run an invocation of the function, and return how many they were."""
+        return self._host.kill_running(self.function_name)
 
-    def kill_running_workers(self, function_name: str) -> int:
-        """Kill the workers that run an invocation of a function, and return how many they were."""
-        killed: int = self._control("POST", f"{function_name}/kill")["killed"]
-        return killed
+    def set_function_environment(self, environment: Mapping[str, str]) -> None:
+        """Set variables of the function beside its own, in place of those set before."""
+        self._host.set_environment(self.function_name, environment)
 
-    def set_function_environment(self, function_name: str, environment: Mapping[str, str]) -> None:
-        """Set variables of a function beside its own, in place of those set before."""
-        self._control("PUT", f"{function_name}/environment", dict(environment))
-
-    def worker_counts(self, function_name: str) -> dict[str, int]:
-        """Return `invocations`, `coldStarts`, `running` and `warm` of a function."""
-        counts: dict[str, int] = self._control("GET", function_name)
-        return counts
-
-    def _control(self, method: str, path: str, body: Mapping[str, str] | None = None) -> Any:
-        response = requests.request(
-            method, f"{self.lambda_control_url}/functions/{path}", json=body, timeout=_SECONDS_TO_ANSWER
-        )
-        response.raise_for_status()
-        return response.json()
+    def worker_counts(self) -> dict[str, int]:
+        """Return `invocations`, `coldStarts`, `running` and `warm` of the function."""
+        return self._host.counts(self.function_name)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -54,7 +55,17 @@ def ministack(directory: Path, port: int | None = None, *, enforces_iam: bool = 
     log = directory / "ministack.log"
     endpoint = AwsEndpoint(f"http://{LOOPBACK}:{port}")
     command: list[str | Path] = [program(".venv-ministack", "python"), "-m", "ministack"]
-    with child_process(command, environment=environment, log=log, directory=directory) as process:
+    with (
+        log.open("wb") as output,
+        child_process(
+            command,
+            env=environment,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        ) as process,
+    ):
         deadline = time.monotonic() + _SECONDS_TO_START
         while not _is_ready(endpoint):
             if process.poll() is not None or time.monotonic() > deadline:

@@ -51,10 +51,12 @@ def _satisfies(declaration: Mapping[str, Any], value: str) -> bool:
         if not declaration.get("MinValue", number) <= number <= declaration.get("MaxValue", number):
             return False
     allowed = declaration.get("AllowedValues")
+    # The pattern of a list is for each of its members.
+    members = value.split(",") if declaration.get("Type") == "CommaDelimitedList" else [value]
     return (
         int(declaration.get("MinLength", 0)) <= len(value) <= int(declaration.get("MaxLength", len(value)))
         and (allowed is None or value in map(str, allowed))
-        and re.fullmatch(declaration.get("AllowedPattern", ".*"), value, re.DOTALL) is not None
+        and all(re.fullmatch(declaration.get("AllowedPattern", ".*"), member, re.DOTALL) for member in members)
     )
 
 

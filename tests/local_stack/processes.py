@@ -1,15 +1,17 @@
 """How does the local stack start the programs it is made of, and end every one of them?
 
-Each child gets a session of its own, so that Ctrl-C reaches us alone and the stack comes down in order.
+Each child gets a session of its own, so that Ctrl-C reaches us alone and the stack comes down in order. Should we be
+killed, nothing comes down in order: then a shell beside each child, which waits for us to be gone, kills it.
 """
 
 import contextlib
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 LOOPBACK = "127.0.0.1"
 _SECONDS_TO_END = 5.0
@@ -46,27 +48,31 @@ def require_free_port(port: int, variable: str) -> None:
 
 
 @contextlib.contextmanager
-def child_process(
-    command: Sequence[str | Path], *, environment: Mapping[str, str], log: Path, directory: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program for as long as the context lasts, its output in a log file."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [str(part) for part in command],
-            env=dict(environment),
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        end_process(process)
+def child_process(command: Sequence[str | Path], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """Run a program for as long as the context lasts; `options` are those of `subprocess.Popen`."""
+    process = subprocess.Popen([str(part) for part in command], start_new_session=True, **options)
+    with gone_with_us(process.pid):
+        try:
+            yield process
+        finally:
+            end_process(process)
 
 
-def end_process(process: subprocess.Popen[bytes]) -> None:
+@contextlib.contextmanager
+def gone_with_us(group: int) -> Iterator[None]:
+    """Let a process group be killed if we end before the context does, be it by SIGKILL.
+
+    The shell reads from a pipe that nobody else holds: a line at the end of the context, the end of file without us.
+    """
+    command = ["/bin/sh", "-c", 'read -r _ || kill -s KILL -- "-$0"', str(group)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True) as shell:
+        try:
+            yield
+        finally:
+            shell.communicate(b"\n")
+
+
+def end_process(process: subprocess.Popen[Any]) -> None:
     """Ask a child to end, and make it end if it does not."""
     process.terminate()
     try:

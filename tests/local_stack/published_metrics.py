@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from tests.local_stack.stack import STACK_NAME
+
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_cloudwatch.literals import StatisticType
@@ -21,11 +23,14 @@ OUTCOMES = (
 # The stack lives shorter than this, and starts with no metrics.
 _PERIOD = timedelta(days=1)
 
+# Every dimension set begins with it; here it goes without saying.
+_STACK = ("stack", STACK_NAME)
+
 Dimensions = frozenset[tuple[str, str]]
 
 
 class PublishedMetrics:
-    """The metrics of our namespace.
+    """The metrics of our namespace and stack, by their other dimensions.
 
     Parameters
     ----------
@@ -52,11 +57,12 @@ class PublishedMetrics:
     def dimension_sets(self, metric: str) -> set[Dimensions]:
         """Return the dimension sets under which a metric was published."""
         pages = self._cloudwatch.get_paginator("list_metrics").paginate(Namespace=NAMESPACE, MetricName=metric)
-        return {
-            frozenset((dimension["Name"], dimension["Value"]) for dimension in found["Dimensions"])
+        found = {
+            frozenset((dimension["Name"], dimension["Value"]) for dimension in metric["Dimensions"])
             for page in pages
-            for found in page["Metrics"]
+            for metric in page["Metrics"]
         }
+        return {dimensions - {_STACK} for dimensions in found if _STACK in dimensions}
 
     def totals(self, metric: str, by: Iterable[str]) -> dict[tuple[str, ...], int]:
         """Return the sums of a metric by the values of the named dimensions."""
@@ -73,7 +79,7 @@ class PublishedMetrics:
         points = self._cloudwatch.get_metric_statistics(
             Namespace=NAMESPACE,
             MetricName=metric,
-            Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+            Dimensions=[{"Name": name, "Value": value} for name, value in (_STACK, *dimensions.items())],
             StartTime=now - _PERIOD,
             EndTime=now + _PERIOD,
             Period=round(2 * _PERIOD.total_seconds()),

@@ -1,11 +1,15 @@
-"""How is something done again and again in the background, until the local stack ends?"""
+"""How is something done again and again: in the background until the local stack ends, or until it comes true?"""
 
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
+
+Value = TypeVar("Value")
 
 _logger = logging.getLogger(__name__)
 
@@ -41,3 +45,11 @@ def repeating(name: str, seconds: float, action: Callable[[], None]) -> Iterator
     finally:
         ending.set()
         thread.join()
+
+
+def eventually(look: Callable[[], Value], seconds: float = 20.0) -> Value:
+    """Return the first true value of a look, or the last value when the time is over."""
+    deadline = time.monotonic() + seconds
+    while not (value := look()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return value

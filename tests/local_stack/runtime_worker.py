@@ -19,7 +19,7 @@ from aiohttp import web
 
 from tests.local_stack.deployed_function import DeployedFunction
 from tests.local_stack.invocation import Invocation, InvocationResult, function_error
-from tests.local_stack.processes import LOOPBACK
+from tests.local_stack.processes import LOOPBACK, gone_with_us
 
 _LONGEST_LOG_LINE = 4 * 1024 * 1024
 _SECONDS_FOR_LAST_LINES = 1.0
@@ -67,6 +67,7 @@ class RuntimeWorker:
         self._process: asyncio.subprocess.Process | None = None
         self._output: asyncio.Task[None] | None = None
         self._runtime_api: web.AppRunner | None = None
+        self._resources = contextlib.ExitStack()
 
     @property
     def is_usable(self) -> bool:
@@ -103,6 +104,7 @@ class RuntimeWorker:
             limit=_LONGEST_LOG_LINE,
             start_new_session=True,
         )
+        self._resources.enter_context(gone_with_us(self._process.pid))
         self._output = asyncio.create_task(self._follow_output())
 
     def _process_environment(self, port: int) -> dict[str, str]:
@@ -183,6 +185,7 @@ class RuntimeWorker:
         self.kill()
         if self._process is not None:
             await self._process.wait()
+        self._resources.close()
         if self._output is not None:
             # A process that it started and left behind may hold the pipe open.
             with contextlib.suppress(TimeoutError):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -69,3 +70,24 @@ def _attribute(value: "MessageAttributeValueOutputTypeDef") -> dict[str, Any]:
     if "BinaryValue" in value:
         attribute["binaryValue"] = base64.b64encode(value["BinaryValue"]).decode()
     return attribute
+
+
+def sqs_record(message_id: str, body: str, queue_arn: str, *, now: float | None = None) -> dict[str, Any]:
+    """Return the record of a message that is sent and received for the first time now, as if it had been on a queue."""
+    sent_ms = str(int((time.time() if now is None else now) * 1000))
+    return {
+        "messageId": message_id,
+        "receiptHandle": f"AQEB{message_id}{'x' * 120}",
+        "body": body,
+        "attributes": {
+            "ApproximateReceiveCount": "1",
+            "SentTimestamp": sent_ms,
+            "SenderId": "AIDAEXAMPLE",
+            "ApproximateFirstReceiveTimestamp": sent_ms,
+        },
+        "messageAttributes": {},
+        "md5OfBody": "0" * 32,
+        "eventSource": "aws:sqs",
+        "eventSourceARN": queue_arn,
+        "awsRegion": queue_arn.split(":")[3],
+    }

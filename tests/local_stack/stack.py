@@ -2,16 +2,15 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from tests.local_stack.aws_endpoint import AwsEndpoint
 from tests.local_stack.build import read_template
 from tests.local_stack.environments import REPOSITORY
 from tests.local_stack.local_aws import LocalAws
 from tests.local_stack.parameters import require_trusted_endpoint, resolved_parameters
-from tests.simulator.client import SimulatorClient, SimulatorProcess
+from tests.simulator.client import SimulatorClient, simulator_process
 from tests.simulator.settings import AccountSettings, SimulatorSettings
 
 STACK_NAME = "responsys-activation"
@@ -45,7 +44,7 @@ class ConnectorSettings:
     optional: Mapping[str, Any] = field(default_factory=dict)
 
 
-class LocalStack:
+class LocalStack(LocalAws):
     """The deployed template, a simulated Responsys unless another is given, and the AWS they need.
 
     Everything listens on loopback, trusts loopback endpoints, and ends with the context.
@@ -57,17 +56,10 @@ class LocalStack:
         started, and the parameters of its first account are the defaults.
     time_scale
         Divides every wait of ours and the periods of alarms, and speeds our simulator's clock up as much.
-    aws_port
-        Port of the emulated AWS; a free one when absent.
     simulator
         What our simulator starts with.
-    visibility_seconds
-        How long a received message stays hidden, in place of what the template says: what a killed function held
-        comes back after it.
-    enforces_iam
-        Whether policies count; functions must then be given credentials of their roles.
-    say
-        Told what is left out locally.
+    aws
+        Further options of :class:`LocalAws`.
 
     Attributes
     ----------
@@ -84,7 +76,7 @@ class LocalStack:
     Examples
     --------
     >>> with LocalStack(time_scale=60) as stack:
-    ...     stack.sqs.send_message(QueueUrl=stack.outputs["SegmentEventsQueueUrl"], MessageBody=body)
+    ...     stack.endpoint.sqs.send_message(QueueUrl=stack.outputs["SegmentEventsQueueUrl"], MessageBody=body)
     ...     print(stack.simulator.inbox_count())
     """
 
@@ -93,93 +85,50 @@ class LocalStack:
         parameters: Mapping[str, str] | None = None,
         *,
         time_scale: float = 1.0,
-        aws_port: int | None = None,
         simulator: SimulatorSettings | None = None,
-        enforces_iam: bool = False,
-        visibility_seconds: int | None = None,
-        say: Callable[[str], None] = print,
+        **aws: Any,
     ) -> None:
         template = read_template(_TEMPLATE)
         given = dict(parameters or {})
         domains = template["Parameters"]["TrustedEndpointDomains"]["Default"]
         given.setdefault("TrustedEndpointDomains", ",".join((domains, *_LOOPBACK_DOMAINS)))
-        self._starts_simulator = "ResponsysAuthEndpoint" not in given
-        self._simulator_settings = simulator or SimulatorSettings()
-        if self._starts_simulator:
-            given = {**_parameters_of(self._simulator_settings.accounts[0]), **given}
-        self.parameters = resolved_parameters(template, given)
-        require_trusted_endpoint(self.parameters)
-        self._time_scale = time_scale
-        self._aws_port = aws_port
-        self._enforces_iam = enforces_iam
-        self._visibility_seconds = visibility_seconds
-        self._say = say
-        self._resources = contextlib.ExitStack()
-        self._aws: LocalAws
+        settings = (simulator or SimulatorSettings()).model_copy(update={"time_scale": time_scale})
+        self._own_simulator = None if "ResponsysAuthEndpoint" in given else settings
+        if self._own_simulator:
+            given = {**_parameters_of(settings.accounts[0]), **given}
+        resolved = resolved_parameters(template, given)
+        require_trusted_endpoint(resolved)
+        super().__init__(
+            _TEMPLATE,
+            resolved,
+            stack_name=STACK_NAME,
+            function_output="SegmentEventsFunctionName",
+            function_environment={"TIME_SCALE": str(time_scale)},
+            time_scale=time_scale,
+            **aws,
+        )
+        self._responsys = contextlib.ExitStack()
         self.simulator: SimulatorClient | None = None
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as resources:
-            if self._starts_simulator:
-                settings = self._simulator_settings.model_copy(update={"time_scale": self._time_scale})
-                self.simulator = resources.enter_context(SimulatorProcess(settings))
+            if self._own_simulator:
+                self.simulator = resources.enter_context(simulator_process(self._own_simulator))
                 self.parameters["ResponsysAuthEndpoint"] = self.simulator.url
-            self._aws = resources.enter_context(
-                LocalAws(
-                    _TEMPLATE,
-                    self.parameters,
-                    stack_name=STACK_NAME,
-                    port=self._aws_port,
-                    function_environment={"TIME_SCALE": str(self._time_scale)},
-                    visibility_seconds=self._visibility_seconds,
-                    time_scale=self._time_scale,
-                    enforces_iam=self._enforces_iam,
-                    say=self._say,
-                )
-            )
-            self._resources = resources.pop_all()
+            super().__enter__()
+            self._responsys = resources.pop_all()
         return self
 
-    def __exit__(self, *_exc: object) -> None:
-        self._resources.close()
+    def __exit__(self, *exc: object) -> None:
+        with self._responsys:
+            super().__exit__(*exc)
 
-    @property
-    def outputs(self) -> Mapping[str, str]:
-        """The outputs of the stack."""
-        return self._aws.outputs
-
-    @property
-    def endpoint(self) -> AwsEndpoint:
-        """The emulated AWS, with a client for each service."""
-        return self._aws.endpoint
-
-    @property
-    def lambda_control_url(self) -> str:
-        """Where faults of functions are injected over HTTP; `lambda_host` tells how."""
-        return self._aws.lambda_control_url
-
-    @property
-    def function_name(self) -> str:
-        """The function that sends events."""
-        return self.outputs["SegmentEventsFunctionName"]
-
-    def kill_running_workers(self) -> int:
-        """Kill the workers that run an invocation, and return how many they were."""
-        return self._aws.kill_running_workers(self.function_name)
-
-    def set_function_environment(self, environment: Mapping[str, str]) -> None:
-        """Set variables of the function beside its own, in place of those set before."""
-        self._aws.set_function_environment(self.function_name, environment)
-
-    def worker_counts(self) -> dict[str, int]:
-        """Return `invocations`, `coldStarts`, `running` and `warm` of the function."""
-        return self._aws.worker_counts(self.function_name)
-
-    @contextlib.contextmanager
-    def paused_event_sources(self) -> Iterator[None]:
-        """Give the function no messages for as long as the context lasts."""
-        with self._aws.paused_event_sources():
-            yield
+    def set_function_timeout(self, seconds: int) -> None:
+        """Deploy another time-out of the function, as a deployment does: a new version, and the alias on it."""
+        client = self.endpoint.lambda_
+        client.update_function_configuration(FunctionName=self.function_name, Timeout=seconds)
+        version = client.publish_version(FunctionName=self.function_name)["Version"]
+        client.update_alias(FunctionName=self.function_name, Name="live", FunctionVersion=version)
 
     def add_connector(self, name: str, settings: ConnectorSettings) -> None:
         """Add or replace a connector, as the runbook does: a secret and a parameter, no deployment."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import secrets
 import sys
 import time
-
-from hypothesis import HealthCheck, given, seed, settings
 
 from responsys_activation.observability import logger
 from tests.property.law import check
 from tests.property.scenario import Scenario, scenarios
+from tests.property.soaking import try_round
 from tests.property.world import World
 
 _WORLDS_A_ROUND = 500
@@ -23,24 +21,14 @@ def soak(minutes: float) -> int:
     logger.setLevel(logging.CRITICAL)
     until = time.monotonic() + minutes * 60
     worlds = 0
+
+    def try_world(scenario: Scenario) -> None:
+        nonlocal worlds
+        check(World(scenario).run())
+        worlds += 1
+
     while time.monotonic() < until:
-        round_seed = secrets.randbits(64)
-
-        @seed(round_seed)
-        @settings(
-            max_examples=_WORLDS_A_ROUND,
-            database=None,
-            deadline=None,
-            print_blob=True,
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(scenarios())
-        def try_worlds(scenario: Scenario) -> None:
-            nonlocal worlds
-            check(World(scenario).run())
-            worlds += 1
-
-        try_worlds()
+        round_seed = try_round(try_world, scenarios(), examples=_WORLDS_A_ROUND)
         print(f"{worlds} worlds kept the law; the last {_WORLDS_A_ROUND} from seed {round_seed}", flush=True)
     return worlds
 

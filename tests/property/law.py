@@ -9,18 +9,11 @@ from collections.abc import Mapping
 from responsys_activation.received import MARK
 from tests.fakes.clock import NOW
 from tests.fakes.responsys import UNKNOWN_RECIPIENT, Accepted, Fault
+from tests.local_stack.published_metrics import OUTCOMES
 from tests.property.bodies import Sent
 from tests.property.scenario import CONNECTORS, Kind
 from tests.property.world import NO_MAPPING, Told, World
 
-_OUTCOMES = (
-    "EventsDelivered",
-    "EventsDuplicate",
-    "EventsThrottled",
-    "EventsRejected",
-    "EventsRetried",
-    "EventsIgnored",
-)
 _SERVICE = (("service", "segment_events"),)
 _REJECTED_AS = {
     Kind.SPOILING: {"INVALID_PARAMETER"},
@@ -351,14 +344,14 @@ def assert_no_account_is_locked(world: World) -> None:
 def assert_outcomes_add_up(told: Told) -> None:
     """What was received is the sum of the outcomes, and retried stays on the queue."""
     counts = told.counts[_SERVICE]
-    assert counts["MessagesReceived"] == sum(counts[outcome] for outcome in _OUTCOMES), counts
+    assert counts["MessagesReceived"] == sum(counts[outcome] for outcome in OUTCOMES), counts
     least, most = told.received
     assert least <= counts["MessagesReceived"] <= most, f"{least} to {most} received: {counts}"
     least, most = told.retried
     assert least <= counts["EventsRetried"] <= most, f"{least} messages with {most} left on the queue: {counts}"
     for dimensions, of_event in told.counts.items():
         if [name for name, _ in dimensions] == ["connector", "eventName"]:
-            assert of_event["MessagesReceived"] == sum(of_event[outcome] for outcome in _OUTCOMES), of_event
+            assert of_event["MessagesReceived"] == sum(of_event[outcome] for outcome in OUTCOMES), of_event
 
 
 def assert_rate_is_kept(world: World) -> None:

@@ -7,586 +7,369 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import Phase
 
-from responsys_activation import change, received
+from responsys_activation import received
 from responsys_activation.aws import claims, ledger
 from responsys_activation.aws.claims import Claim, ClaimState
 from responsys_activation.aws.delivery_table import DeliveryTable, Updated
 from responsys_activation.aws.ledger import Ledger
-from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue
+from responsys_activation.aws.queues import DeadLetterQueue
 from responsys_activation.aws.request_pace import RequestPace
 from responsys_activation.aws.slots import Slot, Wait
 from responsys_activation.delivery import batch as delivery
-from responsys_activation.delivery import dispatch, isolating, pacing, sending
+from responsys_activation.delivery import composition, dispatch, isolating, pacing, sending
 from responsys_activation.delivery.custom_event import custom_event
 from responsys_activation.delivery.outcome import Delivered, Duplicate, Throttled
 from responsys_activation.delivery.pacing import Pacing
-from responsys_activation.delivery.planning import plan_requests
 from responsys_activation.delivery.posting import Posting
 from responsys_activation.delivery.reporting import Reporting
 from responsys_activation.delivery.sending import RequestSender
 from responsys_activation.delivery.settling import Settling
 from responsys_activation.membership import Membership
-from responsys_activation.observability import InvocationMetrics, logger
-from responsys_activation.received import Mark, ReceivedMessage
+from responsys_activation.observability import logger
+from responsys_activation.received import Mark
 from responsys_activation.responsys import events
 from responsys_activation.responsys.errors import UnavailableError
 from responsys_activation.responsys.login_memory import LoginMemory
 from responsys_activation.upstream.memberships import Part
 from tests.property.law import check
 from tests.property.scenario import Scenario, scenarios
-from tests.property.world import World
+from tests.property.soaking import try_round
+from tests.property.world import RecordedMetrics, World
 
 _MOST_WORLDS = 3000
 
-Mutation = Callable[[], Any]
-MUTATIONS: dict[str, Mutation] = {}
+Patches = AbstractContextManager[Any]
 
 
-def mutation(function: Callable[[], Iterator[None]]) -> Callable[[], Iterator[None]]:
-    """Name a mutation after its function."""
-    MUTATIONS[function.__name__.replace("_", " ")] = contextmanager(function)
-    return function
+def around(owner: Any, name: str, wrapper: Callable[..., Any]) -> Patches:
+    """Let `wrapper` stand for a function; it gets the function itself before the arguments."""
+    original = getattr(owner, name)
+    return patch.object(owner, name, lambda *arguments, **options: wrapper(original, *arguments, **options))
+
+
+def together(*patches: Patches) -> Patches:
+    """Break several places at once."""
+    stack = ExitStack()
+    for each in patches:
+        stack.enter_context(each)
+    return stack
 
 
 # ---- claims ----------------------------------------------------------------------------------------------------
 
 
-@mutation
-def nothing_is_claimed() -> Iterator[None]:
-    def claim(_self: Ledger, changes: Sequence[Any], *_rest: Any) -> list[Claim]:
-        return [Claim(ClaimState.CLAIMED) for _ in changes]
-
-    with patch.object(Ledger, "claim", claim):
-        yield
+def _misplaced(record: Any, sender: RequestSender, request: Any, claimed: Any, *rest: Any) -> None:
+    ended = {place: claimed.get(place, Claim(ClaimState.HELD_UP)) for place in range(len(request.items))}
+    record(sender, request, ended, *rest)
 
 
-@mutation
-def nothing_is_recorded() -> Iterator[None]:
-    with patch.object(Ledger, "record", lambda *_arguments, **_options: None):
-        yield
-
-
-@mutation
-def what_was_not_delivered_is_not_recorded() -> Iterator[None]:
-    record = Ledger.record
-
-    def forgetful(self: Ledger, request_id: str, *, undelivered: Collection[int], unknown: Collection[int]) -> None:
-        record(self, request_id, undelivered=[], unknown=unknown)
-
-    with patch.object(Ledger, "record", forgetful):
-        yield
-
-
-@mutation
-def unknown_outcomes_are_not_recorded() -> Iterator[None]:
-    record = Ledger.record
-
-    def forgetful(self: Ledger, request_id: str, *, undelivered: Collection[int], unknown: Collection[int]) -> None:
-        record(self, request_id, undelivered=undelivered, unknown=[])
-
-    with patch.object(Ledger, "record", forgetful):
-        yield
-
-
-@mutation
-def answers_are_recorded_by_their_place_in_the_request() -> Iterator[None]:
-    """The fault that this suite found: claims of a part of a request count from that part's beginning."""
-    record = RequestSender._record
-
-    def misplaced(self: RequestSender, request: Any, claims: Any, *rest: Any) -> None:
-        ended = {place: claims.get(place, Claim(ClaimState.HELD_UP)) for place in range(len(request.items))}
-        record(self, request, ended, *rest)
-
-    with patch.object(RequestSender, "_record", misplaced):
-        yield
-
-
-@mutation
-def only_claimed_messages_are_recorded() -> Iterator[None]:
-    """The fault that this suite found: held back messages whose claim took effect read as delivered."""
-    claim = Ledger.claim
-    record = Ledger.record
+def only_claimed_messages_are_recorded() -> Patches:
     claimed: dict[str, list[int]] = {}
 
-    def remember(self: Ledger, changes: Sequence[Any], request_id: str, *rest: Any) -> list[Claim]:
-        claims = claim(self, changes, request_id, *rest)
+    def remember(claim: Any, ledger: Ledger, changes: Sequence[Any], request_id: str, *rest: Any) -> list[Claim]:
+        claims: list[Claim] = claim(ledger, changes, request_id, *rest)
         claimed[request_id] = [place for place, each in enumerate(claims) if each.state is ClaimState.CLAIMED]
         return claims
 
-    def forgetful(self: Ledger, request_id: str, *, undelivered: Collection[int], unknown: Collection[int]) -> None:
+    def forgetful(record: Any, ledger: Ledger, request_id: str, *, undelivered: Any, unknown: Any) -> None:
         of_claimed = [position for position in undelivered if position in claimed[request_id]]
-        record(self, request_id, undelivered=of_claimed, unknown=unknown)
+        record(ledger, request_id, undelivered=of_claimed, unknown=unknown)
 
-    with patch.object(Ledger, "claim", remember), patch.object(Ledger, "record", forgetful):
-        yield
-
-
-@mutation
-def claims_are_abandoned_at_once() -> Iterator[None]:
-    state = claims.claim_state
-
-    def impatient(claim: Any, answer: Any, now: float) -> tuple[ClaimState, bool]:
-        return state(replace(claim, until=0.0), answer, now)
-
-    with patch.object(claims, "claim_state", impatient):
-        yield
+    return together(around(Ledger, "claim", remember), around(Ledger, "record", forgetful))
 
 
-@mutation
-def delivered_messages_may_be_claimed() -> Iterator[None]:
-    state = claims.claim_state
-
-    def generous(claim: Any, answer: Any, now: float) -> tuple[ClaimState, bool]:
-        found, killed = state(claim, answer, now)
-        return (ClaimState.FREE if found is ClaimState.DELIVERED else found), killed
-
-    with patch.object(claims, "claim_state", generous):
-        yield
+def _free_where_delivered(state: Any, *arguments: Any) -> tuple[ClaimState, bool]:
+    found, killed = state(*arguments)
+    return (ClaimState.FREE if found is ClaimState.DELIVERED else found), killed
 
 
-@mutation
-def a_claim_is_taken_over_whoever_has_it_by_now() -> Iterator[None]:
-    statement = Ledger._statement
-
-    def careless(self: Ledger, claiming: Any, position: int) -> Any:
-        made = statement(self, claiming, position)
-        if claiming.open_over[position] is None:
-            return made
-        condition = ' AND "requestId"=?'
-        assert made["Statement"].endswith(condition)
-        return made | {"Statement": made["Statement"].removesuffix(condition), "Parameters": made["Parameters"][:-1]}
-
-    with patch.object(Ledger, "_statement", careless):
-        yield
+def _without_condition(statement: Any, ledger: Ledger, claiming: Any, position: int) -> Any:
+    made = statement(ledger, claiming, position)
+    if claiming.open_over[position] is None:
+        return made
+    condition = ' AND "requestId"=?'
+    assert made["Statement"].endswith(condition)
+    return made | {"Statement": made["Statement"].removesuffix(condition), "Parameters": made["Parameters"][:-1]}
 
 
-@mutation
-def a_fought_over_message_is_sent_without_a_claim() -> Iterator[None]:
-    claim = Ledger.claim
+def _sent_without_claim(claim: Any, *arguments: Any) -> list[Claim]:
+    claims: list[Claim] = claim(*arguments)
+    for each in claims:
+        if each.state in {ClaimState.IN_FLIGHT, ClaimState.HELD_UP}:
+            each.state = ClaimState.OUT_OF_REACH
+    return claims
 
-    def careless(self: Ledger, *arguments: Any) -> list[Claim]:
-        claims = claim(self, *arguments)
-        for each in claims:
-            if each.state in {ClaimState.IN_FLIGHT, ClaimState.HELD_UP}:
-                each.state = ClaimState.OUT_OF_REACH
-        return claims
 
-    with patch.object(Ledger, "claim", careless):
-        yield
-
+CLAIMS: dict[str, Callable[[], Patches]] = {
+    "nothing is claimed": lambda: patch.object(
+        Ledger, "claim", lambda _self, changes, *_rest: [Claim(ClaimState.CLAIMED) for _ in changes]
+    ),
+    "nothing is recorded": lambda: patch.object(Ledger, "record", lambda *_arguments, **_options: None),
+    "what was not delivered is not recorded": lambda: around(
+        Ledger, "record", lambda record, *rest, unknown, **_: record(*rest, undelivered=[], unknown=unknown)
+    ),
+    "unknown outcomes are not recorded": lambda: around(
+        Ledger, "record", lambda record, *rest, undelivered, **_: record(*rest, undelivered=undelivered, unknown=[])
+    ),
+    # A fault that this suite found: claims of a part of a request count from that part's beginning.
+    "answers are recorded by their place in the request": lambda: around(RequestSender, "_record", _misplaced),
+    # A fault that this suite found: held back messages whose claim took effect read as delivered.
+    "only claimed messages are recorded": only_claimed_messages_are_recorded,
+    "claims are abandoned at once": lambda: around(
+        claims, "claim_state", lambda state, claim, answer, now: state(replace(claim, until=0.0), answer, now)
+    ),
+    "delivered messages may be claimed": lambda: around(claims, "claim_state", _free_where_delivered),
+    "a claim is taken over whoever has it by now": lambda: around(Ledger, "_statement", _without_condition),
+    "a fought over message is sent without a claim": lambda: around(Ledger, "claim", _sent_without_claim),
+}
 
 # ---- what makes a message the same message ---------------------------------------------------------------------
 
 
-def _naming(change_name: Callable[[Membership], Membership]) -> Any:
-    name = change.membership_change
-
-    def misnamed(connector: str, membership: Membership, *rest: Any) -> Any:
+def _named(change_name: Callable[[Membership], Membership]) -> Patches:
+    def misnamed(name: Any, connector: str, membership: Membership, *rest: Any) -> Any:
         return name(connector, change_name(membership), *rest)
 
-    return patch.object(delivery, "membership_change", misnamed)
+    return around(delivery, "membership_change", misnamed)
 
 
-@mutation
-def the_call_type_is_no_part_of_the_key() -> Iterator[None]:
-    name = change.membership_change
-
-    def misnamed(connector: str, membership: Membership, *rest: Any) -> Any:
-        right = name(connector, membership, *rest)
-        same = membership.model_copy(update={"call_type": type(membership.call_type)("ADD")})
-        return right._replace(key=name(connector, same, *rest).key)
-
-    with patch.object(delivery, "membership_change", misnamed):
-        yield
+def _called_add(name: Any, connector: str, membership: Membership, *rest: Any) -> Any:
+    same = membership.model_copy(update={"call_type": type(membership.call_type)("ADD")})
+    return name(connector, membership, *rest)._replace(key=name(connector, same, *rest).key)
 
 
-@mutation
-def the_segment_is_no_part_of_the_key() -> Iterator[None]:
-    def same(membership: Membership) -> Membership:
-        return membership.model_copy(update={"segment": membership.segment.model_copy(update={"id": "any"})})
-
-    with _naming(same):
-        yield
-
-
-@mutation
-def the_profile_is_no_part_of_the_key() -> Iterator[None]:
-    with _naming(lambda membership: membership.model_copy(update={"profile_id": "any"})):
-        yield
-
-
-@mutation
-def the_mapped_event_is_part_of_the_key() -> Iterator[None]:
-    mapped = custom_event
-    name = change.membership_change
+def the_mapped_event_is_part_of_the_key() -> Patches:
     events_of: dict[int, str] = {}
 
     def remember(part: Part, *rest: Any) -> Any:
-        event = mapped(part, *rest)
+        event = custom_event(part, *rest)
         events_of[id(part.membership)] = event.event_name
         return event
 
-    def misnamed(connector: str, membership: Membership, *rest: Any) -> Any:
-        renamed = membership.model_copy(update={"event_name": events_of[id(membership)]})
-        return name(connector, renamed, *rest)
-
-    with patch.object(delivery, "custom_event", remember), patch.object(delivery, "membership_change", misnamed):
-        yield
+    return together(
+        patch.object(delivery, "custom_event", remember),
+        _named(lambda membership: membership.model_copy(update={"event_name": events_of[id(membership)]})),
+    )
 
 
-@mutation
-def attributes_of_the_producer_are_taken_for_ours() -> Iterator[None]:
-    read_mark = received.read_mark
-    with patch.object(received, "read_mark", lambda text: read_mark(text) or Mark()):
-        yield
-
+SAMENESS: dict[str, Callable[[], Patches]] = {
+    "the call type is no part of the key": lambda: around(delivery, "membership_change", _called_add),
+    "the segment is no part of the key": lambda: _named(
+        lambda membership: membership.model_copy(
+            update={"segment": membership.segment.model_copy(update={"id": "any"})}
+        )
+    ),
+    "the profile is no part of the key": lambda: _named(
+        lambda membership: membership.model_copy(update={"profile_id": "any"})
+    ),
+    "the mapped event is part of the key": the_mapped_event_is_part_of_the_key,
+    "attributes of the producer are taken for ours": lambda: around(
+        received, "read_mark", lambda read_mark, text: read_mark(text) or Mark()
+    ),
+}
 
 # ---- doubt -----------------------------------------------------------------------------------------------------
 
 
-@mutation
-def a_lost_reply_is_taken_for_not_sent() -> Iterator[None]:
-    never = type("Never", (UnavailableError,), {})
-    with patch.object(isolating, "OutcomeUnknownError", never), patch.object(pacing, "OutcomeUnknownError", never):
-        yield
+def _at_the_end(self: RecordedMetrics, name: str, value: int, *dimension_sets: Any) -> None:
+    for dimensions in dimension_sets:
+        self.count(name, value, **dimensions)
 
 
-@mutation
-def doubts_are_not_counted_in_the_claim() -> Iterator[None]:
-    read = claims.read_claim
-    with patch.object(ledger, "read_claim", lambda item: replace(read(item), doubts=0)):
-        yield
+class _NeverError(UnavailableError):
+    """What nobody raises."""
 
 
-@mutation
-def doubts_do_not_bound_what_is_sent_again() -> Iterator[None]:
-    with patch.object(RequestSender, "_allowed_doubts", lambda _self, _item: 1_000):
-        yield
+def _told_when_taken_over(state: Any, *arguments: Any) -> tuple[ClaimState, bool]:
+    found, _ = state(*arguments)
+    return found, found is ClaimState.IN_DOUBT
 
 
-@mutation
-def what_is_in_doubt_is_told_at_the_end_of_the_invocation() -> Iterator[None]:
-    def later(self: InvocationMetrics, name: str, value: int, *dimension_sets: Any) -> None:
-        for dimensions in dimension_sets:
-            self.count(name, value, **dimensions)
-
-    with patch("tests.property.world.RecordedMetrics.tell", later):
-        yield
+def _trusting(reply: Any, recipients_json: Sequence[str]) -> list[str | None]:
+    results = reply.document if isinstance(reply.document, list) else []
+    codes = [None if result["success"] else "CODE" for result in results]
+    return (codes + [None] * len(recipients_json))[: len(recipients_json)]
 
 
-@mutation
-def the_doubt_of_a_killed_sender_is_not_told() -> Iterator[None]:
-    state = claims.claim_state
-    with patch.object(claims, "claim_state", lambda *standing: (state(*standing)[0], False)):
-        yield
-
-
-@mutation
-def a_doubt_is_told_again_when_it_is_taken_over() -> Iterator[None]:
-    state = claims.claim_state
-
-    def talkative(claim: Any, answer: Any, now: float) -> tuple[ClaimState, bool]:
-        found, _ = state(claim, answer, now)
-        return found, found is ClaimState.IN_DOUBT
-
-    with patch.object(claims, "claim_state", talkative):
-        yield
-
-
-@mutation
-def requests_start_without_time_for_their_reply() -> Iterator[None]:
-    with (
-        patch("responsys_activation.delivery.composition.shortest_request", lambda _reply_seconds: 2.0),
+DOUBT: dict[str, Callable[[], Patches]] = {
+    "a lost reply is taken for not sent": lambda: together(
+        patch.object(isolating, "OutcomeUnknownError", _NeverError),
+        patch.object(pacing, "OutcomeUnknownError", _NeverError),
+    ),
+    "doubts are not counted in the claim": lambda: around(
+        ledger, "read_claim", lambda read, item: replace(read(item), doubts=0)
+    ),
+    "doubts do not bound what is sent again": lambda: patch.object(
+        RequestSender, "_allowed_doubts", lambda _self, _item: 1_000
+    ),
+    "what is in doubt is told at the end of the invocation": lambda: patch.object(RecordedMetrics, "tell", _at_the_end),
+    "the doubt of a killed sender is not told": lambda: around(
+        claims, "claim_state", lambda state, *standing: (state(*standing)[0], False)
+    ),
+    "a doubt is told again when it is taken over": lambda: around(claims, "claim_state", _told_when_taken_over),
+    "requests start without time for their reply": lambda: together(
+        patch.object(composition, "shortest_request", lambda _reply_seconds: 2.0),
         patch.object(pacing, "shortest_request", lambda _reply_seconds: 2.0),
         patch.object(Posting, "_reply_seconds", property(lambda _self: 0.0, lambda *_: None), create=True),
-    ):
-        yield
-
-
-@mutation
-def what_goes_without_a_claim_is_not_told() -> Iterator[None]:
-    doubted = Reporting.doubted
-
-    def silent(self: Reporting, connector: str, *, sent_without_ledger: int = 0, **others: int) -> None:
-        doubted(self, connector, **others)
-
-    with patch.object(Reporting, "doubted", silent):
-        yield
-
-
-@mutation
-def a_reply_of_wrong_length_is_taken_for_success() -> Iterator[None]:
-    def trusting(reply: Any, recipients_json: Sequence[str]) -> list[str | None]:
-        results = reply.document if isinstance(reply.document, list) else []
-        codes = [None if result["success"] else "CODE" for result in results]
-        return (codes + [None] * len(recipients_json))[: len(recipients_json)]
-
-    with patch.object(events, "_results", trusting):
-        yield
-
-
-@mutation
-def a_result_may_name_another_recipient() -> Iterator[None]:
-    with patch.object(events, "_is_of_another", lambda _result, _sent: False):
-        yield
-
+    ),
+    "what goes without a claim is not told": lambda: around(
+        Reporting,
+        "doubted",
+        lambda doubted, *who, sent_without_ledger=0, **others: doubted(*who, **others),
+    ),
+    "a reply of wrong length is taken for success": lambda: patch.object(events, "_results", _trusting),
+    "a result may name another recipient": lambda: patch.object(events, "_is_of_another", lambda _result, _sent: False),
+}
 
 # ---- order -----------------------------------------------------------------------------------------------------
 
 
-@mutation
-def a_change_is_not_held_back_behind_one_that_failed() -> Iterator[None]:
-    with patch.object(dispatch.Lane, "hold_back", lambda _self, _request: None):
-        yield
+def _in_one_wave(plan: Any, items: Sequence[Any]) -> Any:
+    planned = plan(items)
+    for request in planned.requests:
+        request.wave = 1
+    return planned
 
 
-@mutation
-def changes_of_a_membership_share_a_wave() -> Iterator[None]:
-    plan = plan_requests
+def _blind_to(*states: ClaimState) -> Patches:
+    def blind(newer: Any, ledger: Ledger, changes: Sequence[Any]) -> Any:
+        return [[each for each in found if each.state not in states] for found in newer(ledger, changes)]
 
-    def hasty(items: Sequence[Any]) -> Any:
-        planned = plan(items)
-        for request in planned.requests:
-            request.wave = 1
-        return planned
-
-    with patch.object(delivery, "plan_requests", hasty):
-        yield
+    return around(Ledger, "newer", blind)
 
 
-@mutation
-def what_comes_back_does_not_ask_for_newer_changes() -> Iterator[None]:
-    with patch.object(RequestSender, "_superseded", lambda _self, _request: {}):
-        yield
+def _forgotten_when_first_sent(text: Any, mark: Mark) -> Any:
+    return text(mark._replace(first_sent_at=None))
 
 
-def _blind_to(*states: ClaimState) -> Any:
-    newer = Ledger.newer
-
-    def blind(self: Ledger, changes: Sequence[Any]) -> Any:
-        return [[each for each in found if each.state not in states] for found in newer(self, changes)]
-
-    return patch.object(Ledger, "newer", blind)
+def _counted_as_new(read: Any, *arguments: Any) -> Any:
+    message = read(*arguments)
+    return message._replace(came_back=message.receive_count > 1)
 
 
-@mutation
-def a_newer_change_in_doubt_does_not_count() -> Iterator[None]:
-    with _blind_to(ClaimState.IN_DOUBT):
-        yield
-
-
-@mutation
-def a_newer_change_in_flight_does_not_count() -> Iterator[None]:
-    with _blind_to(ClaimState.IN_FLIGHT):
-        yield
-
-
-@mutation
-def a_doubt_is_forgotten_by_a_request_that_took_nothing() -> Iterator[None]:
-    """The fault that this suite found: an older change was sent after a newer one that was in doubt."""
-    with patch.object(ledger, "state_for_others", lambda *standing: claims.claim_state(*standing)[0]):
-        yield
-
-
-@mutation
-def an_addition_is_sent_whatever_is_newer() -> Iterator[None]:
-    overtaken = sending._overtaken
-
-    def generous(call_type: str, newer: Any) -> Any:
-        return None if call_type == "ADD" else overtaken(call_type, newer)
-
-    with patch.object(sending, "_overtaken", generous):
-        yield
-
-
-@mutation
-def an_addition_is_overtaken_by_an_update() -> Iterator[None]:
-    overtaken = sending._overtaken
-    with patch.object(sending, "_overtaken", lambda _call_type, newer: overtaken("REMOVE", newer)):
-        yield
-
-
-@mutation
-def a_deferral_forgets_when_sqs_had_the_message() -> Iterator[None]:
-    text = Mark.text
-    with patch.object(Mark, "text", lambda self: text(self._replace(first_sent_at=None))):
-        yield
-
-
-@mutation
-def what_was_deferred_counts_as_new() -> Iterator[None]:
-    read = received.read_record
-
-    def forgetful(*arguments: Any) -> ReceivedMessage:
-        message = read(*arguments)
-        return message._replace(came_back=message.receive_count > 1)
-
-    with patch.object(delivery, "read_record", forgetful):
-        yield
-
+ORDER: dict[str, Callable[[], Patches]] = {
+    "a change is not held back behind one that failed": lambda: patch.object(
+        dispatch.Lane, "hold_back", lambda _self, _request: None
+    ),
+    "changes of a membership share a wave": lambda: around(delivery, "plan_requests", _in_one_wave),
+    "what comes back does not ask for newer changes": lambda: patch.object(
+        RequestSender, "_superseded", lambda _self, _request: {}
+    ),
+    "a newer change in doubt does not count": lambda: _blind_to(ClaimState.IN_DOUBT),
+    "a newer change in flight does not count": lambda: _blind_to(ClaimState.IN_FLIGHT),
+    # A fault that this suite found: an older change was sent after a newer one that was in doubt.
+    "a doubt is forgotten by a request that took nothing": lambda: patch.object(
+        ledger, "state_for_others", lambda *standing: claims.claim_state(*standing)[0]
+    ),
+    "an addition is sent whatever is newer": lambda: around(
+        sending,
+        "_overtaken",
+        lambda overtaken, call_type, newer: None if call_type == "ADD" else overtaken(call_type, newer),
+    ),
+    "an addition is overtaken by an update": lambda: around(
+        sending, "_overtaken", lambda overtaken, _call_type, newer: overtaken("REMOVE", newer)
+    ),
+    "a deferral forgets when sqs had the message": lambda: around(Mark, "text", _forgotten_when_first_sent),
+    "what was deferred counts as new": lambda: around(delivery, "read_record", _counted_as_new),
+}
 
 # ---- pace and logins -------------------------------------------------------------------------------------------
 
 
-@mutation
-def a_throttle_is_not_shared() -> Iterator[None]:
-    with patch.object(RequestPace, "pause", lambda _self, code, retry_after, **_options: Wait(code, retry_after)):
-        yield
+class _Heedless(Pacing):
+    _throttled = property(lambda _self: None, lambda _self, _error: None)
 
 
-@mutation
-def requests_that_wait_do_not_heed_a_throttle() -> Iterator[None]:
-    class Heedless(Pacing):
-        _throttled = property(lambda _self: None, lambda _self, _error: None)
-
-    with patch("responsys_activation.delivery.composition.Pacing", Heedless):
-        yield
+def _narrow(heed: Any, memory: LoginMemory, version: Any, now: float, **options: Any) -> None:
+    if memory._refused(version) is not None:
+        heed(memory, version, now, **options)
 
 
-@mutation
-def wrong_passwords_are_tried_again_and_again() -> Iterator[None]:
-    with patch.object(LoginMemory, "heed", lambda *_arguments, **_options: None):
-        yield
+def _modest(
+    update: Any, table: DeliveryTable, what: str, *change: Any, condition: str = "", values: Any = None
+) -> Updated:
+    if what == "take login lease":
+        condition = condition.replace("leaseUntil < :now OR ", "")
+        values = {name: value for name, value in values.items() if name != ":now"}
+    updated: Updated = update(table, what, *change, condition=condition, values=values)
+    return updated
 
 
-@mutation
-def wrong_passwords_are_remembered_by_secret() -> Iterator[None]:
-    refused = LoginMemory._refused
-
-    def own(self: LoginMemory, version: Any) -> Any:
-        return refused(self, version)
-
-    heed = LoginMemory.heed
-
-    def narrow(self: LoginMemory, version: Any, now: float, **options: Any) -> None:
-        if own(self, version) is not None:
-            heed(self, version, now, **options)
-
-    with patch.object(LoginMemory, "heed", narrow):
-        yield
+def _slot_at_once(self: RequestPace, _read_limit: Any, _latest: float, **_options: Any) -> Slot:
+    return Slot(self._clock(), until=self._clock() + 60.0)
 
 
-@mutation
-def the_lease_of_a_killed_login_is_never_taken() -> Iterator[None]:
-    update = DeliveryTable.update
-
-    def modest(self: DeliveryTable, what: str, *change: Any, condition: str = "", values: Any = None) -> Updated:
-        if what == "take login lease":
-            condition = condition.replace("leaseUntil < :now OR ", "")
-            values = {name: value for name, value in values.items() if name != ":now"}
-        return update(self, what, *change, condition=condition, values=values)
-
-    with patch.object(DeliveryTable, "update", modest):
-        yield
-
+PACE: dict[str, Callable[[], Patches]] = {
+    "a throttle is not shared": lambda: patch.object(
+        RequestPace, "pause", lambda _self, code, retry_after, **_options: Wait(code, retry_after)
+    ),
+    "requests that wait do not heed a throttle": lambda: patch.object(composition, "Pacing", _Heedless),
+    "wrong passwords are tried again and again": lambda: patch.object(
+        LoginMemory, "heed", lambda *_arguments, **_options: None
+    ),
+    "wrong passwords are remembered by secret": lambda: around(LoginMemory, "heed", _narrow),
+    "the lease of a killed login is never taken": lambda: around(DeliveryTable, "update", _modest),
+    "the shared slot does not move on": lambda: patch.object(RequestPace, "reserve", _slot_at_once),
+}
 
 # ---- settling --------------------------------------------------------------------------------------------------
 
 
-@mutation
-def messages_leave_before_their_dead_letter_queue_has_them() -> Iterator[None]:
-    send = DeadLetterQueue.send
-
-    def trusting(self: DeadLetterQueue, letters: Sequence[DeadLetter], *rest: Any) -> list[bool]:
-        send(self, letters, *rest)
-        return [True] * len(letters)
-
-    with patch.object(DeadLetterQueue, "send", trusting):
-        yield
+def _trusted(send: Any, queue: DeadLetterQueue, letters: Sequence[Any], *rest: Any) -> list[bool]:
+    send(queue, letters, *rest)
+    return [True] * len(letters)
 
 
-@mutation
-def throttled_messages_are_not_moved() -> Iterator[None]:
-    move = Settling._move
-
-    def forgetful(self: Settling, endings: Any, kind: Any, *rest: Any) -> None:
-        if kind is not Throttled:
-            move(self, endings, kind, *rest)
-
-    with patch.object(Settling, "_move", forgetful):
-        yield
+def _rest_delivered(post: Any, *arguments: Any) -> Any:
+    ends, failure = post(*arguments)
+    return ends | ({max(ends): Delivered()} if failure else {}), failure
 
 
-@mutation
-def the_shared_slot_does_not_move_on() -> Iterator[None]:
-    def at_once(self: RequestPace, _read_limit: Any, _latest: float, **_options: Any) -> Slot:
-        now = self._clock()
-        return Slot(now, until=now + 60.0)
-
-    with patch.object(RequestPace, "reserve", at_once):
-        yield
+def _last_forgotten(learn: Any, lane: dispatch.Lane, answer: Any, now: float) -> None:
+    learn(lane, answer, now)
+    if lane.stopped and lane.waiting:
+        lane.waiting.pop()
 
 
-@mutation
-def nothing_is_kept_back_for_settling() -> Iterator[None]:
-    with patch.object(delivery, "_SETTLING_SECONDS", 0.0), patch.object(delivery, "_SETTLED_A_SECOND", 10**9):
-        yield
+SETTLING: dict[str, Callable[[], Patches]] = {
+    "messages leave before their dead letter queue has them": lambda: around(DeadLetterQueue, "send", _trusted),
+    "throttled messages are not moved": lambda: around(
+        Settling,
+        "_move",
+        lambda move, self, endings, kind, *rest: None if kind is Throttled else move(self, endings, kind, *rest),
+    ),
+    "nothing is kept back for settling": lambda: together(
+        patch.object(delivery, "_SETTLING_SECONDS", 0.0), patch.object(delivery, "_SETTLED_A_SECOND", 10**9)
+    ),
+    "settling takes as long as it takes": lambda: around(
+        Settling, "settle", lambda settle, self, endings, _until: settle(self, endings, 1e12)
+    ),
+    "the rest of a failed request counts as delivered": lambda: around(sending, "post_isolating", _rest_delivered),
+    "a stopped lane forgets its last request": lambda: around(dispatch.Lane, "learn", _last_forgotten),
+    "duplicates are not counted": lambda: around(
+        Reporting,
+        "_count",
+        lambda count, self, received, endings: count(
+            self, received, [ending for ending in endings if not isinstance(ending.outcome, Duplicate)]
+        ),
+    ),
+}
 
-
-@mutation
-def settling_takes_as_long_as_it_takes() -> Iterator[None]:
-    settle = Settling.settle
-    with patch.object(Settling, "settle", lambda self, endings, _until: settle(self, endings, 1e12)):
-        yield
-
-
-@mutation
-def the_rest_of_a_failed_request_counts_as_delivered() -> Iterator[None]:
-    post = isolating.post_isolating
-
-    def optimistic(*arguments: Any) -> Any:
-        ends, failure = post(*arguments)
-        return ends | ({max(ends): Delivered()} if failure else {}), failure
-
-    with patch.object(sending, "post_isolating", optimistic):
-        yield
-
-
-@mutation
-def a_stopped_lane_forgets_its_last_request() -> Iterator[None]:
-    learn = dispatch.Lane.learn
-
-    def forgetful(self: dispatch.Lane, answer: Any, now: float) -> None:
-        learn(self, answer, now)
-        if self.stopped and self.waiting:
-            self.waiting.pop()
-
-    with patch.object(dispatch.Lane, "learn", forgetful):
-        yield
-
-
-@mutation
-def duplicates_are_not_counted() -> Iterator[None]:
-    count = Reporting._count
-
-    def forgetful(self: Reporting, received: int, endings: Any) -> None:
-        count(self, received, [ending for ending in endings if not isinstance(ending.outcome, Duplicate)])
-
-    with patch.object(Reporting, "_count", forgetful):
-        yield
+MUTATIONS = CLAIMS | SAMENESS | DOUBT | ORDER | PACE | SETTLING
 
 
 def worlds_until_seen(name: str) -> tuple[int, str]:
     """Count the worlds until one breaks the law, and tell how; 0 where none did."""
     tried = 0
 
-    @seed(2)
-    @settings(
-        max_examples=_MOST_WORLDS,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(scenarios())
     def try_worlds(scenario: Scenario) -> None:
         nonlocal tried
         tried += 1
@@ -594,7 +377,7 @@ def worlds_until_seen(name: str) -> tuple[int, str]:
             check(World(scenario).run())
 
     try:
-        try_worlds()
+        try_round(try_worlds, scenarios(), examples=_MOST_WORLDS, seed=2, phases=[Phase.generate])
     except Exception as exc:  # noqa: BLE001 - whatever it is, the mutation was seen
         return tried, f"{type(exc).__name__}: {next(iter(str(exc).splitlines()), '')}"
     return 0, "never"

@@ -8,6 +8,7 @@ fails before it takes effect, as if they were not there.
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import heapq
 import itertools
 import random
@@ -15,9 +16,10 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -26,6 +28,11 @@ from aws_lambda_powertools.utilities.parameters import base as parameters
 
 from tests.fakes.clock import NOW
 
+# Where what has to be replaced, or must not be used, comes from.
+_REAL = {
+    *("threading", "_thread", "random", "queue", "asyncio", "multiprocessing", "concurrent.futures"),
+    *("concurrent.futures._base", "concurrent.futures.thread", "concurrent.futures.process"),
+}
 _MOST_EVENTS = 200_000  # of one world; more is a world that never ends
 
 
@@ -284,12 +291,32 @@ class _Waited(NamedTuple):
     not_done: set[_Future]
 
 
+@functools.cache
+def _real_threads_and_chance() -> list[tuple[ModuleType, str, Any]]:
+    """Find what every module of the package has of threads, locks and chance.
+
+    Raises
+    ------
+    LookupError
+        A module has something of them that has no stand-in here, and would stay real.
+    """
+    replaced = (ThreadPoolExecutor, concurrent.futures.wait, threading, random)
+    found = []
+    for name, module in list(sys.modules.items()):
+        if not name.startswith("responsys_activation."):
+            continue
+        for attribute, value in vars(module).items():
+            home = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+            if any(value is original for original in replaced):
+                found.append((module, attribute, value))
+            elif home in _REAL and value is not concurrent.futures.Future:
+                raise LookupError(f"{name}.{attribute} would stay real in a simulation")
+    return found
+
+
 @contextmanager
 def threads_of(simulation: Simulation) -> Iterator[None]:
     """Replace threads, locks and chance in every module of the package, and time where Powertools looks at it."""
-
-    def executor(threads: int) -> _Executor:
-        return _Executor(simulation, threads)
 
     def wait(futures: Iterable[_Future], timeout: float | None = None, *, return_when: str) -> _Waited:
         futures = list(futures)
@@ -300,18 +327,15 @@ def threads_of(simulation: Simulation) -> Iterator[None]:
         done = {future for future in futures if future.ended}
         return _Waited(done, set(futures) - done)
 
-    replacements = {
-        "ThreadPoolExecutor": (concurrent.futures.ThreadPoolExecutor, executor),
-        "wait": (concurrent.futures.wait, wait),
-        "threading": (threading, SimpleNamespace(Lock=lambda: _Lock(simulation))),
-        "random": (random, simulation.random),
+    stand_ins = {
+        ThreadPoolExecutor: lambda threads: _Executor(simulation, threads),
+        concurrent.futures.wait: wait,
+        threading: SimpleNamespace(Lock=lambda: _Lock(simulation)),
+        random: simulation.random,
     }
     now = SimpleNamespace(now=lambda: datetime.fromtimestamp(simulation.now))  # noqa: DTZ006 - as Powertools has it
     with ExitStack() as stack:
-        for name, module in list(sys.modules.items()):
-            if name.startswith("responsys_activation."):
-                for attribute, (original, replacement) in replacements.items():
-                    if vars(module).get(attribute) is original:
-                        stack.enter_context(patch.object(module, attribute, replacement))
+        for module, attribute, original in _real_threads_and_chance():
+            stack.enter_context(patch.object(module, attribute, stand_ins[original]))
         stack.enter_context(patch.object(parameters, "datetime", now))
         yield

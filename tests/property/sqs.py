@@ -91,7 +91,7 @@ class Queue:
     Attributes
     ----------
     sent : callable
-        Told body and attributes of each message that is put on the queue.
+        Told of each message that is put on the queue.
     due : callable
         Told whenever it is known when a message will be visible, in epoch seconds.
     """
@@ -108,7 +108,7 @@ class Queue:
         self.name = name
         self.url = f"https://sqs.eu-west-1.amazonaws.com/123456789012/{name}"
         self.messages: dict[str, Message] = {}
-        self.sent: Callable[[str, Attributes], None] = lambda body, attributes: None
+        self.sent: Callable[[Message], None] = lambda message: None
         self.due: Callable[[float], None] = lambda until: None
         self._clock = clock
         self._redrive = redrive
@@ -127,7 +127,7 @@ class Queue:
         message = Message(f"{self.name}-{next(self._numbers)}", body, now, now + delay, attributes or {}, group)
         self.messages[message.message_id] = message
         self.hide(message, now + delay)
-        self.sent(body, attributes or {})
+        self.sent(message)
         return message.message_id
 
     def hide(self, message: Message, until: float) -> None:

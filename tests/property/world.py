@@ -125,7 +125,7 @@ class RecordedMetrics(InvocationMetrics):
     last: dict[Dimensions, dict[str, int]]
 
     def __init__(self, tell: Callable[[str, int, Dimensions], None]) -> None:
-        super().__init__()
+        super().__init__("stack")
         self._tell = tell
 
     def tell(self, name: str, value: int, *dimension_sets: Mapping[str, str]) -> None:
@@ -357,8 +357,8 @@ class World:
         to = mark.connector if mark and mark.connector in CONNECTORS else None
         return [key for key in self._held[body] if to in {None, self.sent[key].connector}]
 
-    def _put_off(self, body: str, attributes: Mapping[str, str]) -> None:
-        self._task().errand.put_off.update(self.keys_of(body, attributes))
+    def _put_off(self, message: Message) -> None:
+        self._task().errand.put_off.update(self.keys_of(message.body, message.attributes))
 
     def _connectors(self, mapping: MappingChange) -> dict[str, str]:
         rate = {"requestsPerMinute": self.scenario.requests_per_minute} if self.scenario.requests_per_minute else {}

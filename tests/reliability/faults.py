@@ -2,7 +2,6 @@
 
 import json
 import random
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.local_stack.repeating import eventually
+from tests.local_stack.sqs_record import sqs_record
 from tests.reliability.aws_faults import TABLE_CALLS, AwsFault, AwsFaultProxy
 from tests.reliability.trial import Trial
 from tests.simulator.faults import ConnectionReset, ErrorReply, Fault, SlowReply, TruncatedReply, WrongLengthReply
@@ -75,7 +76,7 @@ def _aws(*faults: Callable[[], AwsFault], spoiled: bool = False, known: bool = F
 def token_expires(trial: Trial, _: Setting) -> None:
     """Every token dies after the first request, in the middle of a batch."""
     trial.send(trial.bodies(MESSAGES))
-    _until(lambda: trial.simulator.inbox_count(trial.name) > 0)
+    eventually(lambda: trial.simulator.inbox_count(trial.name) > 0)
     trial.simulator.revoke_tokens(trial.name)
     trial.send(trial.bodies(MESSAGES))
     trial.wait_settled(120)
@@ -84,7 +85,7 @@ def token_expires(trial: Trial, _: Setting) -> None:
 def secret_rotated(trial: Trial, _: Setting) -> None:
     """The password changes at Responsys first, and in the secret a little later."""
     trial.send(trial.bodies(MESSAGES))
-    _until(lambda: trial.simulator.inbox_count(trial.name) > 0)
+    eventually(lambda: trial.simulator.inbox_count(trial.name) > 0)
     trial.simulator.patch_account(trial.name, {"password": "battery-staple"})
     trial.simulator.revoke_tokens(trial.name)
     trial.send(trial.bodies(MESSAGES))
@@ -128,7 +129,9 @@ def poison(trial: Trial, _: Setting) -> None:
 
 def same_batch_at_once(trial: Trial, _: Setting) -> None:
     """Four invocations get the same records at the same time, and once more afterwards."""
-    event = _sqs_event(trial)
+    queue_arn = trial.stack.outputs["SegmentEventsQueueArn"]
+    bodies = enumerate(trial.bodies(MESSAGES))
+    event = {"Records": [sqs_record(f"{trial.name}-sqs-{number}", body, queue_arn) for number, body in bodies]}
     payload = json.dumps(event).encode()
 
     def invoke(_number: int) -> Any:
@@ -272,31 +275,3 @@ FAULTS: dict[str, FaultScenario] = {
     "ten minutes without capacity": capacity_outage,
     "two hours down": two_hours_down,
 }
-
-
-def _sqs_event(trial: Trial) -> dict[str, Any]:
-    now = str(int(time.time() * 1000))
-    return {
-        "Records": [
-            {
-                "messageId": f"{trial.name}-sqs-{number}",
-                "receiptHandle": "none",
-                "body": body,
-                "attributes": {
-                    "ApproximateReceiveCount": "1",
-                    "SentTimestamp": now,
-                    "ApproximateFirstReceiveTimestamp": now,
-                },
-                "messageAttributes": {},
-                "eventSource": "aws:sqs",
-                "eventSourceARN": trial.stack.outputs["SegmentEventsQueueArn"],
-            }
-            for number, body in enumerate(trial.bodies(MESSAGES))
-        ]
-    }
-
-
-def _until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    limit = time.monotonic() + seconds
-    while not condition() and time.monotonic() < limit:
-        threading.Event().wait(0.05)

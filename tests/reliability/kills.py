@@ -12,6 +12,7 @@ from dataclasses import asdict
 
 from tests.generated_part import markdown_table, write_part
 from tests.local_stack.processes import ending_on_signals
+from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import LocalStack
 from tests.reliability.trial import DOCUMENT, Result, Trial
 
@@ -37,24 +38,18 @@ def measure(messages: int, kills: int) -> tuple[Result, int]:
         parameters, time_scale=_TIME_SCALE, visibility_seconds=_VISIBILITY_SECONDS, say=lambda _: None
     ) as stack:
         stack.set_function_environment({"REPLY_SECONDS": f"{_REPLY_SECONDS}"})
-        stack.endpoint.lambda_.update_function_configuration(FunctionName=stack.function_name, Timeout=_TIMEOUT_SECONDS)
+        stack.set_function_timeout(_TIMEOUT_SECONDS)
         trial = Trial(stack, f"{kills} kills")
         trial.simulator.patch_account(trial.name, {"replies": {"latencyMs": _REPLY_MILLISECONDS}})
         made = 0
         chance = random.Random(1)  # noqa: S311 - repeatable, not secret
         for _ in range(messages // _SENT_AT_ONCE):
             trial.send(trial.bodies(_SENT_AT_ONCE))
-            _until_one_runs(stack)
+            eventually(lambda: stack.worker_counts()["running"] > 0, 5.0)
             time.sleep(chance.uniform(0.0, _LONGEST_LIFE))
             made += stack.kill_running_workers() if made < kills else 0
         trial.wait_settled(300)
         return trial.result(), made
-
-
-def _until_one_runs(stack: LocalStack, seconds: float = 5.0) -> None:
-    limit = time.monotonic() + seconds
-    while stack.worker_counts()["running"] == 0 and time.monotonic() < limit:
-        time.sleep(0.02)
 
 
 def main() -> int:

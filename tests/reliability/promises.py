@@ -12,7 +12,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 from rich.console import Console
 
@@ -58,17 +58,10 @@ class SlowReplies:
             {"default": self.limit},
             latency=self.seconds or 0.3,
             new_metrics=lambda: ToldMetrics(told),
+            body=self._body,
         )
         if self.seconds is None:
             stack.accounts["default"].fault = lambda kind: Fault.TIMEOUT_AFTER if kind == "event" else None
-        send = stack.source.send
-
-        def send_in_a_row(body: str, **options: Any) -> str:
-            number = int(body.partition('"27": "')[2].partition('"')[0])
-            first = number - number % self.in_a_row
-            return send(body.replace(f'"27": "{number}"', f'"27": "{first}"'), **options)
-
-        stack.source.send = send_in_a_row  # type: ignore[assignment, method-assign]
         stack.send_steadily("default", self.messages, 1.0)
         stack.run()
         journeys = stack.journeys["default"]
@@ -83,6 +76,9 @@ class SlowReplies:
             "uncounted": max(0, journeys.twice - told["OutcomesUnknown"]),
             "waiting for a person": f"{len(stack.rejected.messages):,}",
         }
+
+    def _body(self, connector: str, number: int, occurred_at: str) -> str:
+        return membership_body(connector, number, occurred_at, recipient=number - number % self.in_a_row)
 
 
 @dataclass(frozen=True)
@@ -108,9 +104,13 @@ class Outage:
         account = stack.accounts["default"]
         began, ends = _OUTAGE_BEGINS, _OUTAGE_BEGINS + self.minutes
         account.fault = lambda kind: self.fault if kind == "event" and began <= stack.minute() < ends else None
-        last: dict[str, str] = {}
-        account.accepted = cast("Any", _LastStates(last))
-        stack.throttled.on_send = lambda body, code: None
+        last: dict[int, str] = {}  # by profile
+
+        def accept(event: Accepted) -> None:
+            last[int(event.properties["profileId"].rpartition("-")[2])] = event.properties["callType"]
+
+        account.on_accepted = accept
+        stack.throttled.sent = lambda message: None
         entered_at: list[float] = []
         stack.simulation.spawn(lambda: self._send(stack, entered_at), Place())
         stack.expect_upstream()
@@ -124,8 +124,8 @@ class Outage:
             "outage": f"{self.minutes} min of {self.fault.value}" if self.fault else "none",
             "leaves after": f"{self.seconds} s",
             "profiles hit": f"{len(hit):,}",
-            "last state wrong": sum(last.get(f"p-{profile}") != "REMOVE" for profile in hit),
-            "last state wrong, all": sum(last.get(f"p-{number}") != "REMOVE" for number in range(len(entered_at))),
+            "last state wrong": sum(last.get(profile) != "REMOVE" for profile in hit),
+            "last state wrong, all": sum(last.get(profile) != "REMOVE" for profile in range(len(entered_at))),
         }
 
     def _send(self, stack: VirtualStack, entered_at: list[float]) -> None:
@@ -138,29 +138,11 @@ class Outage:
                     profile = len(entered_at)
                     entered_at.append(now)
                     leaving.append((now + self.seconds, profile))
-                    stack.source.send(_change(profile, "ADD", at))
+                    stack.source.send(membership_body("default", profile, at))
             while leaving and leaving[0][0] <= now:
-                stack.source.send(_change(leaving.pop(0)[1], "REMOVE", at))
+                stack.source.send(membership_body("default", leaving.pop(0)[1], at, call_type="REMOVE"))
             stack.simulation.sleep(1.0)
         stack.upstream_ends()
-
-
-class _LastStates:
-    """Stands where Responsys keeps what it accepted."""
-
-    def __init__(self, last: dict[str, str]) -> None:
-        self._last = last
-
-    def append(self, accepted: Accepted) -> None:
-        self._last[accepted.properties["profileId"]] = accepted.properties["callType"]
-
-
-def _change(profile: int, call_type: str, at: str) -> str:
-    return (
-        membership_body("default", profile, at)
-        .replace(f'"profileId": "default-{profile}"', f'"profileId": "p-{profile}"')
-        .replace('"callType": "ADD"', f'"callType": "{call_type}"')
-    )
 
 
 SLOW = (

@@ -5,12 +5,11 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from tests.local_stack.environments import REPOSITORY
+from tests.local_stack.published_metrics import PublishedMetrics
+from tests.local_stack.queues import depth, send_all, take_all
 from tests.local_stack.stack import ConnectorSettings, LocalStack
 from tests.simulator.client import SimulatorClient
 from tests.simulator.settings import AccountSettings, CustomEvent, ProfileList
@@ -21,14 +20,6 @@ EVENT = "SEGMENT_CHANGED"
 _POLL_SECONDS = 0.5
 _QUIET_POLLS = 4
 _BY_SQS = "received five times"
-_OUTCOMES = (
-    "EventsDelivered",
-    "EventsDuplicate",
-    "EventsThrottled",
-    "EventsRejected",
-    "EventsRetried",
-    "EventsIgnored",
-)
 
 
 @dataclass(frozen=True)
@@ -98,7 +89,6 @@ class Trial:
         self._sent: list[str] = []
         self._newest: dict[str, str] = {}  # by profile, the messageId of its newest change
         self._started = time.monotonic()
-        self._began = datetime.now(UTC) - timedelta(minutes=1)
         self.simulator.put_account(
             AccountSettings(
                 username=self.name, password=self.password, lists=(LIST,), events=(CustomEvent(name=EVENT),)
@@ -150,16 +140,7 @@ class Trial:
 
     def send(self, bodies: Iterable[str]) -> None:
         """Put messages on SegmentEventsQueue."""
-        bodies = list(bodies)
-        url = self.stack.outputs["SegmentEventsQueueUrl"]
-
-        def send_ten(start: int) -> None:
-            entries = [{"Id": str(n), "MessageBody": body} for n, body in enumerate(bodies[start : start + 10])]
-            answer = self.stack.endpoint.client("sqs").send_message_batch(QueueUrl=url, Entries=entries)
-            assert not answer.get("Failed"), answer
-
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(send_ten, range(0, len(bodies), 10)))
+        send_all(self.stack.endpoint.sqs, self.stack.outputs["SegmentEventsQueueUrl"], list(bodies))
 
     def accepted(self) -> Counter[str]:
         """Count the acceptances of each message."""
@@ -185,7 +166,9 @@ class Trial:
         rejected = self._take_rejected()
         summary = self.simulator.summary(self.name)
         sent = set(self._sent)
-        ignored = self._counted("EventsIgnored", connector=self.name, eventName=EVENT)
+        metrics = PublishedMetrics(self.stack.endpoint.cloudwatch)
+        outcomes = metrics.outcomes(connector=self.name, eventName=EVENT)
+        ignored, received = outcomes["EventsIgnored"], outcomes.pop("MessagesReceived")
         return Result(
             fault=self.fault,
             messages=len(sent),
@@ -198,9 +181,9 @@ class Trial:
             most_often=max(accepted.values(), default=0),
             most_allowed=1 + int(self.stack.parameters["MaximumResends"]),
             last_states_wrong=self._last_states_wrong(accepted),
-            counted_unknown=self._counted("OutcomesUnknown", connector=self.name),
-            received=self._counted("MessagesReceived", connector=self.name, eventName=EVENT),
-            ended=sum(self._counted(name, connector=self.name, eventName=EVENT) for name in _OUTCOMES),
+            counted_unknown=round(metrics.total("OutcomesUnknown", connector=self.name)),
+            received=received,
+            ended=sum(outcomes.values()),
             extra_requests=summary.event_requests - -(-len(sent) // 200),
             throttled_requests=summary.throttled_requests,
             seconds=seconds,
@@ -213,46 +196,19 @@ class Trial:
     def on_their_way(self) -> int:
         """Count the messages on SegmentEventsQueue and ThrottledDLQ, waiting, delayed or in flight."""
         queues = ("SegmentEventsQueueUrl", "ThrottledDeadLetterQueueUrl")
-        return sum(self._depth(queue, ("", "NotVisible", "Delayed")) for queue in queues)
+        return sum(depth(self.stack.endpoint.sqs, self.stack.outputs[queue]) for queue in queues)
 
     def waiting(self) -> int:
         """Count the messages on SegmentEventsQueue that nobody has received."""
-        return self._depth("SegmentEventsQueueUrl", ("",))
-
-    def _depth(self, output: str, states: Sequence[str]) -> int:
-        names: list[Any] = [f"ApproximateNumberOfMessages{state}" for state in states]
-        attributes = self.stack.endpoint.client("sqs").get_queue_attributes(
-            QueueUrl=self.stack.outputs[output], AttributeNames=names
-        )["Attributes"]
-        return sum(int(attributes[name]) for name in names)
+        url = self.stack.outputs["SegmentEventsQueueUrl"]
+        attributes = self.stack.endpoint.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        return int(attributes["ApproximateNumberOfMessages"])
 
     def _take_rejected(self) -> dict[str, str]:
         """Empty RejectedDLQ; give each message's error code, or that SQS put it there after too many receives."""
-        sqs = self.stack.endpoint.client("sqs")
-        url = self.stack.outputs["RejectedDeadLetterQueueUrl"]
-        codes: dict[str, str] = {}
-        while messages := sqs.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["errorCode", "outcome"]
-        ).get("Messages"):
-            for message in messages:
-                attributes = {
-                    name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()
-                }
-                ours = attributes.get("outcome") == "rejected"
-                codes[json.loads(message["Body"])["messageId"]] = attributes["errorCode"] if ours else _BY_SQS
-            entries = [{"Id": m["MessageId"], "ReceiptHandle": m["ReceiptHandle"]} for m in messages]
-            sqs.delete_message_batch(QueueUrl=url, Entries=entries)
+        codes = {}
+        for message in take_all(self.stack.endpoint.sqs, self.stack.outputs["RejectedDeadLetterQueueUrl"]):
+            attributes = {name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()}
+            ours = attributes.get("outcome") == "rejected"
+            codes[json.loads(message["Body"])["messageId"]] = attributes["errorCode"] if ours else _BY_SQS
         return codes
-
-    def _counted(self, metric: str, **dimensions: str) -> int:
-        points = self.stack.endpoint.client("cloudwatch").get_metric_statistics(
-            Namespace="ResponsysActivation",
-            MetricName=metric,
-            Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
-            StartTime=self._began,
-            EndTime=datetime.now(UTC) + timedelta(minutes=1),
-            Period=86_400,
-            Statistics=["Sum"],
-        )["Datapoints"]
-        total: int = round(sum(point["Sum"] for point in points))
-        return total

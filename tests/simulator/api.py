@@ -5,8 +5,8 @@ Every call passes token, throttles and faults, in that order, before any work.
 
 import asyncio
 import itertools
-import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from urllib.parse import parse_qsl
 
@@ -16,7 +16,7 @@ from tests.simulator import recipient_results, refusals
 from tests.simulator.accounts import Account
 from tests.simulator.event_request import invalid_record, parse_event_request
 from tests.simulator.functions import ApiFunction
-from tests.simulator.gateway import NOTES
+from tests.simulator.gateway import RECORD
 from tests.simulator.in_flight import RequestInFlight
 from tests.simulator.recipient_results import RecipientResult
 from tests.simulator.refusals import ConnectionCutError, RequestRefusedError
@@ -61,8 +61,8 @@ class ResponsysApi:
 
     async def login(self, request: web.Request) -> web.StreamResponse:
         """Log in with a password, or change a live token for a new one."""
-        notes = request[NOTES]
-        notes.kind = "login"
+        record = request[RECORD]
+        record.kind = "login"
         if not {"user_name", "password"}.isdisjoint(request.query):
             raise refusals.invalid_content("Credentials are accepted in the request body only")
         if request.content_type != FORM:
@@ -74,16 +74,16 @@ class ResponsysApi:
                 account = self._simulator.accounts.find(form.get("user_name", ""))
                 if account is None:
                     raise refusals.invalid_credentials()
-                notes.account = account.username
+                record.account = account.username
             case "token":
-                notes.kind = "refresh"
+                record.kind = "refresh"
                 account = self._authenticate(request)
             case _:
                 raise refusals.invalid_authentication_option()
         self._simulator.throttles.admit(account.settings, ApiFunction.LOGIN)
 
         def issue_token() -> Json:
-            if notes.kind == "login":
+            if record.kind == "login":
                 account.check(form.get("password", ""))
             return self._issue_token(account.settings)
 
@@ -91,12 +91,12 @@ class ResponsysApi:
 
     async def trigger_custom_event(self, request: web.Request) -> web.StreamResponse:
         """Trigger a custom event for up to 200 recipients."""
-        notes = request[NOTES]
-        notes.kind = "event"
-        notes.event_name = event_name = request.match_info["event_name"]
+        record = request[RECORD]
+        record.kind = "event"
+        record.event_name = event_name = request.match_info["event_name"]
         account = self._admit(request, ApiFunction.TRIGGER_CUSTOM_EVENT)
         with self._simulator.in_flight.request(account.username) as flight:
-            notes.concurrent_requests = flight.concurrent_requests
+            record.concurrent_requests = flight.concurrent_requests
             body = await _read(request, account.limits.maximum_request_bytes)
 
             def trigger() -> Json:
@@ -110,7 +110,7 @@ class ResponsysApi:
 
         def list_events() -> Json:
             if not account.events:
-                raise refusals.no_events(account.replies.event_not_found_status, account.username)
+                raise refusals.no_events(account.username)
             return [
                 {"eventName": event.name, "description": event.description, "eventType": event.event_type}
                 for event in account.events
@@ -152,19 +152,11 @@ class ResponsysApi:
         return await self._reply(request, account, lambda: [function.row(account.limits) for function in ApiFunction])
 
     def _authenticate(self, request: web.Request) -> Account:
-        try:
-            return self._account_of_token(request)
-        except RequestRefusedError as refusal:
-            if self._simulator.settings.bad_token_as_unexpected_exception:
-                raise refusals.token_not_understood() from refusal
-            raise
-
-    def _account_of_token(self, request: web.Request) -> Account:
         token = self._simulator.tokens.find(request.headers.get("Authorization", ""))
         account = self._simulator.accounts.find(token.username) if token is not None else None
         if token is None or account is None:
             raise refusals.invalid_token()
-        request[NOTES].account = account.username
+        request[RECORD].account = account.username
         if self._simulator.tokens.expired(token):
             raise refusals.token_expired()
         return account
@@ -177,15 +169,14 @@ class ResponsysApi:
     async def _reply(
         self, request: web.Request, account: AccountSettings, work: Callable[[], Json]
     ) -> web.StreamResponse:
-        notes = request[NOTES]
-        path = "login" if notes.kind == "refresh" else notes.kind
-        fault = self._simulator.faults.take(path, account.username, notes.event_name)
+        record = request[RECORD]
+        path = "login" if record.kind == "refresh" else record.kind
+        fault = self._simulator.faults.take(path, account.username, record.event_name)
         if fault is not None:
-            notes.fault = fault.kind
-        latency_ms = account.replies.latency_ms + random.uniform(0, account.replies.latency_jitter_ms)  # noqa: S311
+            record.fault = fault.kind
         response = await reply_with_fault(request, fault, work)
-        if latency_ms:
-            await asyncio.sleep(latency_ms / 1000)
+        if account.replies.latency_ms:
+            await asyncio.sleep(account.replies.latency_ms / 1000)
         return response
 
     def _issue_token(self, account: AccountSettings) -> Json:
@@ -196,8 +187,7 @@ class ResponsysApi:
         }
 
     def _end_point(self, account: AccountSettings) -> str:
-        end_point = account.replies.end_point or self._simulator.base_url
-        return end_point.partition("://")[2] if account.replies.end_point_without_scheme else end_point
+        return account.replies.end_point or self._simulator.base_url
 
     def _trigger(
         self,
@@ -207,25 +197,23 @@ class ResponsysApi:
         body: bytes,
         flight: RequestInFlight,
     ) -> Json:
-        notes = request[NOTES]
+        record = request[RECORD]
         records = parse_event_request(body, request.content_type, account.replies)
         judgement = recipient_results.judge(records, account)
-        notes.recipients = len(records)
-        notes.overlaps = flight.hold(judgement.recipient_keys)
-        notes.warnings = judgement.warnings
+        record.recipients = len(records)
+        record.overlaps = flight.hold(judgement.recipient_keys)
+        record.warnings = dict(judgement.warnings)
         if all(event.name != event_name for event in account.events):
-            raise refusals.event_not_found(account.replies.event_not_found_status, event_name)
+            raise refusals.event_not_found(event_name)
         for position, result in enumerate(judgement.results):
             if account.recipients.invalid.holds(result.identifier.value):
                 raise invalid_record(position, "recipient: value is not valid", account.replies)
-        if account.replies.duplicate_refuses_request and judgement.has_duplicates:
-            raise refusals.duplicate_recipients()
-        notes.result_codes.update(result.code for result in judgement.results if result.error_message)
+        record.result_codes = dict(Counter(result.code for result in judgement.results if result.error_message))
         accepted = tuple(position for position, result in enumerate(judgement.results) if result.error_message is None)
         if accepted:
             request_id = request.headers.get("X-Request-Id")
             self._simulator.inbox.put(account.username, event_name, request_id, body, accepted)
-        notes.accepted = len(accepted)
+        record.accepted = len(accepted)
         key_order = next(self._key_orders)
         return [_result_row(result, key_order) for result in judgement.results]
 
@@ -252,5 +240,5 @@ async def _read(request: web.Request, maximum_bytes: int) -> bytes:
         body += chunk
         if len(body) > maximum_bytes:
             raise ConnectionCutError
-    request[NOTES].received_bytes = len(body)
+    request[RECORD].received_bytes = len(body)
     return bytes(body)

@@ -4,13 +4,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 import requests
 from pydantic import BaseModel
 
+from tests.local_stack.processes import child_process
 from tests.simulator.control import PAGE_SIZE, CapacityOutage, ClockChange
 from tests.simulator.faults import Fault
 from tests.simulator.inbox import InboxEvent, InboxPage
@@ -139,66 +140,27 @@ class SimulatorClient:
         return reply.content
 
 
-class SimulatorProcess:
-    """A simulator in a process of its own, for as long as the context lasts.
+@contextmanager
+def simulator_process(settings: SimulatorSettings | None = None) -> Iterator[SimulatorClient]:
+    """Run a simulator in a process of its own for as long as the context lasts.
 
     Parameters
     ----------
     settings : SimulatorSettings, optional
         What it starts with, and returns to at a reset.
-    port : int
-        Where it listens; 0: any free port.
 
     Examples
     --------
-    >>> with SimulatorProcess() as client:
+    >>> with simulator_process() as client:
     ...     print(client.url, client.summary().accepted_recipients)
     """
-
-    def __init__(self, settings: SimulatorSettings | None = None, port: int = 0) -> None:
-        self._settings = settings
-        self._port = port
-        self._process: subprocess.Popen[str] | None = None
-        self._client: SimulatorClient | None = None
-
-    def __enter__(self) -> SimulatorClient:
-        command = [sys.executable, "-m", "tests.simulator", "--port", str(self._port)]
-        self._process = subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True)
-        try:
-            return self._ready(self._process)
-        except BaseException:
-            self._end()
-            raise
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._end()
-
-    def _ready(self, process: subprocess.Popen[str]) -> SimulatorClient:
+    command = [sys.executable, "-m", "tests.simulator"]
+    with child_process(command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first_line = process.stdout.readline()
         if not first_line:
             raise RuntimeError(f"the simulator ended with status {process.wait()} before it listened")
-        self._client = SimulatorClient(json.loads(first_line)["url"])
-        if self._settings is not None:
-            self._client.reset(self._settings)
-        return self._client
-
-    def _end(self) -> None:
-        if self._client is not None:
-            self._client.close()
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        with closing(SimulatorClient(json.loads(first_line)["url"])) as client:
+            if settings is not None:
+                client.reset(settings)
+            yield client

@@ -4,7 +4,6 @@ A fault is one of a closed set of misbehaviours plus the requests it is meant fo
 that fits a request is played, and leaves the queue when it has been played often enough.
 """
 
-import random
 from itertools import count
 from typing import Annotated, Literal
 
@@ -26,8 +25,6 @@ class Target(JsonModel):
     event_name: str | None = None
     times: int | None = Field(default=1, ge=1)
     """How many requests it hits; none: all, until faults are deleted."""
-    probability: float = Field(default=1, gt=0, le=1)
-    seed: int = 0
 
     def fits(self, path: str, account: str | None, event_name: str | None) -> bool:
         """Tell whether a request is one of them."""
@@ -86,50 +83,21 @@ class Redirect(Target):
     status: Literal[301, 302, 303, 307, 308] = 302
 
 
-class DripReply(Target):
-    """The request is carried out, and the bytes of its answer come one after the other over `seconds`."""
-
-    kind: Literal["drip"] = "drip"
-    seconds: float = Field(gt=0)
-
-
-Fault = ErrorReply | SlowReply | ConnectionReset | TruncatedReply | WrongLengthReply | Redirect | DripReply
+Fault = ErrorReply | SlowReply | ConnectionReset | TruncatedReply | WrongLengthReply | Redirect
 FAULT: TypeAdapter[Fault] = TypeAdapter(Annotated[Fault, Field(discriminator="kind")])
 
 
-class QueuedFault:
-    """A fault with its chance and the number of times it still has to be played."""
-
-    def __init__(self, fault: Fault) -> None:
-        self.fault = fault
-        self._remaining = fault.times
-        self._chance = random.Random(fault.seed)  # noqa: S311 - repeatable, not secret
-
-    @property
-    def used_up(self) -> bool:
-        """Whether it has been played often enough."""
-        return self._remaining == 0
-
-    def strikes(self) -> bool:
-        """Throw the dice, and count if it strikes."""
-        if self._chance.random() >= self.fault.probability:
-            return False
-        if self._remaining is not None:
-            self._remaining -= 1
-        return True
-
-
 class Faults:
-    """The queue of faults."""
+    """The queue of faults, each with the number of times that it still has to be played; none: until it is deleted."""
 
     def __init__(self) -> None:
-        self._queue: dict[int, QueuedFault] = {}
+        self._queue: dict[int, tuple[Fault, int | None]] = {}
         self._ids = count(1)
 
     def add(self, fault: Fault) -> int:
         """Queue a fault and return its id."""
         fault_id = next(self._ids)
-        self._queue[fault_id] = QueuedFault(fault)
+        self._queue[fault_id] = fault, fault.times
         return fault_id
 
     def clear(self) -> None:
@@ -142,9 +110,11 @@ class Faults:
 
     def take(self, path: str, account: str | None, event_name: str | None = None) -> Fault | None:
         """Return the fault to play on this request, if there is one."""
-        for fault_id, queued in self._queue.items():
-            if queued.fault.fits(path, account, event_name) and queued.strikes():
-                if queued.used_up:
+        for fault_id, (fault, times) in self._queue.items():
+            if fault.fits(path, account, event_name):
+                if times is not None:
+                    self._queue[fault_id] = fault, times - 1
+                if times == 1:
                     del self._queue[fault_id]
-                return queued.fault
+                return fault
         return None

@@ -12,12 +12,11 @@ from aiohttp.typedefs import Handler
 
 from tests.simulator import refusals, replies
 from tests.simulator.refusals import ConnectionCutError, RequestRefusedError
-from tests.simulator.request_log import RequestNotes, RequestRecord
+from tests.simulator.request_log import RequestRecord
 from tests.simulator.simulator import Simulator
 
 CONTROL_PREFIX = "/_simulator"
-NOTES = web.RequestKey("notes", RequestNotes)
-CORRELATION_ID = web.RequestKey("correlation_id", str)
+RECORD = web.RequestKey("record", RequestRecord)
 
 
 class Gateway:
@@ -31,58 +30,41 @@ class Gateway:
         """Answer a request and log it, whatever happens."""
         if request.path.startswith(CONTROL_PREFIX):
             return await handler(request)
-        notes = request[NOTES] = RequestNotes(received_bytes=request.content_length or 0)
-        request[CORRELATION_ID] = f"Id-{secrets.token_hex(12)} 0"
+        record = request[RECORD] = RequestRecord(
+            received_at_ms=time.time_ns() // 1_000_000,
+            method=request.method,
+            path=request.path,
+            correlation_id=f"Id-{secrets.token_hex(12)} 0",
+            request_id=request.headers.get("X-Request-Id"),
+            authorization=_form_of(request.headers.get("Authorization")),
+            content_type=request.headers.get("Content-Type"),
+            received_bytes=request.content_length or 0,
+        )
         # A reset in the middle of a request must not let the old request into the new log.
         log = self._simulator.request_log
         started = time.perf_counter()
-        received_at_ms = time.time_ns() // 1_000_000
-        status: int | None = None
         try:
             response = await _answer(request, handler)
-            status = response.status
+            record.status = response.status
         except ConnectionCutError:
             replies.reset_connection(request)
             return web.Response()
         else:
             return response
         finally:
-            log.add(
-                RequestRecord(
-                    received_at_ms=received_at_ms,
-                    duration_ms=(time.perf_counter() - started) * 1000,
-                    method=request.method,
-                    path=request.path,
-                    kind=notes.kind,
-                    account=notes.account,
-                    event_name=notes.event_name,
-                    recipients=notes.recipients,
-                    accepted=notes.accepted,
-                    status=status,
-                    error_code=notes.error_code,
-                    fault=notes.fault,
-                    result_codes=dict(notes.result_codes),
-                    request_id=request.headers.get("X-Request-Id"),
-                    correlation_id=request[CORRELATION_ID],
-                    authorization=_form_of(request.headers.get("Authorization")),
-                    content_type=request.headers.get("Content-Type"),
-                    received_bytes=notes.received_bytes,
-                    concurrent_requests=notes.concurrent_requests,
-                    overlaps=notes.overlaps,
-                    warnings=dict(notes.warnings),
-                )
-            )
+            record.duration_ms = (time.perf_counter() - started) * 1000
+            log.add(record)
 
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except RequestRefusedError as refusal:
-        request[NOTES].error_code = refusal.error_code
+        request[RECORD].error_code = refusal.error_code
         return replies.refusal_reply(refusal)
     except web.HTTPMethodNotAllowed as refusal:
         envelope = refusals.method_not_supported(refusal.method)
-        request[NOTES].error_code = envelope.error_code
+        request[RECORD].error_code = envelope.error_code
         return replies.refusal_reply(envelope)
     except web.HTTPNotFound:
         return replies.page_not_found()
@@ -90,11 +72,10 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 async def add_recorded_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Make the reply look like those recorded; Responsys closes the connection after each."""
-    correlation_id = request.get(CORRELATION_ID)
-    if correlation_id is None:
+    if (record := request.get(RECORD)) is None:
         return
     response.headers["Via"] = "1.0 oag01-ri5 ()"
-    response.headers["X-CorrelationID"] = correlation_id
+    response.headers["X-CorrelationID"] = record.correlation_id
     response.headers["Server"] = "Apache"
     response.headers["Connection"] = "close"
     response.force_close()

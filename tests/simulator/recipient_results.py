@@ -36,15 +36,12 @@ class Judgement(NamedTuple):
         One for each record, in order.
     recipient_keys : set of str
         The different recipients of the request.
-    has_duplicates : bool
-        Whether a recipient occurs twice, or a property name twice within a recipient.
     warnings : Counter of str
         What Responsys lets pass although it may process wrong data.
     """
 
     results: list[RecipientResult]
     recipient_keys: set[str]
-    has_duplicates: bool
     warnings: Counter[str]
 
 
@@ -66,10 +63,8 @@ def judge(records: list[RecipientData], account: AccountSettings) -> Judgement:
                 warnings[f"system column name: {entry['name']}"] += 1
 
     results = []
-    has_duplicates = False
     for record, identifier in zip(records, identifiers, strict=True):
         duplicate = occurrences[identifier.key] > 1 or _repeats_a_name(record)
-        has_duplicates = has_duplicates or duplicate
         error = (
             _list_error(record, account.lists)
             or ("MULTIPLE_RECIPIENTS_FOUND" if duplicate else None)
@@ -77,7 +72,7 @@ def judge(records: list[RecipientData], account: AccountSettings) -> Judgement:
         )
         recipient_id = UNKNOWN_RECIPIENT_ID if error else stable_recipient_id(identifier)
         results.append(RecipientResult(identifier, recipient_id, error))
-    return Judgement(results, set(occurrences), has_duplicates, warnings)
+    return Judgement(results, set(occurrences), warnings)
 
 
 def stable_recipient_id(identifier: Identifier) -> int:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 @dataclass
 class RequestRefusedError(Exception):
-    """The request is answered with an error envelope, or with bare text when `text` is given."""
+    """The request is answered with an error envelope."""
 
     status: int
     error_code: str
     title: str
     detail: str = ""
-    text: str | None = None
 
     def envelope(self) -> dict[str, object]:
         """Return the JSON body of the reply."""
@@ -51,22 +50,16 @@ def token_not_understood() -> RequestRefusedError:
     return RequestRefusedError(500, "UNEXPECTED_EXCEPTION", "Unexpected exception", "Not a valid authentication token")
 
 
-def api_limit_exceeded(status: int, function_name: str, *, as_plain_text: bool) -> RequestRefusedError:
+def api_limit_exceeded(function_name: str) -> RequestRefusedError:
     detail = (
         f"You exceeded your allowable limit to call the {function_name} API function. Please try again in a minute."
     )
-    return RequestRefusedError(
-        status,
-        "API_LIMIT_EXCEEDED",
-        "Request limit exceeded.",
-        detail,
-        text="Too Many Requests" if as_plain_text else None,
-    )
+    return RequestRefusedError(429, "API_LIMIT_EXCEEDED", "Request limit exceeded.", detail)
 
 
-def capacity_limit_exceeded(status: int) -> RequestRefusedError:
+def capacity_limit_exceeded() -> RequestRefusedError:
     return RequestRefusedError(
-        status,
+        400,
         "INTERNAL_CAPACITY_LIMIT_EXCEEDED",
         "Internal capacity limit exceeded",
         "Internal capacity limit of the account exceeded",
@@ -94,19 +87,15 @@ def invalid_authentication_option() -> RequestRefusedError:
     return RequestRefusedError(400, "INVALID_AUTHENTICATION_OPTION", "Invalid authentication option")
 
 
-def duplicate_recipients() -> RequestRefusedError:
-    return RequestRefusedError(400, "MULTIPLE_RECIPIENTS_FOUND", "Multiple recipients found")
-
-
-def event_not_found(status: int, event_name: str) -> RequestRefusedError:
+def event_not_found(event_name: str) -> RequestRefusedError:
     return RequestRefusedError(
-        status, "CUSTOM_EVENT_NOT_FOUND", "Custom event not found", f"Custom event {event_name} not found"
+        404, "CUSTOM_EVENT_NOT_FOUND", "Custom event not found", f"Custom event {event_name} not found"
     )
 
 
-def no_events(status: int, username: str) -> RequestRefusedError:
+def no_events(username: str) -> RequestRefusedError:
     return RequestRefusedError(
-        status,
+        404,
         "CUSTOM_EVENT_NOT_FOUND",
         "Custom event not found",
         f"Account : {username} : does not have any custom events.",

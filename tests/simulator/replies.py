@@ -11,7 +11,6 @@ from aiohttp import web
 
 from tests.simulator.faults import (
     ConnectionReset,
-    DripReply,
     ErrorReply,
     Fault,
     Redirect,
@@ -22,7 +21,6 @@ from tests.simulator.faults import (
 from tests.simulator.refusals import ConnectionCutError, RequestRefusedError
 
 JSON_HEADERS = {"Content-Type": "application/json;charset=UTF-8"}
-DRIPS = 20
 
 Json = dict[str, object] | list[dict[str, object]]
 
@@ -33,9 +31,7 @@ def json_reply(payload: Json, status: int = 200) -> web.Response:
 
 
 def refusal_reply(refusal: RequestRefusedError) -> web.Response:
-    """Return a refusal's envelope, or its bare text."""
-    if refusal.text is not None:
-        return web.Response(status=refusal.status, text=refusal.text)
+    """Return a refusal's envelope."""
     return json_reply(refusal.envelope(), refusal.status)
 
 
@@ -82,8 +78,6 @@ async def reply_with_fault(request: web.Request, fault: Fault | None, work: Call
             return json_reply(results[:-1] if fault.difference < 0 else [*results, results[-1]])
         case Redirect():
             return web.Response(status=fault.status, headers={"Location": fault.url})
-        case DripReply():
-            return await _drip(request, fault, work)
         case _:
             assert_never(fault)
 
@@ -110,25 +104,10 @@ async def _truncated(request: web.Request, fault: TruncatedReply, work: Callable
     half = body[: len(body) // 2]
     if not fault.cut_connection:
         return web.Response(body=half, headers=JSON_HEADERS)
-    response = await _begin(request, len(body))
+    response = web.StreamResponse(headers=JSON_HEADERS)
+    response.content_length = len(body)
+    await response.prepare(request)
     await response.write(half)
     if request.transport is not None:
         request.transport.close()
-    return response
-
-
-async def _drip(request: web.Request, fault: DripReply, work: Callable[[], Json]) -> web.StreamResponse:
-    body = json.dumps(work()).encode()
-    response = await _begin(request, len(body))
-    step = -(-len(body) // DRIPS)
-    for start in range(0, len(body), step):
-        await asyncio.sleep(fault.seconds / DRIPS)
-        await response.write(body[start : start + step])
-    return response
-
-
-async def _begin(request: web.Request, length: int) -> web.StreamResponse:
-    response = web.StreamResponse(headers=JSON_HEADERS)
-    response.content_length = length
-    await response.prepare(request)
     return response

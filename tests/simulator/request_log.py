@@ -5,8 +5,9 @@ One record for each request, throttled and broken ones included; the summary is 
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Literal
+
+from pydantic import ConfigDict, Field
 
 from tests.simulator.json_model import JsonModel
 
@@ -15,34 +16,36 @@ THROTTLE_CODES = frozenset({"API_LIMIT_EXCEEDED", "INTERNAL_CAPACITY_LIMIT_EXCEE
 
 
 class RequestRecord(JsonModel):
-    """One request and its answer."""
+    """One request and its answer, filled in by each part of the simulator that works on it."""
+
+    model_config = ConfigDict(frozen=False)
 
     received_at_ms: int
-    duration_ms: float
     method: str
     path: str
-    kind: RequestKind
-    account: str | None
-    event_name: str | None
-    recipients: int
-    accepted: int
-    status: int | None
-    """The HTTP status; none: no reply was sent."""
-    error_code: str | None
-    fault: str | None
-    """The kind of the fault that was played, if one was."""
-    result_codes: dict[str, int]
-    """The refused recipients of a 200 reply, by code."""
-    request_id: str | None
     correlation_id: str
+    request_id: str | None
     authorization: Literal["absent", "token", "with scheme"]
     content_type: str | None
     received_bytes: int
-    concurrent_requests: int
+    duration_ms: float = 0.0
+    kind: RequestKind = "other"
+    account: str | None = None
+    event_name: str | None = None
+    recipients: int = 0
+    accepted: int = 0
+    status: int | None = None
+    """The HTTP status; none: no reply was sent."""
+    error_code: str | None = None
+    fault: str | None = None
+    """The kind of the fault that was played, if one was."""
+    result_codes: dict[str, int] = Field(default_factory=dict)
+    """The refused recipients of a 200 reply, by code."""
+    concurrent_requests: int = 0
     """Event requests of the account in flight when this one came, itself included."""
-    overlaps: tuple[str, ...]
+    overlaps: tuple[str, ...] = ()
     """Recipients that were in another request in flight at the same time."""
-    warnings: dict[str, int]
+    warnings: dict[str, int] = Field(default_factory=dict)
 
 
 class RequestPage(JsonModel):
@@ -74,24 +77,6 @@ class Summary(JsonModel):
     warnings: dict[str, int]
     duplicates: int
     """Accepted events that repeat an earlier one, by the properties named in the query."""
-
-
-@dataclass
-class RequestNotes:
-    """What the parts of the simulator find out about a request while they work on it."""
-
-    kind: RequestKind = "other"
-    account: str | None = None
-    event_name: str | None = None
-    recipients: int = 0
-    accepted: int = 0
-    error_code: str | None = None
-    fault: str | None = None
-    received_bytes: int = 0
-    concurrent_requests: int = 0
-    overlaps: tuple[str, ...] = ()
-    result_codes: Counter[str] = field(default_factory=Counter)
-    warnings: Counter[str] = field(default_factory=Counter)
 
 
 class RequestLog:

@@ -1,6 +1,6 @@
 """What can be set about the simulated Responsys?
 
-Where Oracle contradicts itself or says nothing, there is a setting whose default is the stricter reading.
+Where Oracle contradicts itself or says nothing, the stricter reading holds; other answers are faults of kind `error`.
 """
 
 from typing import Literal
@@ -56,11 +56,7 @@ class Limits(JsonModel):
     requests_per_minute: int = Field(default=200, ge=0)
     logins_per_minute: int = Field(default=10, ge=0)
     list_requests_per_minute: int = Field(default=100, ge=0)
-    requests_per_ten_minutes: int | None = Field(default=None, ge=0)
     refused_requests_count: bool = False
-    api_limit_status: Literal[400, 401, 403, 429] = 429
-    api_limit_as_plain_text: bool = False
-    capacity_limit_status: Literal[400, 401, 429, 503] = 400
     wrong_passwords_before_lockout: int = Field(default=5, ge=1)
     token_lifetime_seconds: float = Field(default=7200, gt=0)
     maximum_request_bytes: int = Field(default=10 * MEGABYTE, ge=1)
@@ -71,14 +67,9 @@ class Replies(JsonModel):
 
     end_point: str | None = None
     """The `endPoint` a login returns; none: the simulator's own base URL."""
-    end_point_without_scheme: bool = False
-    event_not_found_status: Literal[400, 404] = 404
-    duplicate_refuses_request: bool = False
-    """A duplicate name or recipient refuses the whole request, in place of the recipients concerned."""
     first_record_number: Literal[0, 1] = 0
     invalid_record_is_named: bool = True
     latency_ms: float = Field(default=0, ge=0)
-    latency_jitter_ms: float = Field(default=0, ge=0)
 
 
 class AccountSettings(JsonModel):
@@ -100,6 +91,4 @@ class SimulatorSettings(JsonModel):
     """The whole simulator."""
 
     time_scale: float = Field(default=1, gt=0)
-    bad_token_as_unexpected_exception: bool = False
-    """An unknown or expired token gives 500 UNEXPECTED_EXCEPTION in place of the 401."""
     accounts: tuple[AccountSettings, ...] = (AccountSettings(),)

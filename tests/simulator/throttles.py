@@ -1,6 +1,6 @@
 """May this request pass now?
 
-Two throttles with two clocks: a sliding minute per account and function, and fixed ten minutes per account.
+Two throttles: a sliding minute per account and function, and outages in which an account has no capacity.
 """
 
 from collections import defaultdict, deque
@@ -11,7 +11,6 @@ from tests.simulator.functions import ApiFunction
 from tests.simulator.settings import AccountSettings
 
 MINUTE = 60.0
-TEN_MINUTES = 600.0
 
 
 class Throttles:
@@ -20,7 +19,6 @@ class Throttles:
     def __init__(self, clock: SimulatedClock) -> None:
         self._clock = clock
         self._last_minute: defaultdict[tuple[str, ApiFunction], deque[float]] = defaultdict(deque)
-        self._ten_minutes: dict[str, tuple[int, int]] = {}
         self._outages: dict[str | None, float] = {}
 
     def admit(self, account: AccountSettings, function: ApiFunction) -> None:
@@ -33,27 +31,18 @@ class Throttles:
         """
         now = self._clock.now()
         limits = account.limits
-        window = int(now // TEN_MINUTES)
-        counted_window, counted = self._ten_minutes.get(account.username, (window, 0))
-        if counted_window != window:
-            counted = 0
         calls = self._last_minute[account.username, function]
         while calls and calls[0] <= now - MINUTE:
             calls.popleft()
 
         over_limit = len(calls) >= function.limit(limits)
-        over_capacity = self._in_outage(account.username, now) or (
-            limits.requests_per_ten_minutes is not None and counted >= limits.requests_per_ten_minutes
-        )
+        over_capacity = self._in_outage(account.username, now)
         if not (over_limit or over_capacity) or limits.refused_requests_count:
             calls.append(now)
-            self._ten_minutes[account.username] = (window, counted + 1)
         if over_limit:
-            raise refusals.api_limit_exceeded(
-                limits.api_limit_status, function.title, as_plain_text=limits.api_limit_as_plain_text
-            )
+            raise refusals.api_limit_exceeded(function.title)
         if over_capacity:
-            raise refusals.capacity_limit_exceeded(limits.capacity_limit_status)
+            raise refusals.capacity_limit_exceeded()
 
     def start_outage(self, username: str | None, seconds: float | None) -> None:
         """Take the capacity away from one account, or from all, for simulated `seconds` or until ended."""

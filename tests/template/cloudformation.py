@@ -6,7 +6,7 @@ that AWS would invent are given in AWS's own form.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 REGION = "eu-west-1"
@@ -18,6 +18,7 @@ PSEUDO_PARAMETERS = {
     "AWS::Partition": "aws",
     "AWS::Region": REGION,
     "AWS::StackName": STACK_NAME,
+    "AWS::URLSuffix": "amazonaws.com",
 }
 
 _REMOVED = object()
@@ -76,13 +77,15 @@ class Stack:
             case "Ref", "AWS::NoValue":
                 return _REMOVED
             case "Ref", name:
-                return self._values[name] if name in self._values else self._reference(name)
+                return self._parameter(name) if name in self._values else self._reference(name)
             case "Fn::GetAtt", [logical_id, attribute]:
                 return self._attribute(logical_id, attribute)
             case "Fn::Join", [delimiter, parts]:
                 return delimiter.join(self.resolved(parts))
             case "Fn::Split", [delimiter, text]:
                 return self.resolved(text).split(delimiter)
+            case "Fn::Select", [index, items]:
+                return self.resolved(items)[int(index)]
             case "Fn::FindInMap", [mapping, first_key, second_key]:
                 return self._template["Mappings"][mapping][self.resolved(first_key)][second_key]
             case "Fn::If", [condition, yes, no]:
@@ -92,6 +95,10 @@ class Stack:
             case "Fn::Sub", str(text):
                 return self._substituted(text, {})
         raise NotImplementedError(function)
+
+    def _parameter(self, name: str) -> Any:
+        is_list = self._template["Parameters"].get(name, {}).get("Type") == "CommaDelimitedList"
+        return self._values[name].split(",") if is_list else self._values[name]
 
     def _substituted(self, text: str, variables: Mapping[str, Any]) -> str:
         def value(match: re.Match[str]) -> str:
@@ -117,6 +124,8 @@ class Stack:
                 return _arn("secretsmanager", f"secret:{name}-AbC123")
             case "AWS::Lambda::LayerVersion":
                 return _arn("lambda", f"layer:{name}:1")
+            case "AWS::Lambda::Alias":
+                return _arn("lambda", f"function:{self.resolved(properties['FunctionName'])}:{properties['Name']}")
         return name
 
     def _attribute(self, logical_id: str, attribute: str) -> str:
@@ -133,6 +142,8 @@ class Stack:
                 return _arn("events", f"rule/{name}")
             case "AWS::Lambda::Function", "Arn":
                 return _arn("lambda", f"function:{name}")
+            case "AWS::Lambda::Version", "Version":
+                return "1"
             case "AWS::SNS::Topic", "TopicName":
                 return name.rpartition(":")[2]
             case "AWS::CloudWatch::Alarm" | "AWS::CloudWatch::CompositeAlarm", "Arn":
@@ -142,7 +153,7 @@ class Stack:
         raise NotImplementedError(f"{logical_id}.{attribute}")
 
     def _condition(self, name: str) -> bool:
-        return holds(self._template["Conditions"][name], self._values)
+        return holds(self._template["Conditions"][name], self._values, self.resolved)
 
 
 _NAME_PROPERTIES = {
@@ -164,10 +175,12 @@ def _arn(service: str, resource: str) -> str:
     return f"arn:aws:{service}:{REGION}:{ACCOUNT_ID}:{resource}"
 
 
-def holds(condition: JsonObject, values: Mapping[str, str]) -> bool:
-    """Decide a condition or an assertion of a rule."""
+def holds(condition: JsonObject, values: Mapping[str, str], resolved: Callable[[Any], Any] | None = None) -> bool:
+    """Decide a condition, or an assertion of a rule, in which only parameters may be referred to."""
 
     def plain(operand: Any) -> Any:
+        if resolved is not None:
+            return resolved(operand)
         return values[operand["Ref"]] if isinstance(operand, dict) else operand
 
     (function, operands) = next(iter(condition.items()))
@@ -175,11 +188,11 @@ def holds(condition: JsonObject, values: Mapping[str, str]) -> bool:
         case "Fn::Equals":
             return bool(plain(operands[0]) == plain(operands[1]))
         case "Fn::Not":
-            return not holds(operands[0], values)
+            return not holds(operands[0], values, resolved)
         case "Fn::And":
-            return all(holds(operand, values) for operand in operands)
+            return all(holds(operand, values, resolved) for operand in operands)
         case "Fn::Or":
-            return any(holds(operand, values) for operand in operands)
+            return any(holds(operand, values, resolved) for operand in operands)
         case "Fn::Contains":
             return plain(operands[1]) in operands[0]
     raise NotImplementedError(function)
@@ -219,5 +232,6 @@ def _allowed(definition: JsonObject, value: str) -> bool:
         return False
     if "AllowedValues" in definition and value not in map(str, definition["AllowedValues"]):
         return False
-    # CloudFormation matches a pattern against the whole value.
-    return "AllowedPattern" not in definition or bool(re.fullmatch(definition["AllowedPattern"], value))
+    # CloudFormation matches a pattern against the whole value, or against each one of a list.
+    members = value.split(",") if definition["Type"] == "CommaDelimitedList" else [value]
+    return all(re.fullmatch(definition.get("AllowedPattern", ".*"), member, re.DOTALL) for member in members)

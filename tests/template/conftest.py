@@ -38,8 +38,24 @@ def source() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def functions(source: dict[str, Any]) -> dict[str, Any]:
+    """Return the properties of each function as they are written, those that all have among them."""
+    shared = source["Globals"]["Function"]
+    return {
+        name: {**shared, **resource["Properties"]}
+        for name, resource in source["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+
+
+@pytest.fixture(scope="session")
 def translated(source: dict[str, Any]) -> dict[str, Any]:
     """Return the template as SAM hands it to CloudFormation."""
+    return sam_translated(source)
+
+
+def sam_translated(source: dict[str, Any]) -> dict[str, Any]:
+    """Translate a template as SAM does when the required parameters are given."""
     packaged = copy.deepcopy(source)
     for resource in packaged["Resources"].values():
         for location in ("CodeUri", "ContentUri"):

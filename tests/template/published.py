@@ -13,7 +13,7 @@ from responsys_activation.observability import InvocationMetrics
 from responsys_activation.received import read_record
 from responsys_activation.responsys.errors import ThrottledError
 from tests.fakes.function_output import captured_output
-from tests.template.cloudformation import Stack
+from tests.template.cloudformation import STACK_NAME, Stack
 
 OURS = "ResponsysActivation"
 
@@ -61,6 +61,7 @@ def require_metric(stack: Stack, namespace: str, name: str, dimensions: Mapping[
     """Fail unless somebody publishes this metric under exactly these dimensions."""
     if namespace == OURS:
         assert tuple(dimensions) in written_by_our_code()[name]
+        assert dimensions["stack"] == STACK_NAME
         assert dimensions["service"] in services_of_our_code()[name]
         return
     ((dimension, value),) = dimensions.items()
@@ -87,7 +88,7 @@ def _written() -> tuple[tuple[str, dict[str, str]], ...]:
     throttled = Exchange("request", 1, 0.1, failure=ThrottledError("API_LIMIT_EXCEEDED", retry_after=60))
     with captured_output() as output:
         # The names of the services, as functions/*/app.py give them; test_function.py holds them to the template.
-        metrics = InvocationMetrics()
+        metrics = InvocationMetrics(STACK_NAME)
         count_failures(metrics, [], all_of_service="connector_check")
         metrics.flush()
         logins = LoginReport(metrics, service="segment_events", connector="default")

@@ -8,6 +8,7 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
 from responsys_activation.delivery import batch as delivery
+from tests.local_stack.metric_math import value_at
 from tests.template.cloudformation import Stack
 from tests.template.conftest import REPLY_SECONDS, REPOSITORY
 from tests.template.published import require_metric
@@ -66,16 +67,13 @@ def period_of(alarm: dict[str, Any]) -> int:
 def expression(alarm: dict[str, Any]) -> Callable[..., float]:
     """Return the alarm's metric math as a function of its metrics by id."""
     (query,) = [query for query in alarm["Metrics"] if "Expression" in query]
-    functions = {
-        "IF": lambda condition, yes, no: yes if condition else no,
-        "FILL": lambda value, filler: filler if value is None else value,
-    }
     ids = {query["Id"] for query in alarm["Metrics"] if "MetricStat" in query}
 
     def calculate(**values: float | None) -> float:
         assert set(values) == ids
-        # This subset of metric math reads the same in Python; the text is our own template's.
-        return float(eval(query["Expression"], {"__builtins__": {}, **functions}, values))  # noqa: S307
+        value = value_at(query["Expression"], values)
+        assert value is not None
+        return value
 
     return calculate
 

@@ -24,13 +24,14 @@ def test_every_connector_is_checked_every_day(stack: Stack) -> None:
     assert rule["ScheduleExpression"] == "cron(0 5 * * ? *)"
     assert rule.get("State", "ENABLED") == "ENABLED"
     # And asks the function for all connectors
-    assert target["Arn"] == "arn:aws:lambda:eu-west-1:123456789012:function:crm-connector-check"
+    live = "arn:aws:lambda:eu-west-1:123456789012:function:crm-connector-check:live"
+    assert target["Arn"] == live
     assert read_check_request({}).connectors is None
     assert target["Input"] == "{}"
     # And may do so
     (permission,) = stack.of_type("AWS::Lambda::Permission").values()
     assert (permission["FunctionName"], permission["Principal"], permission["Action"]) == (
-        "crm-connector-check",
+        live,
         "events.amazonaws.com",
         "lambda:InvokeFunction",
     )
@@ -39,8 +40,11 @@ def test_every_connector_is_checked_every_day(stack: Stack) -> None:
 
 def test_a_check_that_failed_is_not_repeated_by_lambda(stack: Stack) -> None:
     # Given that each check is a login / When Lambda's retries of scheduled events are read / Then there is none
-    (configuration,) = stack.of_type("AWS::Lambda::EventInvokeConfig").values()
-    assert (configuration["FunctionName"], configuration["MaximumRetryAttempts"]) == ("crm-connector-check", 0)
+    configurations = {each["FunctionName"]: each for each in stack.of_type("AWS::Lambda::EventInvokeConfig").values()}
+    # And so for a replay that a person does not wait for
+    assert set(configurations) == {"crm-connector-check", "crm-replay"}
+    for configuration in configurations.values():
+        assert (configuration["Qualifier"], configuration["MaximumRetryAttempts"]) == ("live", 0)
 
 
 def test_its_code_finds_everything_in_its_environment(stack_with: Callable[..., Stack]) -> None:

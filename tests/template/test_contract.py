@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from responsys_activation import __version__
 from tests.template.cloudformation import Stack
 
 PARAMETERS_OF_THE_CONTRACT = {
@@ -28,10 +29,13 @@ PARAMETERS_OF_THE_CONTRACT = {
 }
 FURTHER_PARAMETERS = {
     "Architecture",
+    "EventNames",
     "FormerKmsKeyArns",
     "KmsKeyArn",
     "RequestsInFlight",
     "UnknownOutcome",
+    "VpcSecurityGroupIds",
+    "VpcSubnetIds",
     # Alarms
     "DeadLetterDaysAllowed",
     "DuplicateSharePercentAllowed",
@@ -75,17 +79,25 @@ def test_every_parameter_is_shown_in_one_group(source: dict[str, Any]) -> None:
 def test_outputs_are_those_of_the_contract_and_the_functions_that_people_invoke(stack: Stack) -> None:
     # Given a stack named "crm" / When its outputs are read / Then they lead to its parts
     assert stack.outputs == {
+        "Version": __version__,
         "SegmentEventsQueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/crm-segment-events",
         "SegmentEventsQueueArn": "arn:aws:sqs:eu-west-1:123456789012:crm-segment-events",
         "ThrottledDeadLetterQueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/crm-throttled-dlq",
         "RejectedDeadLetterQueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/crm-rejected-dlq",
         "SegmentEventsFunctionName": "crm-segment-events",
-        "ConnectorCheckFunctionName": "crm-connector-check",
-        "ReplayFunctionName": "crm-replay",
+        "ConnectorCheckFunctionName": "crm-connector-check:live",
+        "ReplayFunctionName": "crm-replay:live",
         "ConnectorParameterPrefix": "/crm/connectors/",
         "AlarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:crm-alarms",
         "DashboardName": "crm-eu-west-1",
     }
+
+
+def test_every_function_is_tagged_with_the_release_of_its_package(stack: Stack) -> None:
+    # Given the functions / When their tags are read / Then each has the version of what runs in it
+    functions = stack.of_type("AWS::Lambda::Function").values()
+    tags = [{tag["Key"]: tag["Value"] for tag in function["Tags"]} for function in functions]
+    assert [each["version"] for each in tags] == [__version__] * len(functions)
 
 
 def test_outputs_say_what_they_are_for(source: dict[str, Any]) -> None:

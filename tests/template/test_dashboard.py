@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 from tests.template.cloudformation import Stack
+from tests.template.dashboard import metric_of, written_out
 from tests.template.published import OURS, require_metric, written_by_our_code
 from tests.template.runbook import RUNBOOK, headings_of
 
@@ -62,6 +63,11 @@ class MetricProperties(Part):
     y_axis: YAxis | None = None
     annotations: Annotations | None = None
     table: TableOptions | None = None
+
+    @field_validator("metrics")
+    @classmethod
+    def without_dots(cls, rows: list[list[Any]]) -> list[list[Any]]:
+        return written_out(rows)
 
 
 class LogProperties(Part):
@@ -122,7 +128,8 @@ class Body(Part):
 
 
 SEARCH = re.compile(
-    r"SEARCH\('\{ResponsysActivation,(?P<dimensions>[A-Za-z,]+)\} MetricName=\"(?P<name>[A-Za-z]+)\"', "
+    r"SEARCH\('\{ResponsysActivation,stack,(?P<dimensions>[A-Za-z,]+)\} "
+    r"stack=\"crm\" MetricName=\"(?P<name>[A-Za-z]+)\"', "
     r"'(?P<statistic>Sum|Average|p50|p95|p99)', (?P<period>\d+)\)"
 )
 
@@ -154,9 +161,8 @@ def test_every_metric_that_is_shown_exists(stack: Stack, body: Body) -> None:
     # Given the rows of all widgets / When those that name a metric are read
     for row in body.rows():
         if isinstance(row[0], str):
-            namespace, name, dimension, value = (part for part in row if isinstance(part, str))
             # Then somebody publishes it
-            require_metric(stack, namespace, name, {dimension: value})
+            require_metric(stack, *metric_of(row))
 
 
 def test_every_metric_that_is_searched_for_exists(body: Body) -> None:
@@ -164,8 +170,8 @@ def test_every_metric_that_is_searched_for_exists(body: Body) -> None:
     found = [search for widget in body.metric_widgets() for search in searches(widget)]
     assert found
     for search in found:
-        # Then a metric of that name has exactly these dimensions
-        assert tuple(search["dimensions"].split(",")) in written_by_our_code()[search["name"]]
+        # Then a metric of that name has exactly these dimensions and the stack, of which it looks for its own
+        assert ("stack", *search["dimensions"].split(",")) in written_by_our_code()[search["name"]]
 
 
 @pytest.mark.parametrize("title", ["In the last 24 hours", "Messages by outcome"])

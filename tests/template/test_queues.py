@@ -1,6 +1,7 @@
 """Do the queues keep every message until it is settled, and show it to one invocation at a time?"""
 
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -110,4 +111,38 @@ def test_only_topics_and_rules_of_this_account_are_let_in_by_a_queue(stack: Stac
     assert statement["Principal"] == {"Service": ["sns.amazonaws.com", "events.amazonaws.com"]}
     assert statement["Action"] == "sqs:SendMessage"
     assert statement["Resource"] == stack.outputs["SegmentEventsQueueArn"]
-    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+    assert statement["Condition"] == {
+        "ArnLike": {
+            "aws:SourceArn": ["arn:aws:sns:*:123456789012:*", "arn:aws:events:eu-west-1:123456789012:rule/*"],
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("sender", "is_admitted"),
+    [
+        ("arn:aws:sns:eu-west-1:123456789012:memberships", True),
+        ("arn:aws:sns:us-east-1:123456789012:memberships", True),
+        ("arn:aws:sns:eu-west-1:210987654321:memberships", False),
+        ("arn:aws:events:eu-west-1:123456789012:rule/memberships", True),
+        ("arn:aws:events:eu-west-1:123456789012:rule/own-bus/memberships", True),
+        ("arn:aws:events:eu-west-1:210987654321:rule/memberships", False),
+        ("arn:aws:s3:::bucket", False),
+    ],
+)
+def test_a_topic_or_rule_is_admitted_by_its_arn(stack: Stack, sender: str, is_admitted: bool) -> None:
+    # Given the patterns of the queue's policy
+    (statement,) = [
+        statement
+        for policy in stack.of_type("AWS::SQS::QueuePolicy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+    ]
+    patterns = statement["Condition"]["ArnLike"]["aws:SourceArn"]
+    # When an ARN is held against them, part by part as IAM does it
+    admitted = any(
+        all(fnmatchcase(part, like) for part, like in zip(sender.split(":", 5), pattern.split(":", 5), strict=True))
+        for pattern in patterns
+    )
+    # Then those of this account are admitted, and no others
+    assert admitted is is_admitted

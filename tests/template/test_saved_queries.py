@@ -34,6 +34,17 @@ LANGUAGE = {
     "fields",
     "limit",
 }
+# Of Lambda's report of an invocation in JSON, as its documentation has it; Logs Insights adds `@log`.
+WRITTEN_BY_LAMBDA = {
+    "type",
+    "record.requestId",
+    "record.status",
+    "record.errorType",
+    "record.metrics.durationMs",
+    "record.metrics.maxMemoryUsedMB",
+    "record.metrics.memorySizeMB",
+    "@log",
+}
 QUERIES = ["ErrorsByCodeQuery", "OneMessageQuery", "OneRequestQuery", "SlowestRequestsQuery"]
 
 
@@ -53,7 +64,7 @@ def logged() -> tuple[set[str], set[str]]:
     answered = Exchange("id", 1, 0.1, reply=EventReply(status=200, error_codes=[None], correlation_id="c"))
     failed = Exchange("id", 1, 0.1, failure=ThrottledError("API_LIMIT_EXCEEDED", retry_after=60))
     with captured_output() as output:
-        reporting = Reporting(InvocationMetrics(), service="segment_events")
+        reporting = Reporting(InvocationMetrics("stack"), service="segment_events")
         reporting.connector_used("default", {"EVENT"}, [])
         reporting.request_ended(
             RequestResult("default", PlannedRequest("EVENT", wave=0), [], exchanges=[answered, failed])
@@ -76,8 +87,24 @@ def test_the_saved_queries_of_this_stack_lie_in_its_folder_and_read_its_log(stac
         "OneMessageQuery": "crm/one message",
         "OneRequestQuery": "crm/one request",
         "SlowestRequestsQuery": "crm/slowest requests",
+        "FailedInvocationsQuery": "crm/failed invocations",
     }
-    assert all(query["LogGroupNames"] == ["/aws/lambda/crm-segment-events"] for query in queries.values())
+    # And all read the delivering function's log; killed invocations are looked for in every function's
+    groups = {name: query["LogGroupNames"] for name, query in queries.items()}
+    assert set(groups.pop("FailedInvocationsQuery")) == {
+        group["LogGroupName"] for group in stack.of_type("AWS::Logs::LogGroup").values()
+    }
+    assert all(names == ["/aws/lambda/crm-segment-events"] for names in groups.values())
+
+
+def test_failed_invocations_are_looked_for_in_what_lambda_writes(stack: Stack) -> None:
+    # Given the query, without its texts
+    text = stack.of_type("AWS::Logs::QueryDefinition")["FailedInvocationsQuery"]["QueryString"]
+    # When the fields that it asks for are read / Then Lambda writes them in its JSON reports
+    asked = set(re.findall(r"@?[A-Za-z][\w.]*", re.sub(r'"[^"]*"', "", text))) - LANGUAGE
+    assert asked - {"@timestamp"} == WRITTEN_BY_LAMBDA
+    # And it looks for every status but success
+    assert set(re.findall(r'"(\w+)"', text)) == {"timeout", "error", "failure"}
 
 
 @pytest.mark.parametrize("name", QUERIES)

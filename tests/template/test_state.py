@@ -20,6 +20,7 @@ BY_SECRET = {"ResponsysUsername": "", "ResponsysPassword": "", "CredentialsSecre
 
 OPTIONAL: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "ProfileListFolder": ("!MasterData", lambda c: c["profileList"].pop("folder")),
+    "EventNames": ('{"aud-42": "CART_ABANDONED"}', lambda c: json.dumps(c.pop("eventNames"))),
     "DefaultEventName": ("SEGMENT_CHANGED", lambda c: c.pop("defaultEventName")),
     "RequestsPerMinute": ("200", lambda c: str(c.pop("requestsPerMinute"))),
 }
@@ -70,7 +71,8 @@ def test_no_accepted_value_breaks_the_connector(
         return st.from_regex(pattern, fullmatch=True).filter(lambda value: len(value) <= length)
 
     names = {name: data.draw(accepted(name), label=name) for name in ("ProfileListName", "ProfileListFolder")}
-    names["DefaultEventName"] = data.draw(accepted("DefaultEventName"), label="DefaultEventName")
+    for name in ("DefaultEventName", "EventNames"):
+        names[name] = data.draw(accepted(name), label=name)
     assert refusals(source, {**REQUIRED, **names}) == []
     # When the connector is read
     connector = connector_of(Stack(translated, {**REQUIRED, **names}))
@@ -78,6 +80,7 @@ def test_no_accepted_value_breaks_the_connector(
     assert connector["profileList"]["name"] == names["ProfileListName"]
     assert connector["profileList"].get("folder", "") == names["ProfileListFolder"]
     assert connector.get("defaultEventName", "") == names["DefaultEventName"]
+    assert connector.get("eventNames", {}) == json.loads(names["EventNames"] or "{}")
 
 
 # ---- credentials
@@ -108,9 +111,13 @@ def test_secret_lies_where_the_role_may_read_it(stack: Stack) -> None:
     assert secret["Name"] == "crm/credentials/default"
 
 
-def test_no_secret_is_made_when_one_is_given(stack_with: Callable[..., Stack]) -> None:
-    # Given the ARN of a secret / When the stack's secrets are listed / Then there is none
-    assert stack_with(**BY_SECRET).of_type("AWS::SecretsManager::Secret") == {}
+@pytest.mark.parametrize("beside", [{}, {"ResponsysUsername": "x", "ResponsysPassword": "x"}], ids=["alone", "beside"])
+def test_no_secret_is_made_when_one_is_given(stack_with: Callable[..., Stack], beside: dict[str, str]) -> None:
+    # Given the ARN of a secret, perhaps beside a user name and a password
+    stack = stack_with(**{**BY_SECRET, **beside})
+    # When the stack's secrets are listed / Then there is none, and the connector has the one that was given
+    assert stack.of_type("AWS::SecretsManager::Secret") == {}
+    assert connector_of(stack)["credentialsSecretId"] == SECRET_ARN
 
 
 def test_credentials_reach_the_secret_and_nothing_else(translated: dict[str, Any]) -> None:

@@ -2,23 +2,25 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
+from tests.local_stack import queues
 from tests.local_stack.environments import REPOSITORY
 from tests.local_stack.local_aws import LocalAws
+from tests.local_stack.queues import send_all
+from tests.local_stack.repeating import eventually
 
-Value = TypeVar("Value")
 SAMPLE = REPOSITORY / "tests" / "local_stack" / "sample" / "template.yaml"
 
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[LocalAws]:
-    with LocalAws(SAMPLE, {"WindowSeconds": "2", "MostAtOnce": "2"}, stack_name="sample") as aws:
+    with LocalAws(SAMPLE, {"WindowSeconds": "1", "MostAtOnce": "2"}, stack_name="sample") as aws:
         yield aws
 
 
@@ -26,19 +28,14 @@ def aws() -> Iterator[LocalAws]:
 def _empty_queues(aws: LocalAws) -> Iterator[None]:
     yield
     with aws.paused_event_sources():
-        assert eventually(lambda: aws.worker_counts(aws.outputs["FunctionName"])["running"] == 0)
+        assert eventually(lambda: aws.worker_counts()["running"] == 0)
         for name in ("LargeBatchesUrl", "SmallBatchesUrl", "DroppedUrl"):
             aws.endpoint.sqs.purge_queue(QueueUrl=aws.outputs[name])
 
 
 def send(aws: LocalAws, queue: str, bodies: list[str]) -> set[str]:
     """Send messages, and return their ids."""
-    ids = set()
-    for start in range(0, len(bodies), 10):
-        entries = [{"Id": str(index), "MessageBody": body} for index, body in enumerate(bodies[start : start + 10])]
-        answer = aws.endpoint.sqs.send_message_batch(QueueUrl=aws.outputs[queue], Entries=entries)  # type: ignore[arg-type]
-        ids |= {sent["MessageId"] for sent in answer["Successful"]}
-    return ids
+    return set(send_all(aws.endpoint.sqs, aws.outputs[queue], bodies))
 
 
 def log_lines(aws: LocalAws) -> list[str]:
@@ -59,19 +56,9 @@ def only_observation(aws: LocalAws, ids: set[str]) -> dict[str, Any]:
     return seen[0]
 
 
-def eventually(look: Callable[[], Value], seconds: float = 20.0) -> Value:
-    """Return the first true value of a look, or the last value when the time is over."""
-    deadline = time.monotonic() + seconds
-    while not (value := look()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return value
-
-
 def depth(aws: LocalAws, queue: str) -> int:
     """Return how many messages a queue holds, visible or not."""
-    attributes = aws.endpoint.sqs.get_queue_attributes(QueueUrl=aws.outputs[queue], AttributeNames=["All"])
-    held = attributes["Attributes"]
-    return int(held["ApproximateNumberOfMessages"]) + int(held["ApproximateNumberOfMessagesNotVisible"])
+    return queues.depth(aws.endpoint.sqs, aws.outputs[queue])
 
 
 def invoke(aws: LocalAws, event: dict[str, Any]) -> tuple[bool, Any]:
@@ -131,7 +118,7 @@ def test_the_window_begins_with_the_first_message(aws: LocalAws) -> None:
     # Given two messages, the second half a window later, and one after the window
     began = time.monotonic()
     ids = send(aws, "LargeBatchesUrl", ["succeed"])
-    time.sleep(1.0)
+    time.sleep(0.5)
     ids |= send(aws, "LargeBatchesUrl", ["succeed"])
 
     # When the window has closed
@@ -139,7 +126,7 @@ def test_the_window_begins_with_the_first_message(aws: LocalAws) -> None:
 
     # Then both came together, and not before it closed
     assert seen["count"] == 2
-    assert time.monotonic() - began >= 1.9
+    assert time.monotonic() - began >= 0.95
 
 
 def test_a_batch_ends_at_six_megabytes(aws: LocalAws) -> None:
@@ -193,7 +180,7 @@ def test_only_failed_messages_come_again_and_are_dropped_after_their_last_receiv
 )
 def test_a_function_error_leaves_the_whole_batch_on_the_queue(aws: LocalAws, action: str, told: str) -> None:
     # Given a batch with a message that ends the invocation
-    invocations = aws.worker_counts(aws.outputs["FunctionName"])["invocations"]
+    invocations = aws.worker_counts()["invocations"]
     before = sum(told in line for line in log_lines(aws))
     send(aws, "LargeBatchesUrl", ["succeed", action])
 
@@ -201,7 +188,7 @@ def test_a_function_error_leaves_the_whole_batch_on_the_queue(aws: LocalAws, act
     assert eventually(lambda: sum(told in line for line in log_lines(aws)) > before)
 
     # Then both messages are still there, and its log says why
-    assert aws.worker_counts(aws.outputs["FunctionName"])["invocations"] == invocations + 1
+    assert aws.worker_counts()["invocations"] == invocations + 1
     assert depth(aws, "LargeBatchesUrl") == 2
 
 
@@ -209,11 +196,11 @@ def test_a_killed_worker_is_a_crash_and_the_next_invocation_gets_a_new_one(aws: 
     # Given an invocation that runs
     with ThreadPoolExecutor() as threads:
         running = threads.submit(invoke, aws, {"do": "hang"})
-        assert eventually(lambda: aws.worker_counts(aws.outputs["FunctionName"])["running"] == 1)
+        assert eventually(lambda: aws.worker_counts()["running"] == 1)
         time.sleep(0.3)
 
         # When its worker is killed
-        killed = aws.kill_running_workers(aws.outputs["FunctionName"])
+        killed = aws.kill_running_workers()
 
         # Then the caller is told so, and the function works again
         failed, answer = running.result()
@@ -257,11 +244,11 @@ def test_a_function_gets_its_own_variables_and_lambdas_and_nothing_of_ours(
 
 def test_variables_set_from_outside_take_effect_with_the_next_invocation(aws: LocalAws) -> None:
     invoke(aws, {})
-    aws.set_function_environment(aws.outputs["FunctionName"], {"GREETING": "good day"})
+    aws.set_function_environment({"GREETING": "good day"})
     try:
         assert invoke(aws, {})[1]["greeting"] == "good day"
     finally:
-        aws.set_function_environment(aws.outputs["FunctionName"], {})
+        aws.set_function_environment({})
     assert invoke(aws, {})[1]["greeting"] == "hello"
 
 

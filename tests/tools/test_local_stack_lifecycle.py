@@ -8,12 +8,16 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.local_stack.aws_endpoint import AwsEndpoint
 from tests.local_stack.environments import LOCAL_DIRECTORY, REPOSITORY
-from tests.local_stack.processes import LOOPBACK, LocalStackError, free_port
+from tests.local_stack.processes import LOOPBACK, LocalStackError, child_process, free_port
+from tests.local_stack.repeating import eventually
 from tests.local_stack.settings import read_settings
 from tests.local_stack.stack import LocalStack
 
@@ -24,16 +28,9 @@ SECONDS_TO_BE_READY = 60
 class LocalStackProcess:
     """`make local` without make, its temporary files in a place of its own."""
 
-    def __init__(self, temporary: Path, **environment: str) -> None:
+    def __init__(self, temporary: Path, process: "subprocess.Popen[str]") -> None:
+        self.process = process
         self._temporary = temporary
-        self.process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "tests.local_stack"],
-            cwd=REPOSITORY,
-            env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TMPDIR": str(temporary), **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
 
     def wait_until_ready(self) -> dict[str, str]:
         deadline = time.monotonic() + SECONDS_TO_BE_READY
@@ -56,19 +53,45 @@ class LocalStackProcess:
                 continue
         return left
 
+    def runs(self, program: str) -> bool:
+        return any(program in command for command in self.processes_left())
+
 
 @pytest.fixture
-def temporary(tmp_path: Path) -> Path:
+def temporary(tmp_path: Path) -> Iterator[Path]:
     if OUTPUTS.exists():
         pytest.skip("a local stack runs already: its outputs must not be overwritten")
-    return tmp_path
+    yield tmp_path
+    OUTPUTS.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def start(temporary: Path) -> Iterator[Callable[..., LocalStackProcess]]:
+    with ExitStack() as running:
+
+        def start(**environment: str) -> LocalStackProcess:
+            command = [sys.executable, "-u", "-m", "tests.local_stack"]
+            own = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TMPDIR": str(temporary)}
+            process = child_process(
+                command,
+                cwd=REPOSITORY,
+                env={**own, "AWS_PORT": str(free_port()), **environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            return LocalStackProcess(temporary, running.enter_context(process))
+
+        yield start
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_it_tells_its_outputs_while_it_runs_and_leaves_nothing_behind(temporary: Path, stop: signal.Signals) -> None:
+def test_it_tells_its_outputs_while_it_runs_and_leaves_nothing_behind(
+    start: Callable[..., LocalStackProcess], temporary: Path, stop: signal.Signals
+) -> None:
     # Given a local stack that is ready
     port = free_port()
-    local = LocalStackProcess(temporary, AWS_PORT=str(port))
+    local = start(AWS_PORT=str(port))
     outputs = local.wait_until_ready()
     contract = {
         *("SegmentEventsQueueUrl", "SegmentEventsQueueArn", "ThrottledDeadLetterQueueUrl"),
@@ -91,8 +114,10 @@ def test_it_tells_its_outputs_while_it_runs_and_leaves_nothing_behind(temporary:
 
 
 @pytest.mark.parametrize("seconds", [0.8, 1.6, 2.4])
-def test_a_signal_during_the_start_leaves_nothing_behind_either(temporary: Path, seconds: float) -> None:
-    local = LocalStackProcess(temporary, AWS_PORT=str(free_port()))
+def test_a_signal_during_the_start_leaves_nothing_behind_either(
+    start: Callable[..., LocalStackProcess], temporary: Path, seconds: float
+) -> None:
+    local = start()
     time.sleep(seconds)
 
     local.process.terminate()
@@ -103,12 +128,29 @@ def test_a_signal_during_the_start_leaves_nothing_behind_either(temporary: Path,
     assert list(temporary.iterdir()) == []
 
 
-def test_a_port_in_use_is_told_in_one_line(temporary: Path) -> None:
+def test_what_it_started_is_gone_soon_after_it_was_killed(start: Callable[..., LocalStackProcess]) -> None:
+    # Given a local stack whose function has a worker, beside the emulator and the simulator
+    local = start(BATCHING_WINDOW_SECONDS="1")
+    outputs = local.wait_until_ready()
+    sqs = AwsEndpoint(outputs["awsEndpointUrl"]).sqs
+    sqs.send_message(QueueUrl=outputs["SegmentEventsQueueUrl"], MessageBody="no message of ours")
+    assert eventually(lambda: local.runs("awslambdaric"))
+    assert local.runs("ministack")
+    assert local.runs("tests.simulator")
+
+    # When it is killed, without a chance to end them
+    local.process.kill()
+
+    # Then all of them are gone within seconds
+    assert eventually(lambda: not local.processes_left(), seconds=5), local.processes_left()
+
+
+def test_a_port_in_use_is_told_in_one_line(start: Callable[..., LocalStackProcess]) -> None:
     with socket.socket() as taken:
         taken.bind((LOOPBACK, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        local = LocalStackProcess(temporary, AWS_PORT=str(port))
+        local = start(AWS_PORT=str(port))
         _, errors = local.process.communicate(timeout=20)
 
     assert local.process.returncode != 0
@@ -154,8 +196,10 @@ def test_a_wrong_setting_is_refused_by_name(environment: dict[str, str], paramet
         ({"RESPONSYS_PASSWORD": ""}, "ResponsysPassword"),
     ],
 )
-def test_a_refusal_is_one_line_on_the_terminal(temporary: Path, environment: dict[str, str], parameter: str) -> None:
-    local = LocalStackProcess(temporary, AWS_PORT=str(free_port()), **environment)
+def test_a_refusal_is_one_line_on_the_terminal(
+    start: Callable[..., LocalStackProcess], environment: dict[str, str], parameter: str
+) -> None:
+    local = start(**environment)
 
     _, errors = local.process.communicate(timeout=30)
 

@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 import requests
 
-from tests.simulator.client import PROJECT_ROOT, SimulatorClient, SimulatorProcess
+from tests.local_stack.processes import child_process
+from tests.simulator.client import PROJECT_ROOT, SimulatorClient, simulator_process
 from tests.simulator.faults import (
     ConnectionReset,
-    DripReply,
     ErrorReply,
     Redirect,
     SlowReply,
@@ -106,7 +106,7 @@ def only(**settings: Any) -> SimulatorSettings:
 
 @pytest.fixture(scope="module")
 def running_simulator() -> Iterator[SimulatorClient]:
-    with SimulatorProcess() as client:
+    with simulator_process() as client:
         yield client
 
 
@@ -250,21 +250,11 @@ class TestLogin:
         assert caller.token() != token
         assert caller.trigger(token).status_code == 200
 
-    @pytest.mark.parametrize(
-        ("replies", "expected"),
-        [
-            (Replies(end_point_without_scheme=True), "127.0.0.1:{port}"),
-            (Replies(end_point="https://evil.example"), "https://evil.example"),
-        ],
-    )
-    def test_the_end_point_can_have_other_forms(
-        self, simulator: SimulatorClient, caller: Caller, replies: Replies, expected: str
-    ) -> None:
-        simulator.reset(only(replies=replies))
+    @pytest.mark.parametrize("end_point", ["api.responsys.example", "https://evil.example"])
+    def test_the_end_point_can_be_any_other(self, simulator: SimulatorClient, caller: Caller, end_point: str) -> None:
+        simulator.reset(only(replies=Replies(end_point=end_point)))
 
-        end_point = caller.login().json()["endPoint"]
-
-        assert end_point == expected.format(port=simulator.url.rsplit(":", 1)[1])
+        assert caller.login().json()["endPoint"] == end_point
 
 
 class TestToken:
@@ -314,18 +304,6 @@ class TestToken:
         simulator.revoke_tokens("api_user")
 
         assert caller.trigger(token).json()["errorCode"] == "INVALID_TOKEN"
-
-    def test_a_bad_token_can_look_like_an_unexpected_exception(
-        self, simulator: SimulatorClient, caller: Caller
-    ) -> None:
-        simulator.reset(SimulatorSettings(bad_token_as_unexpected_exception=True))
-
-        reply = caller.trigger("garbage")
-
-        assert reply.status_code == 500
-        assert reply.json() == envelope(
-            "Unexpected exception", "UNEXPECTED_EXCEPTION", "Not a valid authentication token"
-        )
 
 
 class TestTriggerCustomEvent:
@@ -680,20 +658,12 @@ class TestRecipientResults:
         ],
         ids=["recipient", "e-mail address in other letters", "property name in other letters"],
     )
-    def test_duplicates_fail_the_recipients_concerned_or_the_request(
-        self, simulator: SimulatorClient, caller: Caller, records: list[dict[str, Any]]
+    def test_duplicates_fail_the_recipients_concerned(
+        self, caller: Caller, token: str, records: list[dict[str, Any]]
     ) -> None:
-        # Given both readings of what Oracle writes
-        by_recipient = caller.trigger(caller.token(), records)
-        simulator.reset(only(replies=Replies(duplicate_refuses_request=True)))
-        by_request = caller.trigger(caller.token(), records)
+        messages = [result["errorMessage"] for result in caller.trigger(token, records).json()]
 
-        # Then
-        messages = [result["errorMessage"] for result in by_recipient.json()]
         assert messages == ["MULTIPLE_RECIPIENTS_FOUND", None, "MULTIPLE_RECIPIENTS_FOUND"][: len(records)]
-        assert by_request.status_code == 400
-        assert by_request.json()["errorCode"] == "MULTIPLE_RECIPIENTS_FOUND"
-        assert simulator.inbox_count() == 0
 
 
 class TestReadCalls:
@@ -797,47 +767,12 @@ class TestThrottles:
 
         assert caller.trigger(token).status_code == 429
 
-    @pytest.mark.parametrize("status", [400, 401, 403, 429])
-    def test_the_throttle_can_answer_with_each_status_that_was_seen(
-        self, simulator: SimulatorClient, caller: Caller, status: Any
-    ) -> None:
-        simulator.reset(only(limits=Limits(requests_per_minute=0, api_limit_status=status)))
-
-        reply = caller.trigger(caller.token())
-
-        assert (reply.status_code, reply.json()["errorCode"]) == (status, "API_LIMIT_EXCEEDED")
-
-    def test_the_throttle_can_answer_in_plain_text(self, simulator: SimulatorClient, caller: Caller) -> None:
-        simulator.reset(only(limits=Limits(requests_per_minute=0, api_limit_as_plain_text=True)))
-
-        reply = caller.trigger(caller.token())
-
-        assert reply.status_code == 429
-        assert reply.headers["Content-Type"].startswith("text/plain")
-        assert simulator.summary().throttled_requests == 1
-
     def test_throttled_requests_are_refused_before_anything_else_is_looked_at(
         self, simulator: SimulatorClient, caller: Caller
     ) -> None:
         simulator.reset(only(limits=Limits(requests_per_minute=0)))
 
         assert caller.trigger(caller.token(), data=b"{").status_code == 429
-
-    def test_capacity_comes_back_with_the_next_ten_minutes(self, simulator: SimulatorClient, caller: Caller) -> None:
-        # Given a capacity of three requests, one used by the login
-        simulator.reset(only(limits=Limits(requests_per_ten_minutes=3)))
-        token = caller.token()
-        assert [caller.trigger(token).status_code for _ in range(2)] == [200, 200]
-
-        # When
-        reply = caller.trigger(token)
-
-        # Then
-        assert (reply.status_code, reply.json()["errorCode"]) == (400, "INTERNAL_CAPACITY_LIMIT_EXCEEDED")
-        simulator.advance_clock(500)
-        assert caller.trigger(token).status_code == 400
-        simulator.advance_clock(100)
-        assert caller.trigger(token).status_code == 200
 
     def test_an_outage_lasts_its_simulated_seconds_or_until_ended(
         self, simulator: SimulatorClient, caller: Caller, token: str
@@ -978,18 +913,6 @@ class TestFaults:
 
         assert (reply.status_code, reply.headers["Location"]) == (302, "https://elsewhere.example/")
 
-    def test_a_dripping_reply_is_whole_in_the_end_though_each_read_is_quick(
-        self, simulator: SimulatorClient, caller: Caller, token: str
-    ) -> None:
-        simulator.add_fault(DripReply(seconds=0.4))
-        started = time.monotonic()
-
-        # When: the timeout between two bytes is never reached
-        reply = caller.trigger(token, timeout=0.2)
-
-        assert reply.json()[0]["success"] is True
-        assert time.monotonic() - started >= 0.4
-
     def test_faults_hit_only_what_they_are_meant_for(
         self, simulator: SimulatorClient, caller: Caller, token: str
     ) -> None:
@@ -1005,19 +928,12 @@ class TestFaults:
         assert [caller.login().status_code for _ in range(3)] == [504, 504, 200]
         assert [caller.login("other").status_code for _ in range(2)] == [500, 200]
 
-    def test_lasting_faults_stay_until_deleted_and_chance_repeats_with_its_seed(
-        self, simulator: SimulatorClient, caller: Caller, token: str
-    ) -> None:
-        def statuses() -> list[int]:
-            fault_id = simulator.add_fault(ErrorReply(status=503, times=None, probability=0.5, seed=7))
-            found = [caller.trigger(token).status_code for _ in range(20)]
-            simulator.delete_faults(fault_id)
-            return found
+    def test_lasting_faults_stay_until_deleted(self, simulator: SimulatorClient, caller: Caller, token: str) -> None:
+        fault_id = simulator.add_fault(ErrorReply(status=503, times=None))
+        assert [caller.trigger(token).status_code for _ in range(3)] == [503] * 3
 
-        first = statuses()
+        simulator.delete_faults(fault_id)
 
-        assert set(first) == {200, 503}
-        assert statuses() == first
         assert caller.trigger(token).status_code == 200
 
     def test_a_refused_token_or_throttle_uses_no_fault_up(
@@ -1077,7 +993,7 @@ class TestObservation:
     def test_latency_delays_every_answer_of_its_account(
         self, simulator: SimulatorClient, caller: Caller, token: str
     ) -> None:
-        simulator.patch_account("api_user", {"replies": {"latencyMs": 100, "latencyJitterMs": 20}})
+        simulator.patch_account("api_user", {"replies": {"latencyMs": 100}})
 
         assert caller.trigger(token).elapsed.total_seconds() >= 0.1
 
@@ -1160,17 +1076,11 @@ class TestObservation:
 class TestCommandLine:
     @contextmanager
     def start(self, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-        with subprocess.Popen(
-            [sys.executable, "-m", "tests.simulator", *arguments],
-            cwd=PROJECT_ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        command = [sys.executable, "-m", "tests.simulator", *arguments]
+        with child_process(
+            command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
+            yield process
 
     @pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
     def test_it_announces_its_url_takes_settings_and_ends_cleanly(

@@ -64,6 +64,7 @@ class Stack:
             read_settings(
                 ConnectionSettings,
                 {
+                    "STACK_NAME": "stack",
                     "CONNECTOR_PARAMETER_PREFIX": CONNECTOR_PREFIX,
                     "TOKEN_PARAMETER_PREFIX": "/stack/tokens/",
                     "DELIVERY_TABLE_NAME": self.around.table.table,
@@ -114,11 +115,11 @@ def denying(call: str, code: str = "AccessDeniedException") -> Callable[..., Any
 
 
 def held_back(output: FunctionOutput) -> dict[str, float]:
-    """Give the counter by its dimension's value, where it is not 0."""
+    """Give the counter by its dimension's value, beside the stack's, where it is not 0."""
     found: dict[str, float] = {}
     for _, name, dimensions, value in output.metrics():
         if name == "LoginsHeldBack" and value:
-            ((_, dimension),) = dimensions.items()
+            _, dimension = dimensions.values()
             found[dimension] = found.get(dimension, 0) + value
     return found
 

@@ -9,7 +9,7 @@ from tests.fakes.function_output import captured_output
 
 def test_a_login_held_back_counts_once_per_invocation_and_connector() -> None:
     # Given two connectors, many requests of which need a login that may not be tried
-    metrics = InvocationMetrics()
+    metrics = InvocationMetrics("stack")
     reports = {name: LoginReport(metrics, service="segment_events", connector=name) for name in ("loyalty", "travel")}
     for _ in range(2):
         # When an invocation is reported, and the next one

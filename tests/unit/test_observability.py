@@ -24,6 +24,7 @@ from responsys_activation.observability import logger
 print([logging.getLogger(name).isEnabledFor(logging.INFO) for name in ("botocore", "boto3", "urllib3", "requests")])
 print(logger.log_level)
 """
+_FIRST_LINE = "from responsys_activation.observability import logger; logger.info('first')"
 
 
 def test_at_debug_we_write_more_and_libraries_do_not_write_passwords_and_bodies() -> None:
@@ -43,16 +44,27 @@ def test_at_debug_we_write_more_and_libraries_do_not_write_passwords_and_bodies(
     assert started.stdout.splitlines() == ["[False, False, False, False]", "10"]
 
 
+def test_every_line_says_which_version_wrote_it() -> None:
+    # Given a cold start / When it writes a line
+    environment = {"PYTHONPATH": str(Path(responsys_activation.__file__).parents[1])}
+    started = subprocess.run(
+        [sys.executable, "-c", _FIRST_LINE], env=environment, capture_output=True, text=True, check=True
+    )
+
+    # Then the line names the package's version
+    assert json.loads(started.stdout)["version"] == responsys_activation.__version__
+
+
 def test_what_is_told_at_once_stands_under_each_set_of_dimensions_before_the_end() -> None:
     # Given metrics that count something else / When a number is told under two sets
-    metrics = InvocationMetrics()
+    metrics = InvocationMetrics("stack")
     metrics.count("Events", 5, connector="default")
     with captured_output() as output:
         metrics.tell("OutcomesUnknown", 3, {"connector": "default"}, {"service": "segment_events"})
         # Then it is written, and nothing else
         assert list(output.metrics()) == [
-            ("ResponsysActivation", "OutcomesUnknown", {"connector": "default"}, 3),
-            ("ResponsysActivation", "OutcomesUnknown", {"service": "segment_events"}, 3),
+            ("ResponsysActivation", "OutcomesUnknown", {"stack": "stack", "connector": "default"}, 3),
+            ("ResponsysActivation", "OutcomesUnknown", {"stack": "stack", "service": "segment_events"}, 3),
         ]
         # And the end does not write it again
         metrics.flush()
@@ -62,7 +74,7 @@ def test_what_is_told_at_once_stands_under_each_set_of_dimensions_before_the_end
 
 def test_a_number_is_written_in_its_unit() -> None:
     # Given a duration and a size / When they are written
-    metrics = InvocationMetrics()
+    metrics = InvocationMetrics("stack")
     metrics.milliseconds("ApiLatency", 0.25, connector="default")
     metrics.sample("RecipientsPerRequest", 200, connector="default")
     with captured_output() as output:
@@ -92,7 +104,7 @@ class Writes(io.StringIO):
 @pytest.mark.parametrize("samples", [0, 1, 89, 90, 91, 99, 100, 101, 250])
 def test_a_line_is_one_write_so_that_threads_cannot_break_each_others(samples: int) -> None:
     # Given a counter, and a distribution of so many values
-    metrics = InvocationMetrics()
+    metrics = InvocationMetrics("stack")
     metrics.count("Events", 5, connector="default")
     for number in range(samples):
         metrics.milliseconds("ApiLatency", number / 1000, connector="default")

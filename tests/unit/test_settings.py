@@ -7,6 +7,7 @@ import pytest
 from responsys_activation.settings import ConnectionSettings, InvalidSettingsError, Settings, read_settings
 
 REQUIRED = {
+    "STACK_NAME": "stack",
     "CONNECTOR_PARAMETER_PREFIX": "/stack/connectors/",
     "TOKEN_PARAMETER_PREFIX": "/stack/tokens/",
     "SEGMENT_EVENTS_QUEUE_URL": "https://sqs/1/segment-events",

@@ -16,4 +16,6 @@ Start reading in :mod:`responsys_activation.delivery.batch`. The rooms, each abo
     The ground that every room stands on.
 """
 
+__all__ = ["__version__"]
+
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
 """Which Responsys account does a connector use?
 
-Limit, budget, pause and token are the account's, whatever the connector is called: connectors with the same login host
-and secret share them.
+Limit, budget, pause and token belong to the account: connectors with the same login host and secret share them,
+whatever their names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["account_id"]
 
 
 def account_id(connector: Connector) -> str:
-    """Give the account's id: 32 hex digits, equal for connectors with the same login host and secret."""
+    """Return the account's id: 32 hex digits, equal for connectors with the same login host and secret."""
     host = connector.auth_endpoint.strip().rstrip("/").lower()
     if "://" not in host:
         host = f"https://{host}"

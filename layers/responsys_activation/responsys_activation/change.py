@@ -19,7 +19,7 @@ class Change(NamedTuple):
         Hash of connector, profile, segment type and segment id: changes of the same membership have an order.
     key : str
         Hash of call type, the message's own event name and its id: what was delivered under one ``membership`` and
-        ``key`` is not sent again. The event name that a mapping makes of it is no part, so that a changed mapping
+        ``key`` is not sent again. The event name that a mapping gives is not part of it, so that a changed mapping
         sends nothing a second time.
     happened_at, arrived_at : float
         Epoch seconds: when the membership changed, and when SQS first had the message. Of one message with
@@ -41,7 +41,7 @@ class Change(NamedTuple):
 def membership_change(
     connector: str, membership: Membership, message_id: str, happened_at: float, arrived_at: float
 ) -> Change:
-    """Name a change; what may be personal in it is hashed.
+    """Return the change that a message describes; whatever may be personal is hashed.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def membership_change(
         The producer's id of the message, else that of its envelope, else SQS's.
     """
     profile_id, segment = membership.profile_id, membership.segment
-    # Lengths before the parts: none can be written so that it reads as two.
+    # Lengths come before the parts, so that no text can be read as two others.
     whose = f"{len(connector)},{len(profile_id)},{segment.type},{connector}{profile_id}{segment.id}"
     which = change_key(membership, message_id)
     return Change(_digest(whose), which, membership.call_type.value, happened_at, arrived_at)

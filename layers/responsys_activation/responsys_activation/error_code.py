@@ -120,7 +120,11 @@ _ASK_ADMINISTRATOR = "ask the administrator of the Responsys account"
 _ASK_ORACLE = "ask Oracle's support, with the `correlationId`"
 
 _ROWS: Mapping[Family, Sequence[_Row]] = {
-    Family("the message", "fix the producer or the list load, then replay what is still wanted", "runbook.md#replay"): (
+    Family(
+        "the message",
+        "fix the producer or the list load, then replay what is still wanted",
+        "runbook.md#replaying-dead-letters",
+    ): (
         _Row(
             "INVALID_MESSAGE",
             ("rejected",),

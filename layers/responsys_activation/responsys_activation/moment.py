@@ -1,7 +1,7 @@
 """Which moment does a text name, and how is a moment written?
 
-Upstream writes ISO 8601 as its language, its database or its queue does, and means the same. What Python reads itself
-is left to it; the rest is read here, and alike on every version of Python.
+Upstream writes ISO 8601 in the spelling of its language, database or queue. What Python can read is left to Python; the
+rest is read here, in the same way on every version of Python.
 """
 
 from __future__ import annotations
@@ -35,23 +35,24 @@ _FORM = re.compile(
 
 
 def read_moment(text: str) -> datetime:
-    """Read an ISO 8601 time, or what its common neighbours make of one.
+    """Read an ISO 8601 time, or one of its common variants.
 
     Calendar, week and ordinal dates, basic and extended; a date alone is the start of its day. The time of day follows
-    behind ``T`` or a blank, to the hour, minute or second; the last of them may have decimals behind a dot or a comma,
-    which are cut at microseconds. ``24:00`` is the next day's start, second 60 the next minute's. Letters in any case.
+    after ``T`` or a blank, to the hour, minute or second; the last of these may have decimals after a dot or a comma,
+    which are cut at microseconds. ``24:00`` is the start of the next day, second 60 that of the next minute. Letters
+    may be in any case.
 
     Returns
     -------
     datetime
-        In UTC, which also stands in where the text has no zone.
+        In UTC, which is also assumed if the text has no zone.
 
     Raises
     ------
     ValueError
-        Any other text; digits alone are none, for they may count seconds.
+        Any other text, including digits alone: they may count seconds.
     """
-    # What nearly all producers write. Less than that Python reads otherwise than ISO 8601: 08:30.5 as half a second.
+    # What nearly all producers write. Shorter ones Python reads differently from ISO 8601: 08:30.5 as half a second.
     if text[10:11] in "T " and text[16:17] == ":":
         try:
             return _in_utc(datetime.fromisoformat(text))
@@ -60,7 +61,7 @@ def read_moment(text: str) -> datetime:
     try:
         return _in_utc(_read_form(text.strip().upper().replace("\N{MINUS SIGN}", "-")))
     except (ValueError, OverflowError):
-        raise ValueError("not an ISO 8601 time") from None  # the cause would quote it
+        raise ValueError("not an ISO 8601 time") from None  # the cause would quote the text
 
 
 def _in_utc(moment: datetime) -> datetime:

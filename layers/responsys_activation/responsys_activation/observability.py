@@ -17,12 +17,14 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
+from responsys_activation import __version__
+
 __all__ = ["InvocationMetrics", "logger"]
 
-logger = Logger(use_rfc3339=True, utc=True)
+logger = Logger(use_rfc3339=True, utc=True, version=__version__)
 
-# LogLevel is for our own lines. Lambda sets the root logger to it as well, and at DEBUG boto3 would write every request
-# and every answer whole: passwords, tokens, message bodies.
+# LogLevel is for our own lines. Lambda sets the root logger to it as well, and at DEBUG boto3 would log every request
+# and answer in full: passwords, tokens, message bodies.
 logging.getLogger().setLevel(logging.WARNING)
 
 _NAMESPACE = "ResponsysActivation"
@@ -41,9 +43,15 @@ class InvocationMetrics:
     """Gathers an invocation's numbers and writes them as one embedded metric line per dimension set.
 
     Ids never become dimensions: connectors, event names and error codes are few.
+
+    Parameters
+    ----------
+    stack : str
+        The stack's name, the first dimension of every set: stacks of one account share the namespace and nothing else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stack: str) -> None:
+        self._stack = stack
         self._counts: defaultdict[Dimensions, Counter[str]] = defaultdict(Counter)
         self._samples: defaultdict[Dimensions, list[_Sample]] = defaultdict(list)
         self._lock = threading.Lock()
@@ -54,12 +62,12 @@ class InvocationMetrics:
             self._counts[tuple(dimensions.items())][name] += value
 
     def tell(self, name: str, value: int, *dimension_sets: Mapping[str, str]) -> None:
-        """Write a counter at once, for each set of dimensions, because the invocation may not live to write it."""
+        """Write a counter at once, under each set of dimensions: the invocation may be killed before its end."""
         for dimensions in dimension_sets:
             self._write(tuple(dimensions.items()), {name: value}, ())
 
     def count_once(self, name: str, **dimensions: str) -> bool:
-        """Set a counter to 1; tell whether it was not there yet."""
+        """Set a counter to 1, and return whether it was new."""
         with self._lock:
             counts = self._counts[tuple(dimensions.items())]
             new = not counts[name]
@@ -76,7 +84,7 @@ class InvocationMetrics:
             self._samples[tuple(dimensions.items())].append(_Sample(name, unit, value))
 
     def flush(self) -> None:
-        """Write everything to standard output, from where CloudWatch takes it."""
+        """Write everything to standard output, where CloudWatch reads it."""
         with self._lock:  # a login that outlives its batch may still count
             counts, self._counts = self._counts, defaultdict(Counter)
             samples, self._samples = self._samples, defaultdict(list)
@@ -84,13 +92,13 @@ class InvocationMetrics:
             self._write(dimensions, counts[dimensions], samples[dimensions])
 
     def _write(self, dimensions: Dimensions, counts: Mapping[str, int], samples: Sequence[_Sample]) -> None:
-        # In parts that the provider does not print by itself, and each as one write: the two of print() would let
-        # another thread's line in between, and CloudWatch could read neither.
+        # In parts small enough that the provider does not print them by itself. Each part is one write: print() makes
+        # two, and another thread's line in between would spoil both.
         for start in range(0, max(1, len(samples)), _MOST_SAMPLES):
-            # A provider of its own for each set: the shared one of Powertools would mix dimensions, and "" keeps it
-            # from adding the service where it is not a dimension.
+            # One provider per set: the shared one of Powertools would mix dimensions. With "" it does not add the
+            # service where that is not a dimension.
             provider = AmazonCloudWatchEMFProvider(namespace=_NAMESPACE, service="", metric_set={}, dimension_set={})
-            for name, value in dimensions:
+            for name, value in (("stack", self._stack), *dimensions):
                 provider.add_dimension(name, value)
             if not start:
                 for name, count in counts.items():

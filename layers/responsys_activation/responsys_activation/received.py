@@ -1,8 +1,8 @@
 """What did SQS hand over?
 
-The messages that come back from a dead-letter queue carry what an earlier life knew: message attributes, written by
-:mod:`responsys_activation.delivery.settling` and the replay, and read here. A producer may use the same names, so on a
-queue that producers write to they count only beside our mark.
+Messages that come back from a dead-letter queue carry what was known in their earlier lives, in message attributes that
+:mod:`responsys_activation.delivery.settling` and the replay write. A producer may use the same names, so on a queue
+that producers write to they count only together with our mark.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class Mark(NamedTuple):
     doubts : int
         How many times it was sent without a trustworthy answer.
     in_doubt_allowed : bool
-        A person decided that it is sent once more in spite of these doubts.
+        A person decided to send it once more in spite of these doubts.
     connector : str
-        To which it goes, whatever it is by today's settings; empty where the message itself or the settings say it.
+        To which it goes, whatever the settings say today; empty where the message itself or the settings say it.
     key : str
         Under which the delivery ledger knows its change, see :class:`~responsys_activation.change.Change`; empty where
         that follows from the message.
@@ -71,7 +71,7 @@ class Mark(NamedTuple):
 
     @property
     def allowed_doubts(self) -> int:
-        """With how many doubts a person allowed it to be sent; 0 where nobody did."""
+        """The number of doubts with which a person allowed it to be sent; 0 if nobody did."""
         return self.doubts if self.in_doubt_allowed else 0
 
     def text(self) -> str:
@@ -105,13 +105,13 @@ class ReceivedMessage(NamedTuple):
     attempts : int
         Receives over all its lives since it was new or replayed, this one included.
     arrived_at : float
-        Epoch seconds when SQS first had it, whatever its lives since.
+        Epoch seconds when SQS first had it, in its first life.
     age_from : float
         Epoch seconds from which its age counts: when SQS first had it, or when it was replayed.
     first_received_at : float
-        Epoch seconds: this function first received its first life.
+        Epoch seconds when this function first received it, in its first life.
     came_back : bool
-        It was received, put off or sent back before, so that a newer change may have overtaken it.
+        It was received, put off or replayed before, so a newer change may have overtaken it.
     last_error_code : str
         Why it was deferred before; empty for a message that never was.
     mark : Mark
@@ -162,7 +162,7 @@ def read_record(record: Mapping[str, Any], now: float, throttled_queue: str) -> 
         before = {}
     came_back = bool(before)
     mark = mark or Mark()
-    # What a person sent back counts its receives and its age anew.
+    # What a person sent back starts its receives and its age anew.
     deferred = before.get("outcome") == "throttled"
     arrived_at = min(mark.first_sent_at or sent_at, sent_at)
     return ReceivedMessage(
@@ -185,7 +185,7 @@ def read_record(record: Mapping[str, Any], now: float, throttled_queue: str) -> 
 
 
 def read_mark(text: str) -> Mark | None:
-    """Read our mark; ``None`` if it is none of ours."""
+    """Read our mark; ``None`` if the text is something else."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

@@ -41,6 +41,8 @@ class ConnectionSettings(BaseModel):
 
     Attributes
     ----------
+    stack_name : str
+        The dimension under which the stack's metrics stand.
     token_kms_key_id : str
         The key that encrypts the shared tokens; empty for the account's ``aws/ssm``.
     reply_seconds : float
@@ -52,6 +54,7 @@ class ConnectionSettings(BaseModel):
 
     model_config = _FROM_VARIABLES
 
+    stack_name: Text
     connector_parameter_prefix: Prefix
     token_parameter_prefix: Prefix
     token_kms_key_id: str = ""

@@ -128,7 +128,7 @@ class Stack:
     parameters: Parameters = field(default_factory=Parameters)
     secrets: InMemorySecrets = field(default_factory=lambda: InMemorySecrets({}))
     table: InMemoryDynamoDb = field(default_factory=InMemoryDynamoDb)
-    metrics: InvocationMetrics = field(default_factory=InvocationMetrics)
+    metrics: InvocationMetrics = field(default_factory=lambda: InvocationMetrics("stack"))
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
@@ -149,16 +149,17 @@ class Stack:
             names or None, deadline=self.clock() + seconds, forget_refused_login=forget_refused_login
         )
 
-    def invoke(self, **event: Any) -> tuple[dict[str, Any], FunctionOutput]:
-        """Invoke the function."""
+    def invoke(self, seconds: float = 300, **event: Any) -> tuple[dict[str, Any], FunctionOutput]:
+        """Invoke the function, which Lambda ends in so many seconds."""
         with captured_output() as output:
-            return self.compose().run(event, self.clock() + 300), output
+            return self.compose().run(event, self.clock() + seconds), output
 
     def compose(self) -> ConnectorCheck:
         return compose_connector_check(
             read_settings(
                 ConnectionSettings,
                 {
+                    "STACK_NAME": "stack",
                     "CONNECTOR_PARAMETER_PREFIX": "/stack/connectors/",
                     "TOKEN_PARAMETER_PREFIX": "/stack/tokens/",
                     "DELIVERY_TABLE_NAME": self.table.table,
@@ -828,6 +829,15 @@ def test_a_connector_whose_turn_does_not_come_is_not_called_right(stack: Stack) 
     assert not stack.account.calls
 
 
+@pytest.mark.parametrize(("seconds", "checked"), [(7.9, False), (8.1, True)])
+def test_time_is_kept_back_for_the_report(stack: Stack, *, seconds: float, checked: bool) -> None:
+    # Given so little time that a check would begin as Lambda ends the invocation, or a little more
+    stack.put()
+    # When the function is invoked / Then it looks at the connector only with five seconds to spare after it
+    report, _ = stack.invoke(seconds)
+    assert report["ok"] is checked
+
+
 def test_a_login_elsewhere_is_waited_for_and_its_token_taken(stack: Stack) -> None:
     # Given another environment that holds the lease, and ends its login while we wait
     stack.put()
@@ -885,7 +895,7 @@ def test_nothing_that_is_told_holds_a_credential(stack: Stack, capsys: pytest.Ca
     # When they are checked, logged, counted and told
     checked = stack.check()
     log_checked(checked)
-    metrics = InvocationMetrics()
+    metrics = InvocationMetrics("stack")
     count_failures(metrics, checked, all_of_service="connector_check")
     metrics.flush()
     told = json.dumps(report_document(checked)) + capsys.readouterr().out + repr(checked)
@@ -895,12 +905,12 @@ def test_nothing_that_is_told_holds_a_credential(stack: Stack, capsys: pytest.Ca
 
 
 def failures(output: FunctionOutput) -> dict[tuple[str, str], float]:
-    """Give the failures that were written, by dimension."""
+    """Give the failures that were written, by the dimension beside the stack's."""
     return {
         dimension: value
         for _, name, dimensions, value in output.metrics()
         if name == "ConnectorCheckFailures"
-        for dimension in dimensions.items()
+        for dimension in (dimensions.items() - {("stack", "stack")})
     }
 
 

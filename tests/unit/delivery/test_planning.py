@@ -59,14 +59,12 @@ def check(items: Sequence[Outgoing], plan: Plan) -> None:
     of_requests = [item for request in planned for item in request.items]
     every = [*of_requests, *plan.put_off]
     assert sorted(map(id, every)) == sorted(map(id, items)), "every item in exactly one request, or put off"
-    for late in plan.put_off:
-        of_its = [
-            item
-            for item in every
-            if item.event.recipient == late.event.recipient or item.change.membership == late.change.membership
-        ]
-        older = [item for item in of_its if item.change.order <= late.change.order and item is not late]
-        assert len(older) >= MAXIMUM_WAVES or any(item in plan.put_off for item in older), "put off without need"
+    turns: defaultdict[str, int] = defaultdict(int)
+    for item in sorted(items, key=lambda item: item.change.order):
+        both = f"recipient {item.event.recipient}", f"membership {item.change.membership}"
+        turn = 1 + max(turns[name] for name in both)
+        turns.update(dict.fromkeys(both, turn))
+        assert (item in plan.put_off) == (turn > MAXIMUM_WAVES), "put off without need, or too late a wave"
     assert [request.wave for request in planned] == sorted(request.wave for request in planned)
     assert len({request.request_id for request in planned}) == len(planned)
     waves: defaultdict[int, list[str]] = defaultdict(list)
@@ -125,6 +123,32 @@ ITEMS = st.lists(
 @given(ITEMS)
 def test_any_batch_is_planned_whole_in_order_and_within_the_limits(items: list[Outgoing]) -> None:
     check(items, plan_requests(items))
+
+
+def test_a_message_leaves_waves_for_those_that_follow_it() -> None:
+    # Given a recipient whose thirteen messages open a request of event B in the last wave
+    items = [outgoing(arrival, "many", event_name="A") for arrival in range(MAXIMUM_WAVES - 1)]
+    items += [outgoing(MAXIMUM_WAVES, "many", event_name="B"), outgoing(MAXIMUM_WAVES + 1, "many", event_name="A")]
+    # And another whose first message is of that event
+    items += [outgoing(20, "two", event_name="B"), outgoing(21, "two", event_name="A")]
+
+    plan = plan_requests(items)
+
+    # Then its second has a wave left
+    check(items, plan)
+    assert [item.event.recipient for item in plan.put_off] == ["many"]
+
+
+def test_what_follows_a_message_that_is_put_off_is_put_off_with_it() -> None:
+    # Given a membership with too many changes, whose last one has another recipient by now
+    items = [outgoing(arrival, "r1", membership="s") for arrival in range(MAXIMUM_WAVES)]
+    items += [outgoing(20, "r2", membership="s"), outgoing(21, "r2", membership="other")]
+
+    plan = plan_requests(items)
+
+    # Then that recipient's newer message does not go before it
+    check(items, plan)
+    assert [item.message.message_id for item in plan.put_off] == ["sqs-20", "sqs-21"]
 
 
 @given(st.permutations(range(MAXIMUM_WAVES + 8)))

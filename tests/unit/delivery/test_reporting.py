@@ -68,7 +68,7 @@ def report(
     *endings: Ending, connectors: tuple[str, ...] = ("loyalty",), events: Iterable[str] = ("POINTS",)
 ) -> FunctionOutput:
     """Give what is written about a batch; the events are those that the connectors' settings name."""
-    reporting = Reporting(InvocationMetrics(), service="segment_events")
+    reporting = Reporting(InvocationMetrics("stack"), service="segment_events")
     for connector in connectors:
         reporting.connector_used(connector, events, [])
     with captured_output() as output:
@@ -221,7 +221,7 @@ def test_an_empty_batch_has_zeros_too() -> None:
 
 def test_a_doubt_is_told_before_the_batch_has_ended_by_connector_and_service_and_once() -> None:
     # Given a sender that learns of three messages that may have been taken
-    reporting = Reporting(InvocationMetrics(), service="segment_events")
+    reporting = Reporting(InvocationMetrics("stack"), service="segment_events")
     with captured_output() as written:
         # When it tells
         reporting.doubted("loyalty", outcomes_unknown=3)
@@ -238,7 +238,7 @@ def test_a_doubt_is_told_before_the_batch_has_ended_by_connector_and_service_and
 
 def test_what_a_person_let_go_in_doubt_is_counted_and_logged() -> None:
     # Given messages that a person allowed to be sent in spite of their doubts
-    reporting = Reporting(InvocationMetrics(), service="segment_events")
+    reporting = Reporting(InvocationMetrics("stack"), service="segment_events")
     # When two of them are sent
     with captured_output() as written:
         reporting.doubted("loyalty", sent_in_doubt=2)
@@ -251,7 +251,7 @@ def test_what_a_person_let_go_in_doubt_is_counted_and_logged() -> None:
 
 def test_what_is_sent_without_a_claim_is_told_at_once_and_once() -> None:
     # Given messages that are sent although the ledger is out of reach
-    reporting = Reporting(InvocationMetrics(), service="segment_events")
+    reporting = Reporting(InvocationMetrics("stack"), service="segment_events")
     with captured_output() as written:
         # When their sender tells
         reporting.doubted("loyalty", sent_without_ledger=7)
@@ -266,7 +266,7 @@ def test_what_is_sent_without_a_claim_is_told_at_once_and_once() -> None:
 
 def test_where_nothing_is_in_doubt_nothing_is_told_but_a_zero() -> None:
     # Given a request without doubts
-    reporting = Reporting(InvocationMetrics(), service="segment_events")
+    reporting = Reporting(InvocationMetrics("stack"), service="segment_events")
     with captured_output() as written:
         # When its sender tells of none / Then nothing is written
         reporting.doubted("loyalty")
@@ -291,7 +291,7 @@ def test_the_lag_is_the_age_of_the_oldest_message_that_a_request_delivered(ages:
     # Given a request with messages of these ages, and an older one that was not delivered
     items = [outgoing(message(age_from=NOW - age)) for age in (*ages, 9_000.0)]
     outcomes: list[Outcome] = [*[Delivered()] * len(ages), Rejected("NO_RECIPIENT_FOUND")]
-    reporting = Reporting(InvocationMetrics(), service="segment_events", clock=Clock())
+    reporting = Reporting(InvocationMetrics("stack"), service="segment_events", clock=Clock())
     # When it is reported
     with captured_output() as written:
         reporting.request_ended(RequestResult("loyalty", PlannedRequest("POINTS", wave=0, items=items), outcomes))
@@ -302,7 +302,7 @@ def test_the_lag_is_the_age_of_the_oldest_message_that_a_request_delivered(ages:
 
 @pytest.mark.parametrize("unavailable", [False, True])
 def test_requests_without_the_shared_budget_are_counted_for_connector_and_service(*, unavailable: bool) -> None:
-    reporting = Reporting(InvocationMetrics(), service="segment_events")
+    reporting = Reporting(InvocationMetrics("stack"), service="segment_events")
     with captured_output() as written:
         reporting.request_ended(result(budget_unavailable=unavailable))
         reporting.batch_ended(0, [], 0.1)
@@ -329,7 +329,7 @@ def test_messages_that_a_dead_letter_queue_did_not_take_are_counted() -> None:
 )
 def test_requests_that_responsys_throttled_are_counted(failure: ResponsysError, throttles: int) -> None:
     # Given a request that failed
-    reporting = Reporting(InvocationMetrics(), service="segment_events")
+    reporting = Reporting(InvocationMetrics("stack"), service="segment_events")
     exchanges = [Exchange("request-1", 1, 0.2, failure=failure)]
     # When it is reported
     with captured_output() as written:

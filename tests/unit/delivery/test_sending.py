@@ -311,11 +311,13 @@ def test_an_event_that_responsys_lacks_costs_one_request_a_minute() -> None:
         result = connected.send(request_of(outgoing(number)), sender=sender)
         assert all(is_told(outcome, Rejected, "CUSTOM_EVENT_NOT_FOUND") for outcome in result.outcomes)
     assert connected.responsys.calls["event"] == 1
+    assert not sender.knows_event("SEGMENT_CHANGED"), "though the settings name it"
 
     # When somebody makes it / Then it is found a minute later
     connected.responsys.known_events = None
     connected.clock.sleep(60)
     assert connected.send(request_of(outgoing(9)), sender=sender).outcomes == [Delivered()]
+    assert sender.knows_event("SEGMENT_CHANGED")
 
 
 # ---- a table that answers, but does not do it -----------------------------------------------------------------

@@ -14,6 +14,7 @@ from annotated_types import Le
 from hypothesis import given
 from hypothesis import strategies as st
 
+from responsys_activation import __version__
 from responsys_activation.aws.faults import CLIENT_CONFIG
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import (
@@ -89,6 +90,14 @@ def test_how_long_a_reply_may_take_is_a_setting() -> None:
 
     # Then the setting is its limit
     assert transport.timeouts == [(5.0, 120.0)]
+
+
+def test_responsys_is_told_which_version_calls() -> None:
+    transport = ResponsysTransport(replying([]))
+
+    send(transport)
+
+    assert transport.requests[0].headers["User-Agent"] == f"responsys-activation/{__version__}"
 
 
 @pytest.mark.parametrize("timeout", [0.0, -3.0])

@@ -57,7 +57,7 @@ class ConnectorParameters:
         self._client = client
 
     def name_of(self, connector: str) -> str:
-        """Give the name of a connector's parameter."""
+        """Return the name of a connector's parameter."""
         return f"{self._prefix}{connector}"
 
     def read(self, connector: str) -> ConnectorParameter | None:
@@ -160,7 +160,7 @@ class ConnectorSettings:
         return (self._clock() - self._listed_at) * self._time_scale
 
     def several_accounts(self) -> bool:
-        """Tell whether the connectors last listed are of more than one account."""
+        """Return whether the connectors last listed are of more than one account."""
         return len(self._accounts) > 1
 
     def _list(self) -> None:

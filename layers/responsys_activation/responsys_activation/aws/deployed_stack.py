@@ -78,7 +78,7 @@ class DeployedStack:
         return {each["OutputKey"]: each["OutputValue"] for each in self._description.get("Outputs", [])}
 
     def output(self, name: str) -> str:
-        """Give one of them.
+        """Return one of them.
 
         Raises
         ------
@@ -209,7 +209,7 @@ class DeployedStack:
 
 
 def stack_on_aws(name: str, *, region: str | None = None, profile: str | None = None) -> DeployedStack:
-    """Give a stack on AWS; credentials, and what is not given, are found where the AWS CLI finds them.
+    """Return a stack on AWS; credentials, and what is not given, are found where the AWS CLI finds them.
 
     Raises
     ------
@@ -221,7 +221,7 @@ def stack_on_aws(name: str, *, region: str | None = None, profile: str | None = 
 
 
 def stack_at_endpoint(name: str, url: str, region: str) -> DeployedStack:
-    """Give a stack of an emulated AWS, for which the caller's own credentials are never looked at."""
+    """Return a stack of an emulated AWS, for which the caller's own credentials are never looked at."""
     session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=region)  # noqa: S106
     return DeployedStack(name, session, endpoint_url=url)
 

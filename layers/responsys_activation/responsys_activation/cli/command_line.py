@@ -20,7 +20,7 @@ _COMMANDS = (send, replay, check, explain, tail)
 
 
 def the_parser() -> ArgumentParser:
-    """Give the parser of all commands."""
+    """Return the parser of all commands."""
     parser = ArgumentParser(
         prog="responsys-activation",
         description="Work with a stack of responsys-activation: on AWS with --stack NAME, else with the local one.",

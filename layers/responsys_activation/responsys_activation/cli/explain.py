@@ -92,7 +92,7 @@ def run(options: Namespace, terminal: Terminal, open_stack: Callable[[], Deploye
 
 
 def terms_of(stack: DeployedStack) -> Terms:
-    """Give what of a stack's parameters decides on a message.
+    """Return what of a stack's parameters decides on a message.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def terms_of(stack: DeployedStack) -> Terms:
 
 
 def explained(records: Sequence[Mapping[str, Any]], rehearsal: Rehearsal) -> dict[str, Any]:
-    """Give the explanation of one batch, as JSON; without personal data.
+    """Return the explanation of one batch, as JSON; without personal data.
 
     Returns
     -------

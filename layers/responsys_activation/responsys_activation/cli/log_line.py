@@ -84,7 +84,7 @@ def told(line: Mapping[str, Any]) -> str:
 
 
 def last_settled(events: list[Mapping[str, Any]], message_id: str) -> dict[str, Any] | None:
-    """Give the last line about a message's end; one that is simply delivered has none."""
+    """Return the last line about a message's end; one that is simply delivered has none."""
     for event in sorted(events, key=lambda event: event["timestamp"], reverse=True):
         line = read_log_line(event)
         if line and line["message"] == "message settled" and line.get("originalMessageId") == message_id:

@@ -15,13 +15,13 @@ _SHORTEST_FOUND = 5  # a shorter identifier stands within many texts that have n
 
 
 def masked(value: str) -> str:
-    """Give the ends and the length of a value: enough to see whether digits are missing."""
+    """Return the ends and the length of a value: enough to see whether digits are missing."""
     ends = f"{value[:_SHOWN]}…{value[-_SHOWN:]}" if len(value) >= _SHORTEST_SHOWN else "…"
     return f"{ends} ({len(value)} characters)"
 
 
 def without_personal_data(node: Any, known: Collection[str] = ()) -> Any:
-    """Give a JSON document whose texts hold neither e-mail addresses nor known identifiers.
+    """Return a JSON document whose texts hold neither e-mail addresses nor known identifiers.
 
     Parameters
     ----------

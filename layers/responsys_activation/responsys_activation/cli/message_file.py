@@ -30,7 +30,7 @@ def read_text(path: str) -> str:
 
 
 def read_records(text: str) -> list[dict[str, Any]]:
-    """Give the records that the function would get.
+    """Return the records that the function would get.
 
     Of an array each element is a message, just as it is written: numbers keep their digits. What is no JSON is a body
     too, for the delivery to say what is wrong with it.
@@ -49,7 +49,7 @@ def read_records(text: str) -> list[dict[str, Any]]:
 
 
 def record_of(body: str, message_id: str) -> dict[str, Any]:
-    """Give the record of a message that no queue has."""
+    """Return the record of a message that no queue has."""
     return {"messageId": message_id, "body": body}
 
 

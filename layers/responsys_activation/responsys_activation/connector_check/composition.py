@@ -30,7 +30,7 @@ def compose_connector_check(
 ) -> ConnectorCheck:
     """Put the parts together; a test has metrics, connections to Responsys and a clock of its own."""
     trusted = TrustedDomains(settings.trusted_endpoint_domains)
-    metrics = metrics or InvocationMetrics()
+    metrics = metrics or InvocationMetrics(settings.stack_name)
     logins = LoginComposition(
         settings,
         clients,

@@ -41,7 +41,7 @@ class Logins:
     def logged_in(
         self, name: str, connector: Connector, host: str, credentials: Credentials, deadline: float
     ) -> ResponsysClient:
-        """Give a client that has logged in with these credentials, or raise what became of that.
+        """Return a client that has logged in with these credentials, or raise what became of that.
 
         Raises
         ------

@@ -15,12 +15,12 @@ _AUDIENCES_SHOWN = 10  # in the text of a connector
 
 
 def all_ok(checked: Sequence[CheckedConnector]) -> bool:
-    """Tell whether every connector would deliver; without a connector nothing would."""
+    """Return whether every connector would deliver; without a connector nothing would."""
     return bool(checked) and all(each.ok for each in checked)
 
 
 def report_document(checked: Sequence[CheckedConnector]) -> dict[str, Any]:
-    """Give the function's answer: JSON for programs, with the text for a person in ``report``."""
+    """Return the function's answer: JSON for programs, with the text for a person in ``report``."""
     return {
         "ok": all_ok(checked),
         "connectors": [
@@ -44,7 +44,7 @@ def report_document(checked: Sequence[CheckedConnector]) -> dict[str, Any]:
 
 
 def report_text(checked: Sequence[CheckedConnector]) -> str:
-    """Give the report that a person reads."""
+    """Return the report that a person reads."""
     if not checked:
         return "There is no connector: create one, or nothing can be delivered."
     good = sum(each.ok for each in checked)

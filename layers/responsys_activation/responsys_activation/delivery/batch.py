@@ -54,7 +54,7 @@ class Sender(Protocol):
         """Send one request, as :class:`~responsys_activation.delivery.dispatch.Lane` wants it."""
 
     def knows_event(self, event_name: str) -> bool:
-        """Tell whether the settings name the event, or Responsys took it before."""
+        """Return whether the settings name the event, or Responsys took it before."""
 
 
 class Delivery:
@@ -165,7 +165,7 @@ class Delivery:
             yield name, connector, outgoing
 
     def _outgoing(self, pair: Pair, connector: Connector, now: float) -> Outgoing | Outcome:
-        """Give what is sent for a membership, or how it ends that can have nothing."""
+        """Return what is sent for a membership, or how it ends that can have nothing."""
         message, part, name = pair
         if now - message.age_from > self._maximum_age:
             return Rejected(ErrorCode.EXPIRED, last_error_code=message.last_error_code)
@@ -181,7 +181,7 @@ class Delivery:
         return Outgoing(message, event, change._replace(key=mark.key) if mark.key else change)
 
     def _connector(self, name: str) -> Connector | Outcome:
-        """Give the connector's settings, or how the messages end that name it."""
+        """Return the connector's settings, or how the messages end that name it."""
         try:
             connector = self._connector_settings.read(name)
             self._trusted.base_url(connector.auth_endpoint)

@@ -75,7 +75,7 @@ class DeliveryComposition:
         self._clock = clock
         self._sleep = sleep
         trusted = TrustedDomains(settings.trusted_endpoint_domains)
-        metrics = metrics or InvocationMetrics()
+        metrics = metrics or InvocationMetrics(settings.stack_name)
         self._table = DeliveryTable(settings.delivery_table_name, clients.dynamodb, sleep=sleep)
         self._timing = Timing(probe_seconds=settings.reply_seconds + _PROBE_RESERVE, time_scale=settings.time_scale)
         self._alone: dict[str, AlonePace] = {}  # by account

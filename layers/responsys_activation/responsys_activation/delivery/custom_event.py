@@ -1,7 +1,7 @@
 """What does Responsys get for a membership?
 
 Pure mapping. The JSON is ASCII (Responsys refuses raw non-ASCII), so the length of a text is its size in bytes. It is
-written as text at once: every message passes here, and an encoder for objects costs three times as much.
+written as text directly: every message comes through here, and an encoder for objects costs three times as much.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def custom_event(part: Part, name: str, connector: Connector, happened_at: float
         The connector's.
     happened_at : float or None
         Epoch seconds of the change, for a connector that sends them as ``occurredAt``; ``None``: the membership's own
-        time, and no such property where it has none.
+        time, or no such property if it has none.
 
     Raises
     ------
@@ -106,13 +106,13 @@ def _why_unnamed(part: Part, name: str) -> str:
     if part.platform:
         return f"eventNames: connector {name} does not name this segment of {part.platform} (any more)"
     return (
-        f"eventName: not in the message, and connector {name} names none for this segment (eventNames) "
-        "and no defaultEventName"
+        f"eventName: not in the message, and connector {name} has neither an entry in eventNames for this segment nor "
+        "a defaultEventName"
     )
 
 
 def _is_unicode(text: str) -> bool:
-    """Tell whether JSON stays within Unicode; Responsys refuses the whole request where it does not."""
+    """Return whether JSON stays within Unicode; otherwise Responsys refuses the whole request."""
     try:
         json.dumps(json.loads(text), ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -127,7 +127,7 @@ def _occurred_at(membership: Membership, happened_at: float | None) -> str | Non
 
 
 def _properties(membership: Membership, occurred_at: str | None) -> tuple[str, int, int]:
-    """Write the properties in the order sent; tell how many variables gave way, and how many are system columns."""
+    """Write the properties in the order sent; count the variables left out, and those that are system columns."""
     properties: list[str] = []
     taken = {"profileid", "calltype"} if occurred_at is None else {"profileid", "calltype", "occurredat"}
     overridden = system_columns = 0
@@ -173,5 +173,5 @@ def _text(value: Any) -> str:
         return value
     try:
         return compact_json(value)
-    except RecursionError:  # the parser goes deeper than Python code may
+    except RecursionError:  # the parser can go deeper than Python code
         raise UnmappableError(ErrorCode.INVALID_MESSAGE, "variables: nested too deeply; send them flatter") from None

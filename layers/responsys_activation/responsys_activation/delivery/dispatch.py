@@ -70,11 +70,11 @@ class Lane:
     knows_event: Callable[[str], bool] = lambda _event_name: True
 
     def next_may_start(self) -> bool:
-        """Tell whether the next request shares a wave with those in flight, or none is in flight."""
+        """Return whether the next request shares a wave with those in flight, or none is in flight."""
         return bool(self.waiting) and (self.in_flight == 0 or self.waiting[0].wave == self.wave)
 
     def stop_for(self, request: PlannedRequest) -> Outcome | None:
-        """Give the outcome that earlier results already decided for this request."""
+        """Return the outcome that earlier results already decided for this request."""
         if outcome := self.stopped or self.stopped_events.get(request.event_name):
             return outcome
         if len(self.stopped_events) >= _UNKNOWN_EVENTS and not self.knows_event(request.event_name):
@@ -188,7 +188,7 @@ def _startable(lanes: Sequence[Lane], places: int) -> Iterator[tuple[Lane, Plann
 
 
 def _result(lane: Lane, request: PlannedRequest, future: Future[RequestResult], now: float) -> RequestResult:
-    """Give a request's result. What nobody foresaw is that request's alone: the others' messages must be settled."""
+    """Return a request's result. What nobody foresaw is that request's alone: the others' messages must be settled."""
     try:
         return future.result()
     except Exception as exc:  # noqa: BLE001 - what it is, nobody knows
@@ -200,7 +200,7 @@ def _result(lane: Lane, request: PlannedRequest, future: Future[RequestResult], 
 
 
 def _late(lane: Lane, request: PlannedRequest, now: float) -> RequestResult:
-    """Give up on a reply; whether the messages were taken, and whether that is in doubt, the ledger will know."""
+    """Return up on a reply; whether the messages were taken, and whether that is in doubt, the ledger will know."""
     return _failed(
         lane, request, UnavailableError(ErrorCode.TIMEOUT, title="no reply before the invocation's end"), now
     )

@@ -99,9 +99,9 @@ class Ending(NamedTuple):
     Attributes
     ----------
     connector, event_name : str
-        ``-`` where the message names none that exists.
+        ``-`` if the message names none that exists.
     request_id : str
-        Of the planned request that the message went with; ``-`` where it went with none.
+        Of the planned request that held the message; ``-`` if none did.
     dead_letter_failed : bool
         Its dead-letter queue did not take it, so it stays on its queue.
     """

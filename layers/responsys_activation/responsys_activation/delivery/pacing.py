@@ -29,7 +29,7 @@ class DoubtObserver(Protocol):
 
 
 def shortest_request(reply_seconds: float) -> float:
-    """Give the seconds that must be left for a request to start: its claims, its connection and reply."""
+    """Return the seconds that must be left for a request to start: its claims, its connection and reply."""
     return _CLAIM_SECONDS + reply_seconds
 
 

@@ -110,7 +110,7 @@ class Posting:
         return reply
 
     def _end(self, item: Outgoing, code: str | None) -> End:
-        """Give one recipient's end: by the same table as a whole request's."""
+        """Return one recipient's end: by the same table as a whole request's."""
         if code is None:
             return _DELIVERED
         match class_of_code(code):

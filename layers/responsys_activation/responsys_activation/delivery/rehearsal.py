@@ -83,6 +83,7 @@ def rehearse(
         read_settings(
             Settings,
             {
+                "STACK_NAME": "rehearsal",
                 "CONNECTOR_PARAMETER_PREFIX": terms.connector_parameter_prefix,
                 "TOKEN_PARAMETER_PREFIX": "/none/",
                 "DELIVERY_TABLE_NAME": "none",
@@ -139,7 +140,7 @@ class _Report(Reporting):
     """Keeps what the log and the metrics would be told."""
 
     def __init__(self) -> None:
-        super().__init__(InvocationMetrics(), service="rehearsal")
+        super().__init__(InvocationMetrics("rehearsal"), service="rehearsal")
         self.requests: list[RehearsedRequest] = []
         self.endings: list[Ending] = []
 

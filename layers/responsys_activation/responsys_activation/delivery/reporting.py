@@ -199,7 +199,7 @@ class Reporting:
             self._count_outcomes(outcomes, dimensions)
 
     def _event_dimension(self, ending: Ending) -> str:
-        """Give the event's name if it may become a dimension: each is six metrics, and a producer can name any event.
+        """Return the event's name if it may become a dimension: each is seven metrics, and a producer can name any.
 
         CloudWatch takes ASCII alone.
         """
@@ -214,7 +214,7 @@ class Reporting:
 
 
 def _straight(ending: Ending) -> bool:
-    """Tell whether there is nothing to tell of a message: at its first receive it was delivered, or held nothing."""
+    """Return whether there is nothing to tell of a message: at its first receive it was delivered, or held nothing."""
     message = ending.message
     first = message.attempts == 1 and message.original_message_id == message.message_id
     return first and isinstance(ending.outcome, Delivered | Ignored)

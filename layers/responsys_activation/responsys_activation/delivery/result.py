@@ -72,7 +72,7 @@ class RequestResult:
 
 
 def outcome_of_error(failure: Failure, now: float) -> Outcome:
-    """Give the outcome of the messages whose request failed as a whole.
+    """Return the outcome of the messages whose request failed as a whole.
 
     Parameters
     ----------
@@ -97,5 +97,5 @@ def outcome_of_error(failure: Failure, now: float) -> Outcome:
 
 
 def deferred(wait: Wait, now: float) -> Throttled:
-    """Give the outcome of a message that has to wait, from epoch seconds ``now``."""
+    """Return the outcome of a message that has to wait, from epoch seconds ``now``."""
     return Throttled(wait.code, wait.retry_after, now, wait.since, wait.age_share)

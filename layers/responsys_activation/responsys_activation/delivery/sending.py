@@ -80,7 +80,7 @@ class RequestSender:
         self._unknown_events: dict[str, float] = {}
 
     def knows_event(self, event_name: str) -> bool:
-        """Tell whether the settings name an event, or Responsys took it from this environment before."""
+        """Return whether the settings name an event, or Responsys took it from this environment before."""
         return event_name in self._known_events
 
     def begin_batch(self) -> None:
@@ -199,7 +199,7 @@ class RequestSender:
             self._unknown_events[event_name] = self._clock() + _UNKNOWN_EVENT_SECONDS / self._time_scale
 
     def _doubted(self, item: Outgoing, claim: Claim, end: InDoubt) -> Outcome:
-        """Give the outcome of a message that Responsys may have taken: once more, or never again."""
+        """Return the outcome of a message that Responsys may have taken: once more, or never again."""
         doubts = 1 + (claim.doubts if claim.state is ClaimState.CLAIMED else 0)
         if doubts > self._allowed_doubts(item):
             return Rejected(ErrorCode.OUTCOME_UNKNOWN, end.title, doubts=doubts)
@@ -233,7 +233,7 @@ class RequestSender:
 
 
 def _unsent(claim: Claim) -> Outcome | None:
-    """Give the outcome of a message that its claim keeps from being sent."""
+    """Return the outcome of a message that its claim keeps from being sent."""
     if claim.state is ClaimState.IN_DOUBT:
         return Rejected(ErrorCode.OUTCOME_UNKNOWN, doubts=claim.doubts)
     return _UNSENT.get(claim.state)

@@ -22,8 +22,8 @@ from responsys_activation.upstream.memberships import Bodies, split
 
 __all__ = ["Settling"]
 
-# What fails a second time is moved to where it replays itself: hidden messages of all connectors share the 120,000 that
-# SQS allows of a queue, and after 5 receives SQS would move it to RejectedDLQ.
+# What fails a second time is moved to ThrottledDLQ, from where it comes back: all connectors share the 120,000 hidden
+# messages that SQS allows per queue, and after 5 receives SQS would move it to RejectedDLQ.
 LAST_RECEIVE = 2
 OUTAGE_DELAY = 300.0  # seconds
 FIRST_BACK_OFF = 30.0  # seconds, doubled at each receive
@@ -32,14 +32,14 @@ _BACK_OFF_JITTER = 0.1  # of the back-off, so that what failed together does not
 
 
 class Settling:
-    """Moves, puts off or lets go each message of a batch.
+    """Moves each message of a batch, puts it off, or lets it be deleted.
 
     Parameters
     ----------
     source_queues : iterable of SourceQueue
         The queues that the function reads from.
     time_scale : float
-        Divides delays and back-off; 1 but on the local stack.
+        Divides delays and back-off; 1 except on the local stack.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Settling:
         return DeadLetter(body, attributes, delay, group)
 
     def _delay(self, throttled: Throttled, message: ReceivedMessage) -> int:
-        """Give the seconds to wait from now on. Without jitter: after a pause minutes of age come back in seconds."""
+        """Return the seconds to wait from now on. No jitter: after a pause, minutes of age come back within seconds."""
         now = self._clock()
         gone_by = (now - (now if throttled.decided_at is None else throttled.decided_at)) * self._time_scale
         by_age = throttled.age_share * max(0.0, message.first_received_at - throttled.since)

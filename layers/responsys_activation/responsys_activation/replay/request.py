@@ -130,13 +130,13 @@ class ReplayRequest(BaseModel):
         return self
 
     def continuation(self, moved: int) -> dict[str, Any]:
-        """Give the event that goes on where this one ends, after so many messages."""
+        """Return the event that goes on where this one ends, after so many messages."""
         limit = {"limit": self.limit - moved} if self.limit else {}
         event = self.model_dump(mode="json", by_alias=True, exclude_none=True) | limit
         return {name: sorted(value) if isinstance(value, list) else value for name, value in event.items()}
 
     def chooses(self, candidate: Candidate) -> bool:
-        """Tell whether a message is one of those to move."""
+        """Return whether a message is one of those to move."""
         age = self.arrived_before.timestamp() - candidate.sent_at
         if age < 60 * (self.older_than_minutes or 0):
             return False

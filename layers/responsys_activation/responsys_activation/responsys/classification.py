@@ -22,12 +22,12 @@ RETRY_AFTER: Mapping[ErrorClass, float] = {ErrorClass.THROTTLED_MINUTE: 60.0, Er
 
 
 def class_of_code(code: str) -> ErrorClass | None:
-    """Give what a code of Responsys's means, of a reply or of one recipient; ``None`` for one that no source names."""
+    """Return what a code of Responsys's means, of a reply or of a recipient; ``None`` if no source names it."""
     return ERROR_CODES[code].error_class if code in ERROR_CODES else None
 
 
 def known_code(error: Mapping[str, Any]) -> str:
-    """Give the reply's ``errorCode`` if it has the form of one, else ``OTHER_ERROR``."""
+    """Return the reply's ``errorCode`` if it has the form of one, else ``OTHER_ERROR``."""
     code = error.get("errorCode")
     return code if isinstance(code, str) and _CODE.fullmatch(code) else ErrorCode.OTHER_ERROR
 

@@ -32,7 +32,7 @@ _IDLE_SECONDS = 20.0
 
 
 def is_timeout(exc: BaseException | None) -> bool:
-    """Tell whether a time limit is behind an exception of ``requests`` or ``urllib3``, which wrap their causes."""
+    """Return whether a time limit is behind an exception of ``requests`` or ``urllib3``, which wrap their causes."""
     while exc is not None:
         if isinstance(exc, TimeoutError | requests.Timeout):
             return True

@@ -38,7 +38,7 @@ class TrustedDomains:
     domains: tuple[str, ...]
 
     def base_url(self, address: str) -> str:
-        """Give the address as scheme, host and port, without a trailing slash.
+        """Return the address as scheme, host and port, without a trailing slash.
 
         Responsys writes ``endPoint`` with a scheme on the wire and without one in its documentation: both are read.
 
@@ -64,7 +64,7 @@ class TrustedDomains:
         return base_url
 
     def trusts(self, base_url: str) -> bool:
-        """Tell whether an address is one that :meth:`base_url` accepts."""
+        """Return whether an address is one that :meth:`base_url` accepts."""
         try:
             self.base_url(base_url)
         except UntrustedEndpointError:

@@ -61,7 +61,7 @@ class ResponsysError(Exception):
         self.correlation_id = correlation_id
 
     def read_as(self, kind: type[AnyError]) -> AnyError:
-        """Give another kind of error that tells the same, for a caller to whom it means something else."""
+        """Return another kind of error that tells the same, for a caller to whom it means something else."""
         return kind(self.code, title=self.title, status=self.status, correlation_id=self.correlation_id)
 
 

@@ -68,7 +68,7 @@ def read_event_reply(reply: Reply, recipients_json: Sequence[str]) -> EventReply
 
 
 def recipient_error_code(error_message: object, recipient_json: str) -> str:
-    """Give the code of a recipient's ``errorMessage``: ``CODE``, ``CODE: text`` or free text.
+    """Return the code of a recipient's ``errorMessage``: ``CODE``, ``CODE: text`` or free text.
 
     Free text is not passed on, because it may quote the recipient; nor is what looks like a code and was sent by us.
     """
@@ -98,7 +98,7 @@ def _results(reply: Reply, recipients_json: Sequence[str]) -> list[str | None]:
 
 
 def _is_of_another(result: dict[str, Any], sent: str) -> bool:
-    """Tell whether a success names another RIID than the one sent. One that is not known comes as -1 or not at all."""
+    """Return whether a success names another RIID than the one sent. An unknown one comes as -1 or not at all."""
     riid = result.get("recipientId")
     return (
         result["success"]

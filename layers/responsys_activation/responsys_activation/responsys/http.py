@@ -16,6 +16,7 @@ from typing import Any, Literal, NoReturn, assert_never
 
 import requests
 
+from responsys_activation import __version__
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.classification import RETRY_AFTER, ErrorClass, class_of_code, classify, known_code
 from responsys_activation.responsys.connections import ConnectionAdapter, is_timeout
@@ -74,6 +75,7 @@ class HttpSession(requests.Session):
     def __init__(self, reply_seconds: float = 60.0) -> None:
         super().__init__()
         self.reply_seconds = reply_seconds
+        self.headers["User-Agent"] = f"responsys-activation/{__version__}"  # Oracle's support asks who called
         self.trust_env = False  # a proxy or .netrc of the environment must neither see nor replace a token
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         for scheme in ("https://", "http://"):
@@ -148,7 +150,7 @@ def _prepare(
 
 
 def raise_for_error(reply: Reply) -> Reply:
-    """Give a reply that is no error, whatever its status; else raise as :func:`raise_error`."""
+    """Return a reply that is no error, whatever its status; else raise as :func:`raise_error`."""
     if reply.status != requests.codes.ok or (isinstance(reply.document, dict) and "errorCode" in reply.document):
         raise_error(reply)
     return reply
@@ -195,7 +197,7 @@ def raise_error(reply: Reply) -> NoReturn:
 
 
 def _retry_after(own: float, header: str) -> float:
-    """Give the longer of a throttle's own time and what ``Retry-After`` asks for, in seconds.
+    """Return the longer of a throttle's own time and what ``Retry-After`` asks for, in seconds.
 
     No source mentions that header in a reply of Responsys.
     """

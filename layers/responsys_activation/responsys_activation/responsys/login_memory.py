@@ -166,7 +166,7 @@ class LoginMemory:
             raise LoginHeldBackError(hold.code, wait=wait)
 
     def _refused(self, version: SecretVersion) -> SecretVersion | None:
-        """Give the refused version of the same secret."""
+        """Return the refused version of the same secret."""
         return next((each for each in self.refused if each.secret == version.secret), None)
 
     def _of_other_secrets(self, version: SecretVersion) -> tuple[SecretVersion, ...]:

@@ -44,7 +44,7 @@ class TokenStore(Protocol):
     """Where an account's token is shared between environments."""
 
     def read(self) -> Token | None:
-        """Give the stored token."""
+        """Return the stored token."""
 
     def write(self, token: Token) -> None:
         """Replace the stored token."""
@@ -54,7 +54,7 @@ class LoginGuard(Protocol):
     """What all environments know about the logins of one user at one host."""
 
     def memory(self) -> LoginMemory:
-        """Give what is remembered."""
+        """Return what is remembered."""
 
     def acquire(self) -> bool:
         """Take the lease to log in; false while another environment holds it."""
@@ -117,7 +117,7 @@ class TokenKeeper:
     def token(
         self, observer: LoginObserver, deadline: float, *, refused: Token | None = None, in_doubt: bool = False
     ) -> Token:
-        """Give a live token.
+        """Return a live token.
 
         Parameters
         ----------
