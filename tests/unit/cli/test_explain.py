@@ -41,6 +41,7 @@ GOLDEN = """\
 body.json: 1 of 2 messages would be sent, in 1 request
 
 1  message 1: would be sent
+   membership  ADD of profile pr…-1 (9 characters), audience aud-42
    connector   default
    event       SEGMENT_CHANGED
    recipient   recipientId 36…25 (9 characters), list CONTACTS_LIST in !MasterData
