@@ -7,7 +7,8 @@ from typing import Any
 
 from responsys_activation.connector import Connector
 from responsys_activation.delivery.custom_event import CustomEvent, custom_event
-from responsys_activation.membership import Membership, read_membership
+from responsys_activation.envelope import InvalidMessageError, Unopened, open_messages
+from responsys_activation.membership import Membership, membership_of
 from responsys_activation.upstream.memberships import Part
 
 ABSENT = object()
@@ -27,6 +28,16 @@ def document(**changes: Any) -> dict[str, Any]:
 def membership(**changes: Any) -> Membership:
     """Read such a message."""
     return read_membership(json.dumps(document(**changes)))
+
+
+def read_membership(body: str) -> Membership:
+    """Read a body that holds one message of ours, as the delivery does."""
+    (found, *others) = open_messages(body) or [None]
+    if found is None or others or found.position:
+        raise InvalidMessageError("body: an array where one message is expected")
+    if isinstance(found, Unopened):
+        raise InvalidMessageError(found.reason)
+    return membership_of(*found)
 
 
 def event_of(given: Membership, settings: Connector, happened_at: float | None = None) -> CustomEvent:

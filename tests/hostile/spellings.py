@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from responsys_activation.connector import IdentifierType
 from responsys_activation.delivery.custom_event import UnmappableError
-from responsys_activation.membership import InvalidMessageError, Membership, read_membership
-from tests.fakes.memberships import connector, event_of
+from responsys_activation.membership import InvalidMessageError, Membership
+from tests.fakes.memberships import connector, event_of, read_membership
 from tests.hostile.bodies import Pairs, Raw, values, written
 from tests.hostile.moments import no_moments, written_moments
 

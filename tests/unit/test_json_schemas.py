@@ -10,8 +10,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
 from responsys_activation.connector import read_connector
-from responsys_activation.membership import read_membership
-from tests.fakes.memberships import ABSENT, connector_document, document
+from tests.fakes.memberships import ABSENT, connector_document, document, read_membership
 from tests.unit.json_schemas import DOCS, MODELS, render
 
 

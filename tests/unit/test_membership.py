@@ -12,14 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from responsys_activation.json_text import JsonNumber, Repeated
-from responsys_activation.membership import (
-    CallType,
-    InvalidMessageError,
-    Membership,
-    Segment,
-    read_membership,
-)
-from tests.fakes.memberships import ABSENT, document
+from responsys_activation.membership import CallType, InvalidMessageError, Membership, Segment
+from tests.fakes.memberships import ABSENT, document, read_membership
 
 SECRET = "do-not-quote-me-4711"
 

@@ -57,8 +57,8 @@ def membership_change(
 
 def change_key(membership: Membership, message_id: str) -> str:
     """Name what tells two changes of one membership apart: :attr:`Change.key`."""
-    call_type, event_name = membership.call_type.value, membership.event_name or ""
-    return _digest(f"{call_type},{len(event_name)},{event_name}{message_id}")
+    event_name = membership.event_name or ""
+    return _digest(f"{membership.call_type},{len(event_name)},{event_name}{message_id}")
 
 
 def _digest(text: str) -> str:

@@ -11,12 +11,22 @@ import base64
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from responsys_activation.json_text import JsonNumber, Repeated, read_json, write_json
 from responsys_activation.moment import read_moment
 
-__all__ = ["Envelope", "InvalidMessageError", "Opened", "Unopened", "enclose", "open_envelopes", "open_messages"]
+__all__ = [
+    "Envelope",
+    "InvalidMessageError",
+    "Opened",
+    "Unopened",
+    "enclose",
+    "is_our_message",
+    "messages_in",
+    "open_messages",
+    "read_body",
+]
 
 _COMPRESSED = "H4sI"  # how the base64 of every gzip begins
 _MOST_ENVELOPES = 5  # EventBridge → SNS → SQS is two; more than this is a mistake or an attack
@@ -123,35 +133,33 @@ def open_messages(body: str, is_message: Callable[[Mapping[str, Any]], bool] = _
         Tells of what is no known envelope whether it is a message itself, though it has ``data`` or ``detail``.
     """
     try:
-        content = _read_content(body, "body")
+        content = read_body(body)
     except InvalidMessageError as exc:
         return [Unopened(None, (), "", str(exc))]
-    if type(content) is dict and _kind(content, (), is_message) is None:  # nearly all
-        return [Opened(content)]
-    return list(_messages(content, "body", (), "", is_message))
+    return list(messages_in(content, is_message))
 
 
-def open_envelopes(body: str) -> tuple[dict[str, Any], Sequence[Envelope]]:
-    """Find the only message of a body.
-
-    Returns
-    -------
-    dict
-        The message's JSON object, as :func:`read_json` reads it.
-    sequence of Envelope
-        The innermost first.
+def read_body(body: str) -> Any:
+    """Read a body's JSON, as :func:`read_json` does.
 
     Raises
     ------
     InvalidMessageError
-        No JSON object, or more than five envelopes; the text names the field.
+        It is none; the text says what it may be.
     """
-    messages = open_messages(body)
-    if len(messages) != 1 or messages[0].position:
-        raise InvalidMessageError("body: an array where one message is expected")
-    if isinstance(messages[0], Unopened):
-        raise InvalidMessageError(messages[0].reason)
-    return messages[0].document, messages[0].envelopes
+    return _read_content(body, "body")
+
+
+def messages_in(content: Any, is_message: Callable[[Mapping[str, Any]], bool]) -> Iterator[Opened | Unopened]:
+    """Find the messages of a body that has been read; see :func:`open_messages`."""
+    return _messages(content, "body", (), "", is_message)
+
+
+def is_our_message(content: Any) -> TypeGuard[dict[str, Any]]:
+    """Tell our own format by what it always has."""
+    if type(content) is not dict or "callType" not in content or type(content.get("segment")) is not dict:
+        return False
+    return "specversion" not in content or not _is_cloud_event(content)
 
 
 def enclose(content: Any, envelopes: Sequence[Envelope]) -> str:
@@ -200,9 +208,9 @@ def _kind(
     document: Mapping[str, Any], envelopes: Sequence[Envelope], is_message: Callable[[Mapping[str, Any]], bool]
 ) -> _Kind | None:
     """Tell an envelope by what only it has; ``None`` for what is none."""
-    if "specversion" in document and ("data" in document or "data_base64" in document):
+    if _is_cloud_event(document):
         return _CLOUD_EVENT
-    if "callType" in document and type(document.get("segment")) is dict:
+    if is_our_message(document):
         return None
     if "Message" in document and "MessageId" in document:
         return _SNS
@@ -228,6 +236,10 @@ def _kind(
         return _OTHER
     event = document.get("event")
     return _OTHER_EVENT if isinstance(event, dict) and "detail" in event else None
+
+
+def _is_cloud_event(document: Mapping[str, Any]) -> bool:
+    return "specversion" in document and ("data" in document or "data_base64" in document)
 
 
 def _content_field(document: Mapping[str, Any], kind: _Kind) -> str:

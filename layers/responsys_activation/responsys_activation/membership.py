@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import core_schema
 
-from responsys_activation.envelope import Envelope, InvalidMessageError, open_envelopes
+from responsys_activation.envelope import Envelope, InvalidMessageError
 from responsys_activation.json_text import Repeated
 from responsys_activation.moment import read_moment
 from responsys_activation.validation import reasons
@@ -37,7 +37,6 @@ __all__ = [
     "Membership",
     "Segment",
     "membership_of",
-    "read_membership",
 ]
 
 DEFAULT_CONNECTOR = "default"  # where nobody names one; the stack creates it
@@ -171,22 +170,6 @@ class Membership(BaseModel):
 
 
 _FIELDS = {field.alias or name for name, field in Membership.model_fields.items()}
-
-
-def read_membership(body: str) -> Membership:
-    """Read one SQS body.
-
-    Parameters
-    ----------
-    body : str
-        JSON, bare or in envelopes: SNS, EventBridge, CloudEvents, a record of SQS or Kinesis.
-
-    Raises
-    ------
-    InvalidMessageError
-        Anything that keeps the body from being a membership; the text names the field.
-    """
-    return membership_of(*open_envelopes(body))
 
 
 def membership_of(document: dict[str, Any], envelopes: Sequence[Envelope] = (), position: str = "") -> Membership:

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from responsys_activation.delivery.custom_event import UnmappableError
 from responsys_activation.error_code import ErrorCode
-from responsys_activation.membership import read_membership
 from responsys_activation.responsys.events import request_body
-from tests.fakes.memberships import ABSENT, connector, document, event_of, membership
+from tests.fakes.memberships import ABSENT, connector, document, event_of, membership, read_membership
 
 SHA256 = "b4c9a289323b21a01c3e940f150eb9b8c542587f1abfd8f0e1cc1ffc5e475514"
 MD5 = "23463b99b62a72f26ed677cc556c44e8"

@@ -12,11 +12,10 @@ from botocore.exceptions import EndpointConnectionError
 
 from responsys_activation.change import membership_change
 from responsys_activation.error_code import ERROR_CODES, CodeMeaning, ErrorClass, ErrorCode
-from responsys_activation.membership import read_membership
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.environment import CONNECTOR_PREFIX, Environment, Surroundings
 from tests.fakes.function_output import captured_output
-from tests.fakes.memberships import ABSENT, connector_document, document
+from tests.fakes.memberships import ABSENT, connector_document, document, read_membership
 from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
 from tests.fakes.recording_sqs import RecordingSqs
 from tests.fakes.responsys import FakeResponsys, Fault, Reply, refusal

@@ -27,10 +27,10 @@ from responsys_activation.delivery.outcome import (
 )
 from responsys_activation.delivery.settling import Settling
 from responsys_activation.error_code import ErrorCode
-from responsys_activation.membership import InvalidMessageError, read_membership
+from responsys_activation.membership import InvalidMessageError
 from responsys_activation.received import LIFE_ATTRIBUTES, MARK, Mark, ReceivedMessage, read_record
 from tests.fakes.clock import NOW, Clock
-from tests.fakes.memberships import ABSENT, connector, document, event_of
+from tests.fakes.memberships import ABSENT, connector, document, event_of, read_membership
 from tests.fakes.recording_sqs import Entry, RecordingSqs
 
 SEGMENT_EVENTS = "https://sqs.eu-west-1.amazonaws.com/123456789012/segment-events"

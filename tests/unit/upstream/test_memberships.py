@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from responsys_activation.change import membership_change
-from responsys_activation.membership import Membership, read_membership
+from responsys_activation.membership import Membership
 from responsys_activation.upstream.memberships import Memberships, Part, Refused, read, split
 from responsys_activation.upstream.part import Ignored
-from tests.fakes.memberships import document
+from tests.fakes.memberships import document, read_membership
 from tests.hostile.platforms import ARRIVED_AT, look_at_reading, mutated
 from tests.unit.upstream.reading import ignored, part_of, parts_of
 

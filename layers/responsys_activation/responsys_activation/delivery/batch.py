@@ -169,16 +169,18 @@ class Delivery:
         message, part, name = pair
         if now - message.age_from > self._maximum_age:
             return Rejected(ErrorCode.EXPIRED, last_error_code=message.last_error_code)
-        membership, mark, arrived_at = part.membership, message.mark, message.arrived_at
+        membership, arrived_at = part.membership, message.arrived_at
         happened_at = max(0.0, membership.occurred_at.timestamp()) if membership.occurred_at else arrived_at
         try:
             event = custom_event(part, name, connector, happened_at)
         except UnmappableError as exc:
             return Rejected(exc.error_code, str(exc))
         message_id = part.message_id(message.original_message_id)
-        in_message = arrived_at + mark.position * _BETWEEN_PARTS
-        change = membership_change(name, membership, message_id, happened_at, in_message)
-        return Outgoing(message, event, change._replace(key=mark.key) if mark.key else change)
+        change = membership_change(name, membership, message_id, happened_at, arrived_at)
+        if message.mark.key:
+            in_message = arrived_at + message.mark.position * _BETWEEN_PARTS
+            change = change._replace(key=message.mark.key, arrived_at=in_message)
+        return Outgoing(message, event, change)
 
     def _connector(self, name: str) -> Connector | Outcome:
         """Return the connector's settings, or how the messages end that name it."""

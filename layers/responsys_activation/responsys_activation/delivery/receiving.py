@@ -73,7 +73,11 @@ class Receiving:
             found = read(message.body, message.arrived_at)
             parts = found.parts
             if len(parts) == 1:
-                yield from self._pairs(message, parts[0])
+                part = parts[0]
+                if isinstance(part, Part) and part.platform is None and not part.position:  # nearly all
+                    yield Pair(message, part, message.mark.connector or part.membership.connector)
+                else:
+                    yield from self._pairs(message, part)
             elif not parts:
                 yield Ending(message, Ignored(found.ignored[0].code, f"no membership: {found.ignored[0]}"))
             elif _is_too_much(message, found):
@@ -86,18 +90,16 @@ class Receiving:
         if isinstance(part, Refused):
             yield Ending(message, Rejected(ErrorCode.INVALID_MESSAGE, part.reason))
             return
-        mark = message.mark
-        if part.platform or part.position or message.part is not None:
-            # What its letter cannot say: alone it stands nowhere, and by new settings it may go elsewhere.
-            key = mark.key or change_key(part.membership, part.message_id(message.original_message_id))
-            mark = mark._replace(key=key, position=mark.position or message.part or 0)
-            message = message._replace(mark=mark)
+        # What its letter cannot say: alone it stands nowhere, and by new settings it may go elsewhere.
+        key = message.mark.key or change_key(part.membership, part.message_id(message.original_message_id))
+        mark = message.mark._replace(key=key, position=message.mark.position or message.part or 0)
+        message = message._replace(mark=mark)
         connectors = [mark.connector] if mark.connector else self._connectors(part)
         if isinstance(connectors, Outcome):
             yield Ending(message, connectors)
             return
         for connector in connectors:
-            yield Pair(message if not mark.key else _to(connector, message), part, connector)
+            yield Pair(message._replace(mark=mark._replace(connector=connector)), part, connector)
 
     def _connectors(self, part: Part) -> Sequence[str] | Outcome:
         if part.platform is None:
@@ -106,10 +108,6 @@ class Receiving:
             return route(part, part.platform, self._connector_settings.read_all())
         except AwsCallError:
             return Retried(ErrorCode.AWS_UNAVAILABLE)
-
-
-def _to(connector: str, message: ReceivedMessage) -> ReceivedMessage:
-    return message._replace(mark=message.mark._replace(connector=connector))
 
 
 def _is_too_much(message: ReceivedMessage, found: Memberships) -> bool:

@@ -26,6 +26,7 @@ from responsys_activation.delivery.outcome import (
     reason_of,
 )
 from responsys_activation.delivery.result import Exchange, RequestResult
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import InvocationMetrics, logger
 from responsys_activation.responsys.errors import ThrottledError
 
@@ -215,9 +216,12 @@ class Reporting:
 
 def _straight(ending: Ending) -> bool:
     """Return whether there is nothing to tell of a message: at its first receive it was delivered, or held nothing."""
-    message = ending.message
-    first = message.attempts == 1 and message.original_message_id == message.message_id
-    return first and isinstance(ending.outcome, Delivered | Ignored)
+    message, outcome = ending.message, ending.outcome
+    if message.attempts > 1 or message.original_message_id != message.message_id:
+        return False
+    return isinstance(outcome, Delivered) or (
+        isinstance(outcome, Ignored) and outcome.error_code != ErrorCode.SUPERSEDED
+    )
 
 
 def _error_code(ending: Ending) -> str | None:

@@ -152,6 +152,8 @@ class Settling:
 
     def _not_for_ever(self, endings: Sequence[Ending]) -> list[Ending]:
         """Throttle what failed twice, and what would keep on its queue with it what has ended already."""
+        if not any(isinstance(each.outcome, Retried) for each in endings):
+            return list(endings)
         ended = {each.message.message_id for each in endings if not isinstance(each.outcome, Retried)}
 
         def decided(ending: Ending) -> Ending:

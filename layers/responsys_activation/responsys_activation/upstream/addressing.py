@@ -29,6 +29,8 @@ def addressed(part: Part, name: str, connector: Connector) -> Membership:
         The connector's.
     """
     membership = part.membership
+    if not (part.platform or connector.identifier_from or connector.variables):
+        return membership  # nearly all
     changes: dict[str, Any] = {}
     if part.platform:
         changes["connector"] = name
@@ -39,7 +41,7 @@ def addressed(part: Part, name: str, connector: Connector) -> Membership:
             changes["identifiers"] = identifiers
     if connector.variables:
         changes["variables"] = shaped(membership.variables, connector.variables)
-    return membership.model_copy(update=changes) if changes else membership
+    return membership.model_copy(update=changes)
 
 
 def _own_place(membership: Membership) -> Mapping[str, Any]:

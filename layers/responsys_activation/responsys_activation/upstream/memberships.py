@@ -6,9 +6,19 @@ Our own format and those of the platforms, bare, in envelopes or in arrays.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
-from responsys_activation.envelope import Envelope, InvalidMessageError, Opened, Unopened, enclose, open_messages
+from responsys_activation.envelope import (
+    Envelope,
+    InvalidMessageError,
+    Opened,
+    Unopened,
+    enclose,
+    is_our_message,
+    messages_in,
+    open_messages,
+    read_body,
+)
 from responsys_activation.membership import Membership, membership_of
 from responsys_activation.upstream.part import Around, Document, Ignored, Reading
 from responsys_activation.upstream.platform import Platform, platform_of
@@ -83,12 +93,15 @@ def read(body: str, arrived_at: float) -> Memberships:
     arrived_at : float
         Epoch seconds when SQS first had it: what Adobe tells counts as new against that.
     """
-    messages = open_messages(body, _is_message)
-    if len(messages) == 1 and _is_own(messages[0]):  # nearly all
-        return Memberships([_read_own(messages[0])], [])
+    try:
+        content = read_body(body)
+    except InvalidMessageError as exc:
+        return Memberships([Refused(str(exc))], [])
+    if is_our_message(content):  # nearly all
+        return Memberships([_read_own(content)], [])
     parts: list[Part | Refused] = []
     ignored: list[Ignored] = []
-    for one in _units(messages, arrived_at):
+    for one in _units(messages_in(content, _is_message), arrived_at):
         if isinstance(one, Ignored):
             ignored.append(one)
         else:
@@ -146,7 +159,7 @@ def _units(messages: Iterable[Opened | Unopened], arrived_at: float) -> Iterator
     for found in messages:
         if isinstance(found, Unopened):
             yield _refused(found.reason, found.content, found.envelopes)
-        elif not _is_own(found) and (platform := platform_of(found.document)):
+        elif not is_our_message(found.document) and (platform := platform_of(found.document)):
             yield from _of_platform(platform, found, arrived_at)
         else:
             yield _own(found)
@@ -154,13 +167,6 @@ def _units(messages: Iterable[Opened | Unopened], arrived_at: float) -> Iterator
 
 def _is_message(document: Mapping[str, Any]) -> bool:
     return platform_of(document) is not None
-
-
-def _is_own(found: Opened | Unopened) -> TypeGuard[Opened]:
-    """Tell our own format by what it always has, whatever else it has."""
-    if isinstance(found, Unopened):
-        return False
-    return "callType" in found.document and type(found.document.get("segment")) is dict
 
 
 def _refused(reason: str, content: Any, envelopes: Sequence[Envelope]) -> _Unit:
@@ -171,20 +177,20 @@ def _refused(reason: str, content: Any, envelopes: Sequence[Envelope]) -> _Unit:
 
 
 def _own(found: Opened) -> _Unit:
-    return _Unit(lambda: _read_own(found), lambda: _own_alone(found), found.envelopes)
+    return _Unit(lambda: _read_own(*found), lambda: _own_alone(found), found.envelopes)
 
 
-def _read_own(found: Opened) -> Part | Refused:
+def _read_own(document: Document, envelopes: Sequence[Envelope] = (), position: str = "") -> Part | Refused:
     try:
-        membership = membership_of(*found)
+        membership = membership_of(document, envelopes, position)
     except InvalidMessageError as exc:
         return Refused(str(exc))
-    return Part(membership, position=found.position)
+    return Part(membership, position=position) if position else Part(membership)
 
 
 def _own_alone(found: Opened) -> Document:
     """Give the message with the id that it has by its position: alone it stands nowhere."""
-    part = _read_own(found)
+    part = _read_own(*found)
     if not found.position or isinstance(part, Refused) or part.membership.message_id is None:
         return found.document
     return {**found.document, "messageId": part.membership.message_id}
