@@ -14,20 +14,21 @@ STAMPS := $(ENVIRONMENTS:%=%/.complete)
 # Large, and needed for one target each.
 SCANNER := .venv-checkov
 PLOTTER := .venv-plots
+RELEASER := .venv-release
 COMPILER := .venv-uv
 PYTHON := .venv/bin/python
 
-# The first interpreter that really runs; the shims of version managers may exist and fail.
-FIND_PYTHON = for candidate in python3.13 python3.12 python3.11 python3; do \
-	  if "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; \
+# The newest interpreter that really runs; the shims of version managers may exist and fail.
+FIND_PYTHON = for candidate in python3.14 python3.13 python3.12 python3.11 python3; do \
+	  if "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; \
 	  then echo "$$candidate"; exit; fi; \
 	done; \
-	echo "error: no Python from 3.11 to 3.13 runs: install one of them, and put it on PATH." >&2; exit 1
+	echo "error: no Python from 3.11 to 3.14 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup requirements build demo local replay send check-connector test format lint types unit property integration tools template audit end_to_end threads reliability promises neighbours backlog kills soak bench bench-quick clean
+.PHONY: help setup requirements build release demo local replay send check-connector verify-deployment test format lint types unit property integration tools template audit end_to_end threads release-check reliability promises neighbours backlog kills soak bench bench-quick fuzz clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---- environments and build ------------------------------------------------------------------------------
 
@@ -40,13 +41,14 @@ setup:  ## Make the tools' environments (once, and again when requirements chang
 .venv-sam/.complete: $(REQUIREMENTS)/sam.txt
 $(SCANNER)/.complete: $(REQUIREMENTS)/checkov.txt
 $(PLOTTER)/.complete: $(REQUIREMENTS)/plots.txt
+$(RELEASER)/.complete: $(REQUIREMENTS)/release.txt
 $(COMPILER)/.complete: $(REQUIREMENTS)/uv.txt
 
 # Functions are built for the project's interpreter, so they must run on the same.
 .venv-lambda/.complete: FIND_PYTHON = echo .venv/bin/python
 
 # The lists are complete, so that pip need not resolve; --no-deps also keeps older pips from refusing pins with extras.
-$(STAMPS) $(SCANNER)/.complete $(PLOTTER)/.complete $(COMPILER)/.complete: %/.complete:
+$(STAMPS) $(SCANNER)/.complete $(PLOTTER)/.complete $(RELEASER)/.complete $(COMPILER)/.complete: %/.complete:
 	@python=$$($(FIND_PYTHON)); \
 	echo "Installing $* (once) ..."; \
 	rm -rf $*; \
@@ -72,10 +74,13 @@ requirements: $(COMPILER)/.complete  ## Compile the requirements' .in files; UPG
 build: setup  ## Build the functions and layers for this machine
 	@$(PYTHON) -m tests.local_stack.build
 
+release: setup  ## Make dist/responsys-activation-{version}.zip of the commit, which the AWS CLI alone deploys
+	@PYTHONPATH=.ci $(PYTHON) -m release
+
 # ---- running ---------------------------------------------------------------------------------------------
 
-demo: setup  ## Everything from an SQS message to a Responsys event, with a report
-	@PYTHONPATH=layers/responsys_activation exec $(PYTHON) -u -m tests.local_stack.demo
+demo: setup $(if $(RELEASE),$(RELEASER)/.complete)  ## Everything from an SQS message to a Responsys event, with a report
+	@PYTHONPATH=layers/responsys_activation exec $(PYTHON) -u -m tests.local_stack.demo $(RELEASE:%=--release %)
 
 local: setup  ## The same stack, kept running for playing by hand
 	@exec $(PYTHON) -u -m tests.local_stack
@@ -83,7 +88,7 @@ local: setup  ## The same stack, kept running for playing by hand
 # The command of operators, with variables for its options: ERROR_CODE=x becomes --error-code=x, APPLY=1 --apply. What is
 # none of its options it refuses. Only what stands behind `make` counts: a STACK of the environment would send a command
 # for the local stack to AWS.
-FLAGS := APPLY FORGET_REFUSED_LOGIN IN_DOUBT JSON YES
+FLAGS := APPLY FORGET_REFUSED_LOGIN IN_DOUBT JSON SEND TEMPORARY_RULE TEMPORARY_TOPIC YES
 GIVEN = $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 define operate
 	@options=(); \
@@ -107,6 +112,9 @@ replay: .venv/.complete  ## Count dead letters that would go back (ERROR_CODE=..
 
 send: .venv/.complete  ## Send one membership and follow it: PROFILE_ID=p1 SEGMENT=aud-42 ID=364470825 CALL_TYPE=ADD
 	$(call operate,send)
+
+verify-deployment: .venv/.complete  ## Does a deployed stack work? STACK=name (SEND=1 PROFILE_ID=... as for send, docs/first-hour.md)
+	$(call operate,verify)
 
 # ---- what a change must pass ------------------------------------------------------------------------------
 
@@ -147,6 +155,9 @@ end_to_end: setup  ## Tests of the deployed stack
 
 # ---- what takes longer -------------------------------------------------------------------------------------
 
+release-check: setup $(RELEASER)/.complete  ## Make a release twice for this Python: the same? Deployed by its own command, does it deliver?
+	$(PYTHON) -m pytest tests/release
+
 reliability: setup  ## Bring about every fault on the deployed stack; writes the table in docs/reliability.md
 	$(PYTHON) -m tests.reliability
 
@@ -180,4 +191,4 @@ bench-quick: setup  ## The ratios of CPU and of cold start, in a minute; JSON on
 	@$(PYTHON) -m tests.benchmarks.quick
 
 clean:  ## Remove builds and environments
-	rm -rf .aws-sam .local build *.egg-info $(ENVIRONMENTS) $(SCANNER) $(PLOTTER) $(COMPILER)
+	rm -rf .aws-sam .local dist build *.egg-info $(ENVIRONMENTS) $(SCANNER) $(PLOTTER) $(RELEASER) $(COMPILER)

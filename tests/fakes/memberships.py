@@ -32,9 +32,10 @@ def membership(**changes: Any) -> Membership:
 
 def read_membership(body: str) -> Membership:
     """Read a body that holds one message of ours, as the delivery does."""
-    (found, *others) = open_messages(body) or [None]
-    if found is None or others or found.position:
+    messages = open_messages(body)
+    if len(messages) != 1 or messages[0].position:
         raise InvalidMessageError("body: an array where one message is expected")
+    found = messages[0]
     if isinstance(found, Unopened):
         raise InvalidMessageError(found.reason)
     return membership_of(*found)

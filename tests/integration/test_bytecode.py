@@ -1,10 +1,16 @@
 """Does a new environment compile anything but its handler?"""
 
 import json
+import marshal
 import subprocess
+import sys
+import zipfile
+from pathlib import PurePosixPath
+from types import CodeType
 
 from tests.local_stack.artifact import unpacked
-from tests.local_stack.environments import program
+from tests.local_stack.build import built
+from tests.local_stack.environments import REPOSITORY, program
 
 # Prints the modules from the layers whose bytecode is missing, or of another source.
 _STALE = """
@@ -38,3 +44,16 @@ def test_whatever_a_function_imports_from_its_layers_is_compiled_already() -> No
     modules = json.loads(told.stdout)
     assert modules["loaded"] > 200
     assert modules["stale"] == []
+
+
+def test_the_bytecode_is_of_one_python_and_tells_nothing_of_where_it_was_built() -> None:
+    # Given the bytecode layer as it is built
+    with built(REPOSITORY / "template.yaml") as build, zipfile.ZipFile(build.archives["BytecodeLayer"]) as layer:
+        # When each file is read / Then it is for the interpreter that runs it
+        for name in layer.namelist():
+            folder, file = PurePosixPath(name).parent.parent, PurePosixPath(name).name
+            module = file.removesuffix(f".{sys.implementation.cache_tag}.pyc")
+            assert module != file, name
+            # And names the source beside which Lambda lays it
+            code: CodeType = marshal.loads(layer.read(name)[16:])  # noqa: S302  built here
+            assert code.co_filename == f"/opt/{folder}/{module}.py"

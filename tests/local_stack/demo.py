@@ -3,8 +3,10 @@
 Publishes 2,000 memberships, shows where they are, prints a report, and compares what arrived with what should have.
 """
 
+import argparse
 import sys
 import time
+from pathlib import Path
 
 from rich.console import Console
 
@@ -31,10 +33,15 @@ _WIDTH = 100
 
 def main() -> int:
     """Run the demo; the exit status is 0 only if everything is as it should be."""
+    parser = argparse.ArgumentParser(description="Everything from an SQS message to a Responsys event, with a report.")
+    parser.add_argument(
+        "--release", type=Path, help="archive of a release for this machine's Python, in place of the source"
+    )
+    options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
     try:
         with ending_on_signals():
-            return _run(console)
+            return _run(console, options.release)
     except LocalStackError as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
@@ -43,10 +50,10 @@ def main() -> int:
         return 130
 
 
-def _run(console: Console) -> int:
+def _run(console: Console, release: Path | None) -> int:
     started = time.monotonic()
     console.print("Building, and starting AWS and Responsys on this machine (the first time takes longer) ...")
-    with LocalStack(time_scale=_TIME_SCALE, simulator=demo_simulator(), say=lambda _: None) as stack:
+    with LocalStack(time_scale=_TIME_SCALE, simulator=demo_simulator(), release=release, say=lambda _: None) as stack:
         assert stack.simulator is not None
         console.print(f"The template is deployed, after {time.monotonic() - started:.0f} s.")
         account = second_connector()

@@ -1,6 +1,7 @@
 """How do the emulator, the lambda host, the event sources and the queue metrics become one local AWS?"""
 
 import contextlib
+import functools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.local_stack.function_logs import FunctionLogs
 from tests.local_stack.lambda_host import LambdaHost
 from tests.local_stack.ministack import ministack
 from tests.local_stack.queue_metrics import QueueMetrics
+from tests.local_stack.released import deploy_release
 from tests.local_stack.repeating import repeating
 
 _SECONDS_BETWEEN_LOGS = 0.25
@@ -44,6 +46,8 @@ class LocalAws:
         How long a received message stays hidden, in place of what the template says of the polled queues.
     enforces_iam
         Whether policies count; functions must then be given credentials of their roles.
+    release
+        The archive of a release, which is deployed in place of the template; made for this machine's runtime.
     say
         Told what is left out locally.
 
@@ -74,9 +78,14 @@ class LocalAws:
         time_scale: float = 1.0,
         enforces_iam: bool = False,
         visibility_seconds: int | None = None,
+        release: Path | None = None,
         say: Callable[[str], None] = print,
     ) -> None:
-        self._template_path = template_path
+        self._deploy = (
+            functools.partial(deploy_release, release=release)
+            if release
+            else functools.partial(deploy, template_path=template_path)
+        )
         self.parameters = dict(parameters)
         self._stack_name = stack_name
         self._function_output = function_output
@@ -103,9 +112,8 @@ class LocalAws:
             self._host = LambdaHost(self.endpoint, directory / "functions", self._function_environment, logs)
             self._host.start()
             resources.callback(self._host.stop)
-            self.outputs = deploy(
+            self.outputs = self._deploy(
                 self.endpoint,
-                self._template_path,
                 stack_name=self._stack_name,
                 parameters=self.parameters,
                 hook_url=self._host.url,

@@ -260,9 +260,9 @@ def test_functions_run_on_arm_unless_told_otherwise(stack_with: Callable[..., St
         layers = stack.of_type("AWS::Lambda::LayerVersion").values()
         # Then all agree on it and on the runtime
         assert {tuple(function["Architectures"]) for function in functions} == {(architecture,)}
-        assert {function["Runtime"] for function in functions} == {"python3.13"}
+        assert {function["Runtime"] for function in functions} == {"python3.14"}
         assert [layer["CompatibleArchitectures"] for layer in layers] == [[architecture]] * 3
-        assert [layer["CompatibleRuntimes"] for layer in layers] == [["python3.13"]] * 3
+        assert [layer["CompatibleRuntimes"] for layer in layers] == [["python3.14"]] * 3
 
 
 def test_function_has_no_reserved_concurrency_and_no_dead_letter_queue_of_its_own(

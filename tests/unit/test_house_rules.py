@@ -63,7 +63,7 @@ def test_the_environment_is_not_read_in_the_package(module: str) -> None:
 
 
 FUNCTIONS = sorted((PACKAGE.parents[2] / "functions").glob("*/app.py"))
-FOR_OPERATORS = {"cli", "aws.deployed_stack", "delivery.rehearsal"}
+FOR_OPERATORS = {"cli", "aws.deployed_stack", "aws.deployment", "aws.temporary_source", "delivery.rehearsal"}
 
 
 def loaded_by(path: Path) -> set[str]:

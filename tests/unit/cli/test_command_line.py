@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from responsys_activation.aws.deployed_stack import StackError
+from responsys_activation.aws.stack_call import StackError
 from responsys_activation.cli.__main__ import main
 from responsys_activation.cli.command_line import run, the_parser
 from responsys_activation.cli.exit_code import ExitCode
 from tests.fakes.stack import FakeStack
 from tests.unit.cli.commands import command
 
-COMMANDS = ("send", "replay", "check", "explain", "tail")
+COMMANDS = ("send", "replay", "check", "explain", "tail", "verify")
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,8 @@ COMMANDS = ("send", "replay", "check", "explain", "tail")
         ["tail", "--since", "yesterday"],
         ["tail", "--since", "99999999999d"],
         ["tail", "--since", ""],
+        ["verify", "prod"],
+        ["verify", "--send", "--profile-id", "p", "--segment", "s", "--id", "1", "--message", "m.json"],
         ["purge"],
         [],
     ],

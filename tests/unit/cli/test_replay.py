@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from responsys_activation.aws.deployed_stack import StackError
+from responsys_activation.aws.stack_call import StackError
 from responsys_activation.cli.exit_code import ExitCode
 from responsys_activation.cli.terminal import Terminal
 from tests.fakes.stack import FakeStack

@@ -10,7 +10,7 @@ import pytest
 
 from responsys_activation.aws.claims import ClaimState
 from responsys_activation.change import membership_change
-from responsys_activation.cli import send as send_command
+from responsys_activation.cli import following
 from responsys_activation.cli.exit_code import ExitCode
 from tests.fakes.memberships import ABSENT, connector_document, document, membership
 from tests.fakes.stack import FakeStack
@@ -21,7 +21,7 @@ TYPED = ("--profile-id", "p-1", "--segment", "aud-42", "--id", "364470825")
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(send_command, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(following, "_SECONDS_BETWEEN_LOOKS", 0.0)
 
 
 def settled(outcome: str, code: str = "-", reason: str = "-") -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from responsys_activation.aws.deployed_stack import DeployedStack, StackError
+from responsys_activation.aws.deployed_stack import DeployedStack
+from responsys_activation.aws.stack_call import StackError
 from responsys_activation.cli.exit_code import CommandError
 from responsys_activation.cli.stack import add_stack_options, stack_in_use
 

@@ -6,23 +6,25 @@ For the command alone; no function imports this.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from responsys_activation.aws.connectors import ConnectorParameters
 from responsys_activation.aws.delivery_table import DeliveryTable
+from responsys_activation.aws.deployment import Deployment
 from responsys_activation.aws.ledger import Ledger
+from responsys_activation.aws.stack_call import StackError, stack_call
+from responsys_activation.aws.temporary_source import temporary_rule, temporary_topic
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
-__all__ = ["DeployedStack", "StackError", "stack_at_endpoint", "stack_on_aws"]
+__all__ = ["DeployedStack", "stack_at_endpoint", "stack_on_aws"]
 
 _CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4})
 # A function may run for 15 minutes, and the SDK must not invoke it a second time meanwhile.
@@ -32,10 +34,6 @@ _DEPTHS: tuple[QueueAttributeNameType, ...] = (
     "ApproximateNumberOfMessagesNotVisible",
     "ApproximateNumberOfMessagesDelayed",
 )
-
-
-class StackError(Exception):
-    """AWS or a function of the stack did not do what was asked; the text says what, in one line."""
 
 
 class DeployedStack:
@@ -60,6 +58,18 @@ class DeployedStack:
         self._session = session
         self._endpoint_url = endpoint_url
         self._clients: dict[str, Any] = {}
+
+    @property
+    def status(self) -> str:
+        """CloudFormation's word for how its last deployment ended, such as ``UPDATE_COMPLETE``.
+
+        Raises
+        ------
+        StackError
+            There is no such stack, or it may not be looked at.
+        """
+        status: str = self._description["StackStatus"]
+        return status
 
     @property
     def title(self) -> str:
@@ -108,7 +118,7 @@ class DeployedStack:
             It could not be invoked, or failed.
         """
         name = self.output(function)
-        with _stack_call(f"cannot invoke {name}"):
+        with stack_call(f"cannot invoke {name}"):
             answer = self._client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
             document: dict[str, Any] = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:
@@ -123,10 +133,29 @@ class DeployedStack:
         StackError
             The queue did not take it.
         """
-        with _stack_call("cannot send to SegmentEventsQueue"):
+        with stack_call("cannot send to SegmentEventsQueue"):
             answer = self._client("sqs").send_message(QueueUrl=self.output("SegmentEventsQueueUrl"), MessageBody=body)
         message_id: str = answer["MessageId"]
         return message_id
+
+    def temporary_topic(self) -> AbstractContextManager[Callable[[str], None]]:
+        """Make a topic whose messages go to SegmentEventsQueue; gives what publishes one."""
+        return temporary_topic(self.name, self.output("SegmentEventsQueueArn"), self._client("sns"))
+
+    def temporary_rule(self) -> AbstractContextManager[Callable[[str], None]]:
+        """Make an event rule whose events go to SegmentEventsQueue; gives what puts one."""
+        return temporary_rule(self.name, self.output("SegmentEventsQueueArn"), self._client("events"))
+
+    def queue_arn(self, queue_url: str) -> str:
+        """Give the ARN of a queue of the stack.
+
+        Parameters
+        ----------
+        queue_url : str
+            The output that has the queue's URL.
+        """
+        of_account = self.output("SegmentEventsQueueArn").rpartition(":")[0]
+        return f"{of_account}:{self.output(queue_url).rpartition('/')[2]}"
 
     def depth(self, queue_url: str) -> int:
         """Count the messages of a queue, be they visible, in flight or delayed.
@@ -141,7 +170,7 @@ class DeployedStack:
         StackError
             SQS did not tell.
         """
-        with _stack_call("cannot count the messages of a queue"):
+        with stack_call("cannot count the messages of a queue"):
             attributes = self._client("sqs").get_queue_attributes(
                 QueueUrl=self.output(queue_url), AttributeNames=list(_DEPTHS)
             )["Attributes"]
@@ -160,7 +189,8 @@ class DeployedStack:
         Yields
         ------
         dict
-            An event as CloudWatch Logs has it: ``eventId``, ``timestamp`` in milliseconds, ``message``.
+            An event as CloudWatch Logs has it: ``eventId``, ``logStreamName``, ``message``, and ``timestamp`` in
+            milliseconds.
 
         Raises
         ------
@@ -168,7 +198,7 @@ class DeployedStack:
             The log group could not be read.
         """
         group = f"/aws/lambda/{self.output('SegmentEventsFunctionName')}"
-        with _stack_call(f"cannot read the log group {group}"):
+        with stack_call(f"cannot read the log group {group}"):
             pages = (
                 self._client("logs")
                 .get_paginator("filter_log_events")
@@ -185,7 +215,7 @@ class DeployedStack:
     @cached_property
     def ledger(self) -> Ledger:
         """What is known of the messages that were sent."""
-        with _stack_call(f"cannot find the delivery table of {self.name}"):
+        with stack_call(f"cannot find the delivery table of {self.name}"):
             answer = self._client("cloudformation").describe_stack_resource(
                 StackName=self.name, LogicalResourceId="DeliveryTable"
             )
@@ -193,15 +223,20 @@ class DeployedStack:
         return Ledger(DeliveryTable(table, self._client("dynamodb")))
 
     @cached_property
+    def deployment(self) -> Deployment:
+        """The resources of the stack, and their state."""
+        return Deployment(self.name, self._client)
+
+    @cached_property
     def _description(self) -> Mapping[str, Any]:
-        with _stack_call(f"stack {self.name}"):
+        with stack_call(f"stack {self.name}"):
             (description,) = self._client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
         found: Mapping[str, Any] = description
         return found
 
     def _client(self, service: str) -> Any:
         if service not in self._clients:
-            with _stack_call(f"stack {self.name}"):
+            with stack_call(f"stack {self.name}"):
                 create: Any = self._session.client
                 config = _PATIENT if service == "lambda" else _CONFIG
                 self._clients[service] = create(service, endpoint_url=self._endpoint_url, config=config)
@@ -216,7 +251,7 @@ def stack_on_aws(name: str, *, region: str | None = None, profile: str | None = 
     StackError
         There is no such profile.
     """
-    with _stack_call(f"stack {name}"):
+    with stack_call(f"stack {name}"):
         return DeployedStack(name, boto3.session.Session(region_name=region, profile_name=profile))
 
 
@@ -224,15 +259,3 @@ def stack_at_endpoint(name: str, url: str, region: str) -> DeployedStack:
     """Return a stack of an emulated AWS, for which the caller's own credentials are never looked at."""
     session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=region)  # noqa: S106
     return DeployedStack(name, session, endpoint_url=url)
-
-
-@contextmanager
-def _stack_call(what: str) -> Iterator[None]:
-    """Say what was tried, and what AWS answered, in its own words: they quote no message."""
-    try:
-        yield
-    except ClientError as exc:
-        error = exc.response.get("Error", {})
-        raise StackError(f"{what}: {error.get('Message') or error.get('Code')}") from exc
-    except BotoCoreError as exc:
-        raise StackError(f"{what}: {exc}") from exc

@@ -7,16 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from responsys_activation import __version__
-from responsys_activation.aws.deployed_stack import DeployedStack, StackError
+from responsys_activation.aws.deployed_stack import DeployedStack
 from responsys_activation.aws.faults import AwsCallError
-from responsys_activation.cli import check, explain, replay, send, tail
+from responsys_activation.aws.stack_call import StackError
+from responsys_activation.cli import check, explain, replay, send, tail, verify
 from responsys_activation.cli.exit_code import EXIT_CODES, CommandError, ExitCode
 from responsys_activation.cli.stack import add_stack_options, stack_in_use
 from responsys_activation.cli.terminal import Terminal
 
 __all__ = ["run", "the_parser"]
 
-_COMMANDS = (send, replay, check, explain, tail)
+_COMMANDS = (send, replay, check, explain, tail, verify)
 
 
 def the_parser() -> ArgumentParser:

@@ -19,7 +19,8 @@ class ExitCode(IntEnum):
 
 EXIT_CODES = """\
 exit codes:
-  0    done: delivered, all chosen letters counted or moved, every connector would deliver, every message would be sent
+  0    done: delivered, all chosen letters counted or moved, every connector would deliver, every message would be sent,
+       nothing is wrong with the deployment
   1    not so: the output says what and why
   2    not started: an unknown option, a missing or wrong value, a question that was not answered with yes
   3    the stack could not be reached, or AWS refused: the error says what
