@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -118,7 +118,7 @@ def explained(records: Sequence[Mapping[str, Any]], rehearsal: Rehearsal) -> dic
     memberships = _Memberships()
     for number, request in enumerate(rehearsal.requests, 1):
         for item in request.items:
-            told = memberships.told(item.message) | _sent(number, request, item)
+            told = memberships.told(item.message) | _sent(number, request, item, memberships.personal)
             parts[item.message.message_id].append((item.message.part or 0, told))
     for ending in rehearsal.endings:
         told = memberships.told(ending.message) | _not_sent(ending)
@@ -128,7 +128,9 @@ def explained(records: Sequence[Mapping[str, Any]], rehearsal: Rehearsal) -> dic
             _message(message_id, [told for _, told in sorted(of_message, key=lambda part: part[0])])
             for message_id, of_message in parts.items()
         ],
-        "requests": [_request(number, request) for number, request in enumerate(rehearsal.requests, 1)],
+        "requests": [
+            _request(number, request, memberships.personal) for number, request in enumerate(rehearsal.requests, 1)
+        ],
     }
 
 
@@ -148,9 +150,16 @@ def _settings(
 
 
 class _Memberships:
-    """Says what upstream says of each part of a message."""
+    """Says what upstream says of each part of a message.
+
+    Attributes
+    ----------
+    personal : set of str
+        The identifiers and profile ids of all parts told of: a platform repeats them among its variables.
+    """
 
     def __init__(self) -> None:
+        self.personal: set[str] = set()
         self._read: dict[str, Sequence[Part | Refused]] = {}
 
     def told(self, message: ReceivedMessage) -> dict[str, Any]:
@@ -161,6 +170,7 @@ class _Memberships:
         if not isinstance(part, Part):
             return {}
         membership, segment = part.membership, part.membership.segment
+        self.personal |= {membership.profile_id, *(str(value) for value in membership.identifiers.values())}
         return {
             **({"platform": str(part.platform)} if part.platform else {}),
             "membership": {
@@ -178,12 +188,12 @@ def _message(message_id: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, A
     return {"messageId": message_id, "wouldBeSent": "sent" in outcomes <= {"sent", "ignored"}, "parts": parts}
 
 
-def _sent(number: int, request: RehearsedRequest, item: Outgoing) -> dict[str, Any]:
+def _sent(number: int, request: RehearsedRequest, item: Outgoing, personal: Collection[str]) -> dict[str, Any]:
     recipient = json.loads(item.event.recipient_json)
     return {
         "connector": request.connector,
         "eventName": request.event_name,
-        **_without_identifiers(recipient),
+        **_without_identifiers(recipient, personal),
         "variablesLeftOut": item.event.variables_overridden,
         "systemColumns": item.event.system_columns,
         "request": number,
@@ -206,10 +216,10 @@ def _not_sent(ending: Ending) -> dict[str, Any]:
     return told | {name: value for name, value in known.items() if value != NOT_KNOWN}
 
 
-def _request(number: int, request: RehearsedRequest) -> dict[str, Any]:
+def _request(number: int, request: RehearsedRequest, personal: Collection[str]) -> dict[str, Any]:
     body = request_body(item.event.recipient_json for item in request.items)
     document = json.loads(body)
-    document["recipientData"] = [_without_identifiers(each) for each in document["recipientData"]]
+    document["recipientData"] = [_without_identifiers(each, personal) for each in document["recipientData"]]
     return {
         "request": number,
         "connector": request.connector,
@@ -221,11 +231,11 @@ def _request(number: int, request: RehearsedRequest) -> dict[str, Any]:
     }
 
 
-def _without_identifiers(recipient_data: Mapping[str, Any]) -> dict[str, Any]:
+def _without_identifiers(recipient_data: Mapping[str, Any], others: Collection[str]) -> dict[str, Any]:
     """Mask the recipient's identifier and profile id, and wherever else they stand."""
     recipient, properties = recipient_data["recipient"], recipient_data["optionalData"]
     identifiers = {name: str(value) for name, value in recipient.items() if name != "listName"}
-    personal = {*identifiers.values(), *(each["value"] for each in properties if each["name"] == "profileId")}
+    personal = {*others, *identifiers.values(), *(each["value"] for each in properties if each["name"] == "profileId")}
     masked_identifiers = {name: masked(value) for name, value in identifiers.items()}
     return {
         "recipient": recipient | masked_identifiers,
