@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
+from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue
 from responsys_activation.received import MARK, read_mark
 from tests.fakes.account import REJECTED, THROTTLED, Account, Record, record
 from tests.fakes.environment import CONNECTOR_PREFIX
 from tests.fakes.memberships import ABSENT, document
 from tests.fakes.parameters import InMemoryParameters
-from tests.fakes.recording_sqs import Entry
+from tests.fakes.recording_sqs import Entry, RecordingSqs
 from tests.fakes.responsys import UNKNOWN_RECIPIENT, Fault
 
 CARTS = "aud_3Fh0a"
@@ -385,6 +386,31 @@ def test_identifier_and_variables_are_chosen_for_our_own_format_too() -> None:
 
 
 # ---- what means harm
+
+
+def test_letters_are_written_when_there_is_a_call_to_take_them() -> None:
+    # Given more letters than all calls that go at once can take
+    written: list[int] = []
+    most_at_once = 0
+
+    class Watched(RecordingSqs):
+        def send_message_batch(self, **request: Any) -> dict[str, Any]:
+            nonlocal most_at_once
+            sent = sum(len(entries) for entries in self.sent.values())
+            most_at_once = max(most_at_once, len(written) - sent)
+            return super().send_message_batch(**request)
+
+    def letters_to_send() -> Iterator[DeadLetter]:
+        for number in range(1_000):
+            written.append(number)
+            yield DeadLetter("body", {})
+
+    # When they are sent
+    safe = DeadLetterQueue("q", cast("Any", Watched())).send(letters_to_send())
+
+    # Then all are, and no more were ever in memory than those calls hold
+    assert safe == set(range(1_000))
+    assert most_at_once <= 16 * 10 + 10 + 1
 
 
 def test_a_large_profile_with_thousands_of_segments_makes_no_gigabytes() -> None:
