@@ -79,20 +79,26 @@ def pairs_of(
                 connector,
                 alone[position],
                 str(number),
-                mark_of(number, message, connector),
+                mark_of(number, message, connector, messages[0][0]),
                 (connector, f"profile-{message.profile}", _segment_type(message), message.segment),
                 (happened, arrived + position / 1e6),
                 message_ids,
             )
 
 
-def mark_of(number: int, message: Upstream, connector: str) -> str:
-    """Write what makes a message the same as another."""
+def mark_of(number: int, message: Upstream, connector: str, body: int) -> str:
+    """Write what makes a message the same as another.
+
+    Parameters
+    ----------
+    body : int
+        The number of the first message in its body: what a platform says twice there without an id is the same.
+    """
     which = f"own-{number}"
     if message.message_id is not None:
         which = f"id-{message.message_id}"
-    elif message.of_platform and message.occurred is not None:
-        which = f"at-{message.occurred}"  # which stands for an id
+    elif message.of_platform:
+        which = f"in-{body}" if message.occurred is None else f"at-{message.occurred}"  # which stands for an id
     platform = "mParticle" if message.of_platform else "-"
     what = (connector, f"profile-{message.profile}", _segment_type(message), message.segment)
     return " ".join((*what, message.call_type, message.event_name or "-", platform, which))
@@ -111,6 +117,7 @@ def _documents(messages: Sequence[tuple[int, Upstream]]) -> Iterator[str]:
     """Write each of ours, and those of the platform that may share a request as one."""
     request: dict[str, Any] | None = None
     around: tuple[Any, ...] = ()
+    body = messages[0][0]
     for number, message in messages:
         if not message.of_platform:
             if request:
@@ -119,12 +126,15 @@ def _documents(messages: Sequence[tuple[int, Upstream]]) -> Iterator[str]:
             yield _own(number, message)
             continue
         if request and around == (message.message_id, message.occurred):
-            request["user_profiles"].append(_profile(number, message))
+            request["user_profiles"].append(_profile(number, message, body))
             continue
         if request:
             yield json.dumps(request)
         around = (message.message_id, message.occurred)
-        request = {"type": "audience_membership_change_request", "user_profiles": [_profile(number, message)]}
+        request = {
+            "type": "audience_membership_change_request",
+            "user_profiles": [_profile(number, message, body)],
+        }
         if message.message_id is not None:
             request["id"] = f"id-{message.message_id}"
         if message.occurred is not None:
@@ -133,8 +143,8 @@ def _documents(messages: Sequence[tuple[int, Upstream]]) -> Iterator[str]:
         yield json.dumps(request)
 
 
-def _profile(number: int, message: Upstream) -> dict[str, Any]:
-    variables = {f"mark-{connector}": mark_of(number, message, connector) for connector in CONNECTORS}
+def _profile(number: int, message: Upstream, body: int) -> dict[str, Any]:
+    variables = {f"mark-{connector}": mark_of(number, message, connector, body) for connector in CONNECTORS}
     variables |= {"number": str(number)} | ({SPOILING: "yes"} if message.kind is Kind.SPOILING else {})
     attributes = [{"key": name, "value": value, "action": "upsert"} for name, value in variables.items()]
     audience = {"audience_id": message.segment, "action": ACTIONS[message.call_type], "user_attributes": attributes}
@@ -153,7 +163,7 @@ def _not_json(number: int) -> str:
 def _own(number: int, message: Upstream) -> str:
     if message.kind is Kind.NOT_JSON:
         return json.dumps(_not_json(number))
-    mark = mark_of(number, message, message.connector)
+    mark = mark_of(number, message, message.connector, number)
     nobody = message.kind is Kind.NO_IDENTIFIER
     document: dict[str, Any] = {
         "number": number,  # no field of ours: it makes each body one of a kind
