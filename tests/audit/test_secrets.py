@@ -61,7 +61,7 @@ def files() -> list[str]:
 
 
 def scanned(names: Sequence[str], folder: Path, *options: str) -> Iterator[tuple[str, str]]:
-    """Give file and line of each finding."""
+    """Return file and line of each finding."""
     command = [sys.executable, "-m", "detect_secrets", "scan", "--no-verify"]
     excluded = [f"--exclude-lines={pattern}" for pattern in _NO_SECRETS]
     run = subprocess.run(

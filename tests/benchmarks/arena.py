@@ -67,11 +67,11 @@ class Arena:
         return self._simulator.requests(subject, "event")[-1].received_at_ms / 1000
 
     def settings(self, *names: str) -> dict[str, int]:
-        """Give some of the parameters that the stack was deployed with."""
+        """Return some of the parameters that the stack was deployed with."""
         return {name: int(self._stack.parameters[name]) for name in names}
 
     def function_environment(self) -> dict[str, str]:
-        """Give the deployed function's variables, and those by which it reaches AWS."""
+        """Return the deployed function's variables, and those by which it reaches AWS."""
         configuration = self._stack.endpoint.lambda_.get_function_configuration(FunctionName=self._stack.function_name)
         own = {name: str(value) for name, value in configuration["Environment"]["Variables"].items()}
         return {**own, **self._stack.endpoint.environment}

@@ -10,10 +10,10 @@ class Benchmark(Protocol):
     """A module of this folder."""
 
     def measure(self) -> dict[str, Any]:
-        """Give the result as JSON; it is all that `report` and the plots get."""
+        """Return the result as JSON; it is all that `report` and the plots get."""
 
     def report(self, result: dict[str, Any]) -> str:
-        """Give the tables and figures, as Markdown."""
+        """Return the tables and figures, as Markdown."""
 
 
 def as_benchmark(module: ModuleType) -> Benchmark:

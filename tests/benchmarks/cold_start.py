@@ -33,7 +33,7 @@ _ONE_CLIENT = "import boto3; boto3.client('ssm')"
 
 
 def fresh_python(code: str, environment: Mapping[str, str]) -> list[str]:
-    """Give the command that runs code with the managed runtime's packages, and no other variables than these."""
+    """Return the command that runs code with the managed runtime's packages, and no other variables than these."""
     # /var/task and /opt cannot be written on Lambda, so nothing is kept for the next start.
     variables = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", **environment}
     assignments = [f"{name}={value}" for name, value in variables.items()]
@@ -67,7 +67,7 @@ def measure_in(running: Arena, *, rounds: int) -> dict[str, Any]:
 
 
 def _first_request(running: Arena, environment: Mapping[str, str]) -> float:
-    """Give the seconds from the start of a process until Responsys gets its first request."""
+    """Return the seconds from the start of a process until Responsys gets its first request."""
     message = body(time.time_ns() % 10**12, _SUBJECT.replace("_", "-"), "cold")
     event = {"Records": [record(1, message, running.queue_arn)]}
     started = time.time()
@@ -92,7 +92,7 @@ def _size(directory: Path) -> int:
 
 
 def report(result: dict[str, Any]) -> str:
-    """Give the tables."""
+    """Return the tables."""
     times = markdown_table(
         ("a fresh process", "ms"),
         [

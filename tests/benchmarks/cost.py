@@ -121,7 +121,7 @@ def _fixed(defaults: StackDefaults, metrics: set[tuple[str, ...]]) -> dict[str, 
 
 
 def report(result: dict[str, Any]) -> str:
-    """Give both bills."""
+    """Return both bills."""
     prices = tomllib.loads(_PRICES.read_text())
     usage = result["usage"]
 

@@ -60,7 +60,7 @@ def _ratio(values: list[float], others: list[float]) -> dict[str, float]:
 
 
 def report(result: dict[str, Any]) -> str:
-    """Give the table."""
+    """Return the table."""
     rows = [
         (
             text,

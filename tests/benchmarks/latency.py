@@ -72,7 +72,7 @@ class _Probes:
             time.sleep(0.1)
 
     def journeys(self) -> dict[str, list[dict[str, float]]]:
-        """Give each probe's parts in milliseconds, by case."""
+        """Return each probe's parts in milliseconds, by case."""
         simulator, name = self.trial.simulator, self.trial.name
         invocations = _invocations(self.trial.stack)
         invocation_of = {request: each for each in invocations for request in each.budget_waits_ms}
@@ -189,7 +189,7 @@ def _invocations(stack: LocalStack) -> list[_Invocation]:
 
 
 def _batches(lines: Iterable[tuple[int, str]]) -> Iterable[tuple[str, float, dict[str, float]]]:
-    """Give each batch's invocation id, when it was entered, and the wait of each request, of one worker's lines.
+    """Return each batch's invocation id, when it was entered, and the wait of each request, of one worker's lines.
 
     The metrics follow the line that ends the batch, with the waits in the order in which the requests were logged.
     """

@@ -113,7 +113,7 @@ def _cost(megabytes: int, cpu_seconds: float, batch: int, in_flight: int) -> dic
 
 
 def report(result: dict[str, Any]) -> str:
-    """Give both curves."""
+    """Return both curves."""
     settings = result["settings"]
     curve = markdown_table(
         ("messages in the batch", "MB of event", "MiB before", "MiB at the peak", "s of CPU"),

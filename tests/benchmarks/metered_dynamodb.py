@@ -53,7 +53,7 @@ class MeteredDynamoDb(InMemoryDynamoDb):
         return answer
 
     def byte_days(self, now: float) -> float:
-        """Give the storage of what is there until it expires."""
+        """Return the storage of what is there until it expires."""
         return sum(
             (item_size(item) + _INDEX_OVERHEAD) * (int(item["expiresAt"]["N"]) - now) / 86_400
             for item in self.items.values()
@@ -62,7 +62,7 @@ class MeteredDynamoDb(InMemoryDynamoDb):
 
 
 def item_size(item: Item) -> int:
-    """Give an item's bytes, as AWS documents them."""
+    """Return an item's bytes, as AWS documents them."""
     return sum(len(name) + _value_size(value) for name, value in item.items())
 
 

@@ -171,7 +171,7 @@ def _drain(stack: VirtualStack, outage: Outage, end: float) -> dict[str, Any]:
 
 
 def _waited(stack: VirtualStack, end: float) -> list[int]:
-    """Give the numbers of the messages that were there before the outage ended, and got through after it."""
+    """Return the numbers of the messages that were there before the outage ended, and got through after it."""
     journeys, ended_at = stack.journeys[_CONNECTORS[_HIT]], stack.began_at + end * 60
     return [
         number
@@ -214,7 +214,7 @@ def _by_minute(stack: VirtualStack, journeys: Journeys) -> list[int]:
 
 
 def greatest_overtaking(sent: Sequence[float], accepted: Sequence[float]) -> float:
-    """Give how much younger, in seconds, a message can be that was delivered before an older one."""
+    """Return how much younger, in seconds, a message can be that was delivered before an older one."""
     greatest, youngest = 0.0, 0.0
     for _, together in groupby(sorted(zip(accepted, sent, strict=True)), key=lambda pair: pair[0]):
         ages = [at for _, at in together]

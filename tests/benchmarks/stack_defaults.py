@@ -51,7 +51,7 @@ class StackDefaults:
         }
 
     def with_batch_size(self, batch_size: int) -> StackDefaults:
-        """Give what a deployment with another ``BatchSize`` has."""
+        """Return what a deployment with another ``BatchSize`` has."""
         return replace(
             self,
             segment_events=replace(self.segment_events, batch_size=batch_size),
@@ -59,7 +59,7 @@ class StackDefaults:
         )
 
     def with_concurrency(self, concurrency: int) -> StackDefaults:
-        """Give what a deployment with another ``MaximumConcurrency`` has."""
+        """Return what a deployment with another ``MaximumConcurrency`` has."""
         return replace(self, segment_events=replace(self.segment_events, concurrency=concurrency))
 
 

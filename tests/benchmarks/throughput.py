@@ -192,5 +192,5 @@ def _run(stack: LocalStack, setting: Setting) -> dict[str, Any]:
 
 
 def _records(bodies: Iterable[str], queue_arn: str) -> list[dict[str, Any]]:
-    """Give messages as Lambda gives them, as long as they are there."""
+    """Return messages as Lambda gives them, as long as they are there."""
     return [record(number, body, queue_arn) for number, body in enumerate(bodies)]

@@ -194,7 +194,7 @@ class VirtualStack:
         self.simulation.spawn(keep_looking, Place())
 
     def at_rest(self) -> bool:
-        """Tell whether upstream has ended and no message is left to deliver, or nobody is left to deliver it."""
+        """Return whether upstream has ended and no message is left to deliver, or nobody is left to deliver it."""
         if any(poller.failure for poller in self._pollers):
             return True
         return not (self._upstream or self.source.messages or self.throttled.messages)
@@ -298,14 +298,14 @@ class VirtualStack:
 
 
 def _event_bytes(queue: Queue, batch: list[Message]) -> int:
-    """Give the size of a batch as an invocation carries it, by its first message."""
+    """Return the size of a batch as an invocation carries it, by its first message."""
     return len(json.dumps(batch[0].record(queue.name))) * len(batch)
 
 
 def membership_body(
     connector: str, number: int, occurred_at: str, *, call_type: str = "ADD", recipient: int | None = None
 ) -> str:
-    """Give a message as upstream would write it; its profile tells which it is."""
+    """Return a message as upstream would write it; its profile tells which it is."""
     recipient = 364_470_825 + (number if recipient is None else recipient)
     return (
         f'{{"messageId": "{connector}-{number:032x}", "profileId": "{connector}-{number}", "callType": "{call_type}", '

@@ -28,7 +28,7 @@ def shared_stack() -> Iterator[LocalStack]:
 
 @pytest.fixture
 def stack(shared_stack: LocalStack) -> Iterator[LocalStack]:
-    """Give the stack with empty queues, and check the outcome law after each test."""
+    """Return the stack with empty queues, and check the outcome law after each test."""
     yield shared_stack
     assert shared_stack.simulator is not None
     shared_stack.simulator.delete_faults()

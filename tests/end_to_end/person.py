@@ -19,7 +19,7 @@ _numbers = itertools.count(1)
 
 
 def connector_of_hers(stack: LocalStack, account: dict[str, Any] | None = None, **optional: Any) -> ConnectorUnderTest:
-    """Give a connector whose user name and password are marked, too."""
+    """Return a connector whose user name and password are marked, too."""
     return ConnectorUnderTest(stack, account, username=f"lovelace-{next(_numbers)}@lovelace.example", **optional)
 
 

@@ -16,7 +16,7 @@ _AN_HOUR_OF_BACKLOG = 100.0
 
 @pytest.fixture
 def alarms(stack: LocalStack) -> Alarms:
-    """Give the alarms, with all those at rest that the tests here raise."""
+    """Return the alarms, with all those at rest that the tests here raise."""
     alarms = Alarms(stack)
     for name in ("failure-share", "refused-logins", "throttled-backlog"):
         assert alarms.becomes(name, "OK"), name

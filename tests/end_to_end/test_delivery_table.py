@@ -15,7 +15,7 @@ from tests.reliability.aws_faults import TABLE_CALLS, AwsFault, AwsFaultProxy
 
 @pytest.fixture
 def faults(stack: LocalStack) -> Iterator[list[AwsFault]]:
-    """Give the faults that the function's AWS calls meet."""
+    """Return the faults that the function's AWS calls meet."""
     with AwsFaultProxy(stack.endpoint.url) as aws:
         stack.set_function_environment(aws.environment)
         yield aws.faults

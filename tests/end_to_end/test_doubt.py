@@ -17,14 +17,14 @@ _PAUSE_SECONDS = 600 / TIME_SCALE
 
 @pytest.fixture
 def impatient_stack(stack: LocalStack) -> Iterator[LocalStack]:
-    """Give the stack with a function that waits a second for a reply, and sends again once what is in doubt."""
+    """Return the stack with a function that waits a second for a reply, and sends again once what is in doubt."""
     stack.set_function_environment({"REPLY_SECONDS": f"{_REPLY_SECONDS}", "MAXIMUM_RESENDS": "1"})
     yield stack
     stack.set_function_environment({})
 
 
 def too_late(connector: ConnectorUnderTest, times: int) -> SlowReply:
-    """Give a fault: requests that are accepted, and whose reply is slower than we wait for."""
+    """Return a fault: requests that are accepted, and whose reply is slower than we wait for."""
     return SlowReply(account=connector.name, times=times, seconds=_REPLY_SECONDS + 2)
 
 

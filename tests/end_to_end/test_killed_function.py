@@ -14,7 +14,7 @@ from tests.local_stack.stack import LocalStack
 
 @pytest.fixture
 def impatient_stack(stack: LocalStack) -> Iterator[LocalStack]:
-    """Give the stack with a function that ends soon, and queues that hand out a dead function's messages soon."""
+    """Return the stack with a function that ends soon, and queues that hand out a dead function's messages soon."""
     queues = [stack.outputs[queue] for queue in (SEGMENT_EVENTS, THROTTLED)]
     deployed = stack.endpoint.lambda_.get_function_configuration(FunctionName=stack.function_name)["Timeout"]
     hidden = stack.endpoint.sqs.get_queue_attributes(QueueUrl=queues[0], AttributeNames=["VisibilityTimeout"])

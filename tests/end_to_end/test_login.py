@@ -72,7 +72,7 @@ def test_twenty_cold_starts_at_once_without_a_token_make_at_most_four_logins(
 
 @pytest.fixture
 def refused(stack: LocalStack) -> Iterator[ConnectorUnderTest]:
-    """Give a connector whose secret holds a wrong password."""
+    """Return a connector whose secret holds a wrong password."""
     connector = ConnectorUnderTest(stack)
     connector.put(password="wrong-word-of-the-secret")
     yield connector

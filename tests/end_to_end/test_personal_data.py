@@ -62,7 +62,7 @@ OURS |= {"UNKNOWN_CONNECTOR", "UNTRUSTED_ENDPOINT"}
 
 
 def faults(stack: LocalStack) -> Iterator[Fault]:
-    """Give every way in which a request can fail, quoting her where the reply has a text."""
+    """Return every way in which a request can fail, quoting her where the reply has a text."""
     for code, status in (PASSING | FOR_GOOD).items():
         yield ErrorReply(status=status, error_code=code, title=QUOTED, detail=f"Record 0 = {QUOTED}")
     for status in (200, 400, 403, 500, 503):
@@ -76,7 +76,7 @@ def faults(stack: LocalStack) -> Iterator[Fault]:
 
 
 def failing_once(stack: LocalStack) -> Iterator[str]:
-    """Give a message for each fault, on a connector of its own."""
+    """Return a message for each fault, on a connector of its own."""
     for fault in faults(stack):
         connector = connector_of_hers(stack)
         connector.simulator.add_fault(FAULT.validate_python(fault.model_dump() | {"account": connector.username}))
@@ -84,7 +84,7 @@ def failing_once(stack: LocalStack) -> Iterator[str]:
 
 
 def each_identifier_type(stack: LocalStack) -> Iterator[str]:
-    """Give a message that is delivered and one whose recipient is refused, for each type."""
+    """Return a message that is delivered and one whose recipient is refused, for each type."""
     for kind, prefix in (
         ("HASHED_EMAIL", "0"),
         ("CRM_ID", "CRM_"),
@@ -102,7 +102,7 @@ def each_identifier_type(stack: LocalStack) -> Iterator[str]:
 
 
 def never_sent(stack: LocalStack) -> Iterator[str]:
-    """Give messages that we reject ourselves, for each of our reasons that a message or a connector can have."""
+    """Return messages that we reject ourselves, for each of our reasons that a message or a connector can have."""
     connector = connector_of_hers(stack)
     changes: tuple[dict[str, Any], ...] = (
         {"callType": "LOVELACE"},

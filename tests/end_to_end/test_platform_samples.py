@@ -16,7 +16,7 @@ _PROFILES = ("cust-47", "-812345", "9912007", '"5512"')
 
 
 def of_their_own(story: str, text: str) -> str:
-    """Give the samples profiles of their own: some tell the same story of the same person."""
+    """Return the samples profiles of their own: some tell the same story of the same person."""
     if any(profile in SAMPLES[story] for profile in _PROFILES):  # the only one in base64 stays as it is
         for profile in _PROFILES:
             text = text.replace(profile, f"{profile[:-2]}{list(ARRIVING).index(story):02}{profile[-2:]}")

@@ -91,7 +91,7 @@ def throttled_requests(connector: ConnectorUnderTest) -> int:
 
 @pytest.fixture
 def without_capacity(stack: LocalStack) -> Iterator[tuple[ConnectorUnderTest, ConnectorUnderTest]]:
-    """Give connectors whose accounts have no capacity, the one logged in, the other not."""
+    """Return connectors whose accounts have no capacity, the one logged in, the other not."""
     known, new = ConnectorUnderTest(stack), ConnectorUnderTest(stack)
     known.publish(known.bodies(1))
     settle(stack)

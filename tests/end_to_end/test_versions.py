@@ -10,7 +10,7 @@ from tests.local_stack.stack import STACK_NAME, LocalStack
 
 @pytest.fixture
 def updated_stack(stack: LocalStack) -> Iterator[LocalStack]:
-    """Give the stack, and afterwards deploy its parameters as they were."""
+    """Return the stack, and afterwards deploy its parameters as they were."""
     yield stack
     deploy(stack)
 

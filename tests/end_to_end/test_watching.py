@@ -87,7 +87,7 @@ def test_each_request_and_each_batch_has_a_log_line_to_follow_it_by(
 
 @pytest.fixture
 def notified(stack: LocalStack) -> Iterator[str]:
-    """Give the URL of a queue that hears of alarms."""
+    """Return the URL of a queue that hears of alarms."""
     sqs, sns = stack.endpoint.sqs, stack.endpoint.client("sns")
     url = sqs.create_queue(QueueName="heard-alarms")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]

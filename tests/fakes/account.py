@@ -76,7 +76,7 @@ class Account:
         return Counter(event.properties["profileId"] for event in self.responsys[name].accepted)
 
     def codes(self, queue: str) -> dict[str, str]:
-        """Give the error code of each message that a queue got, by its SQS message id."""
+        """Return the error code of each message that a queue got, by its SQS message id."""
         return {
             entry["MessageAttributes"]["originalMessageId"]["StringValue"]: entry["MessageAttributes"]["errorCode"][
                 "StringValue"

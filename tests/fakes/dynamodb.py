@@ -39,7 +39,7 @@ _MOST_STATEMENTS = 25
 
 
 def client_error(code: str, operation: str, message: str = "", **response: Any) -> ClientError:
-    """Give the error that boto3 would raise."""
+    """Return the error that boto3 would raise."""
     answer: Any = {"Error": {"Code": code, "Message": message}, **response}
     return ClientError(answer, operation)
 
@@ -469,7 +469,7 @@ class _Expression:
 
 
 def _literal(member: re.Match[str]) -> dict[str, Any] | None:
-    """Give a value that stands in the statement's text; ``None`` where a parameter has it."""
+    """Return a value that stands in the statement's text; ``None`` where a parameter has it."""
     if member[2]:
         return None
     if member[4]:
@@ -485,7 +485,7 @@ def _whole(pattern: re.Pattern[str], text: str) -> re.Match[str]:
 
 
 def _plain(name: str, operation: str) -> str:
-    """Give an attribute's name; a word that DynamoDB reserves has to be quoted."""
+    """Return an attribute's name; a word that DynamoDB reserves has to be quoted."""
     if name.lower() in _RESERVED:
         raise client_error("ValidationException", operation, f"{name} is a reserved keyword: quote it, or name it anew")
     return name.strip('"')

@@ -15,7 +15,7 @@ ABSENT = object()
 
 
 def document(**changes: Any) -> dict[str, Any]:
-    """Give a membership message as JSON object; ``ABSENT`` takes a field away."""
+    """Return a membership message as JSON object; ``ABSENT`` takes a field away."""
     fields = {
         "profileId": "profile-1",
         "callType": "ADD",
@@ -47,12 +47,12 @@ def event_of(given: Membership, settings: Connector, happened_at: float | None =
 
 
 def connector(**changes: Any) -> Connector:
-    """Give a connector's settings."""
+    """Return a connector's settings."""
     return Connector.model_validate(connector_document(**changes))
 
 
 def connector_document(**changes: Any) -> dict[str, Any]:
-    """Give a connector's settings as JSON object; ``ABSENT`` takes a field away."""
+    """Return a connector's settings as JSON object; ``ABSENT`` takes a field away."""
     fields = {
         "authEndpoint": "https://login-default.responsys.net",
         "credentialsSecretId": "stack/default",

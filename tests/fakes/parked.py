@@ -20,7 +20,7 @@ EMPTY = "empty"
 
 
 def parked(number: int, error_code: str | None = "NO_RECIPIENT_FOUND", **changes: Any) -> ParkedMessage:
-    """Give a message that was rejected an hour ago; without a code, one that SQS moved there."""
+    """Return a message that was rejected an hour ago; without a code, one that SQS moved there."""
     fields: dict[str, Any] = {
         "body": json.dumps(document(profileId=f"profile-{number}")),
         "attributes": attributes(error_code, f"original-{number}") if error_code else {},
@@ -31,7 +31,7 @@ def parked(number: int, error_code: str | None = "NO_RECIPIENT_FOUND", **changes
 
 
 def attributes(error_code: str, original_message_id: str, mark: Mark = _MARK, **changes: str) -> dict[str, Any]:
-    """Give the attributes that a message gets when it is settled."""
+    """Return the attributes that a message gets when it is settled."""
     texts = {
         "outcome": "rejected",
         "errorCode": error_code,

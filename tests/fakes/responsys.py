@@ -136,7 +136,7 @@ def _json(status: int, document: object) -> Reply:
 
 
 def refusal(status: int, code: str, detail: str = "") -> Reply:
-    """Give Responsys's error envelope."""
+    """Return Responsys's error envelope."""
     return _json(status, {"type": "", "title": code, "errorCode": code, "detail": detail, "errorDetails": []})
 
 
@@ -349,7 +349,7 @@ class FakeResponsys(BaseAdapter):
 
 
 def _spoiled(content: bytes, fault: Fault) -> bytes:
-    """Give what a fault makes of the bytes of a good reply."""
+    """Return what a fault makes of the bytes of a good reply."""
     results = json.loads(content)
     if fault is Fault.TRUNCATED:
         return content[:-2]
@@ -370,7 +370,7 @@ def _spoiled(content: bytes, fault: Fault) -> bytes:
 
 
 def _unsent(fault: Fault) -> UnavailableError:
-    """Give what the package's own connections raise when they do not come about."""
+    """Return what the package's own connections raise when they do not come about."""
     code = ErrorCode.OTHER_ERROR if fault is Fault.CONNECTION_REFUSED else ErrorCode.TIMEOUT
     return UnavailableError(code, title="no connection")
 

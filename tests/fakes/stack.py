@@ -66,12 +66,12 @@ class FakeDeployment:
 
 
 def deployed_function(**changes: Any) -> DeployedFunction:
-    """Give a function that runs what was deployed."""
+    """Return a function that runs what was deployed."""
     return replace(DeployedFunction("7", "Active", "Successful", reason="", is_latest=True), **changes)
 
 
 def event_source(**changes: Any) -> EventSource:
-    """Give an event source that reads a queue as it should."""
+    """Return an event source that reads a queue as it should."""
     arn = "arn:aws:lambda:eu-west-1:123456789012:function:SegmentEventsFunctionName:live"
     settings = {"BatchSize": 5000, "BatchingWindowSeconds": 5, "MaximumConcurrency": 2}
     return replace(EventSource("uuid-1", arn, "Enabled", settings, reports_failures=True), **changes)

@@ -215,7 +215,8 @@ def _look_at_dead_letters(bodies: Sequence[str], entries: Sequence[Entry]) -> se
             assert _SQS_TEXT.fullmatch(attribute["StringValue"]), attribute
             assert len(attribute["StringValue"]) <= 300
     for number, of_message in letters.items():
-        assert not Counter(of_message) - Counter(split(bodies[number], NOW))
+        if of_message != [bodies[number]]:
+            assert not Counter(of_message) - Counter(split(bodies[number], NOW))
     return set(numbers)
 
 

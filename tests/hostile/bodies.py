@@ -113,7 +113,7 @@ values = st.recursive(
 
 
 def _identifiers(number: int) -> dict[str, str]:
-    """Give one of few recipients, by every identifier type, now written in one way and now in another."""
+    """Return one of few recipients, by every identifier type, now written in one way and now in another."""
     return {
         "27": "0" * (number % 2) + str(number // 2 + 1),
         "7001": "aAbB"[number % 4] * 64,
@@ -230,7 +230,7 @@ invalid_utf8 = st.binary(max_size=40).map(lambda data: written({"data_base64": b
 
 
 def bodies() -> st.SearchStrategy[str]:
-    """Give bodies of every kind, most of them structured, because a text that is no JSON ends early."""
+    """Return bodies of every kind, most of them structured, because a text that is no JSON ends early."""
     return st.one_of(structured(), structured(), structured(), mutated(), values.map(written)) | st.one_of(
         near_json, anything, invalid_utf8
     )

@@ -66,7 +66,7 @@ def _zones(draw: st.DrawFn) -> tuple[int, str]:
 
 
 def no_moments() -> st.SearchStrategy[str]:
-    """Give texts that count seconds, and dates and times that do not exist."""
+    """Return texts that count seconds, and dates and times that do not exist."""
     wrong_dates = [
         "2024-13-01",
         "2023-02-29",

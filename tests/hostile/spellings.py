@@ -241,7 +241,7 @@ def look_at_reading(spelling: Spelling) -> None:
 
 
 def _read(spelling: Spelling) -> tuple[Membership, Any] | str:
-    """Give what is read and sent, or why not."""
+    """Return what is read and sent, or why not."""
     try:
         membership = read_membership(spelling.body)
         event = event_of(membership, connector(identifierType=spelling.kind.value))

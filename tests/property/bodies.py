@@ -68,7 +68,7 @@ def body_of(messages: Sequence[tuple[int, Upstream]]) -> str:
 def pairs_of(
     messages: Sequence[tuple[int, Upstream]], body: str, arrived: float, message_ids: tuple[str, ...]
 ) -> Iterator[Sent]:
-    """Give what is in the body of these messages, each for each connector that it may go to."""
+    """Return what is in the body of these messages, each for each connector that it may go to."""
     alone = list(split(body, arrived))
     assert len(alone) == len(messages)
     for position, (number, message) in enumerate(messages):
@@ -105,7 +105,7 @@ def mark_of(number: int, message: Upstream, connector: str, body: int) -> str:
 
 
 def may_come_twice(message: Upstream) -> bool:
-    """Tell whether a copy of a message is the same message."""
+    """Return whether a copy of a message is the same message."""
     return message.message_id is not None or (message.of_platform and message.occurred is not None)
 
 

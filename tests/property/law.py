@@ -128,7 +128,7 @@ def assert_nothing_is_lost(world: World, deliveries: Deliveries) -> None:
 
 
 def _certain(world: World, sent: Sent) -> set[str]:
-    """Give the connectors to which a platform's membership went whenever it came."""
+    """Return the connectors to which a platform's membership went whenever it came."""
     routes = [
         {name for name in CONNECTORS if mapping.maps(name, sent.message.segment)} or {CONNECTORS[0]}
         for mapping in [NO_MAPPING, *world.scenario.mapping]
@@ -137,7 +137,7 @@ def _certain(world: World, sent: Sent) -> set[str]:
 
 
 def _may_be_overtaken(world: World, deliveries: Deliveries, key: str) -> bool:
-    """Tell whether a pair that came back may have found a newer change that was delivered or in doubt."""
+    """Return whether a pair that came back may have found a newer change that was delivered or in doubt."""
     sent = world.sent[key]
     if sent.message.kind not in {Kind.VALID, Kind.SPOILING} or world.receives[key] < 2:
         return False
@@ -170,7 +170,7 @@ def _five_receives_may_fail(world: World) -> bool:
 
 
 def _reasons(world: World, sent: Sent) -> set[str]:
-    """Give the codes under which a message may be rejected."""
+    """Return the codes under which a message may be rejected."""
     message, scenario = sent.message, world.scenario
     reasons: set[str] = set()
     if world.total("OutcomesUnknown", connector=sent.connector):
@@ -307,7 +307,7 @@ def assert_a_batch_holds_back(world: World, deliveries: Deliveries) -> None:
 
 
 def _not_promised(world: World, late: tuple[str, Accepted], early: tuple[str, Accepted]) -> bool:
-    """Tell whether an older change may have been accepted after a newer one."""
+    """Return whether an older change may have been accepted after a newer one."""
     (key, older), (newer_key, newer) = late, early
     sender, before = older.errand, newer.errand
     if older.at - older.began_at > world.scenario.reply_seconds:

@@ -176,7 +176,7 @@ class MappingChange:
     identifier_from: tuple[str, ...] = ()
 
     def maps(self, connector: str, segment: str) -> bool:
-        """Tell whether a connector maps a segment."""
+        """Return whether a connector maps a segment."""
         return connector in self.connectors and segment in dict(self.event_names)
 
 

@@ -86,7 +86,7 @@ class Task(greenlet.greenlet):
             self.simulation.wake(task)
 
     def outcome(self) -> Any:
-        """Give the result, or raise what ended it."""
+        """Return the result, or raise what ended it."""
         if self.failure:
             raise self.failure
         return self.result

@@ -45,7 +45,7 @@ class Message:
         return f"{self.message_id}/{self.receives}"
 
     def record(self, queue: str) -> dict[str, Any]:
-        """Give it as Lambda hands it over."""
+        """Return it as Lambda hands it over."""
         return {
             "messageId": self.message_id,
             "receiptHandle": self.receipt_handle,
@@ -63,7 +63,7 @@ class Message:
         }
 
     def answer(self) -> dict[str, Any]:
-        """Give it as ReceiveMessage does."""
+        """Return it as ReceiveMessage does."""
         return {
             "MessageId": self.message_id,
             "ReceiptHandle": self.receipt_handle,
@@ -308,7 +308,7 @@ class SqsClient:
 
 
 def _held(queue: Queue, entry: dict[str, Any]) -> Message | None:
-    """Give the message of a receipt handle, if its last receive is that one."""
+    """Return the message of a receipt handle, if its last receive is that one."""
     message = queue.messages.get(entry["ReceiptHandle"].rpartition("/")[0])
     return message if message and message.receipt_handle == entry["ReceiptHandle"] else None
 

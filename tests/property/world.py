@@ -398,7 +398,7 @@ class World:
         do()
 
     def _changes(self) -> list[tuple[float, Callable[[], None]]]:
-        """Give what people change, and when."""
+        """Return what people change, and when."""
         ssm, secrets = self.surroundings.ssm, self.surroundings.secrets
         changes: list[tuple[float, Callable[[], None]]] = [
             (change.after, partial(ssm.values.update, self._connectors(change))) for change in self.scenario.mapping

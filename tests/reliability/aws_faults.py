@@ -55,7 +55,7 @@ class AwsFault:
     started: float | None = None
 
     def hits(self, operation: str) -> bool:
-        """Tell whether this call fails, and count it."""
+        """Return whether this call fails, and count it."""
         if not operation.startswith(self.operation):
             return False
         self.started = self.started or time.monotonic()

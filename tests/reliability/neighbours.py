@@ -80,14 +80,14 @@ class Neighbours:
         }
 
     def _law(self, more: float) -> str:
-        """Tell whether the idle account's messages are as early as promised, where it is."""
+        """Return whether the idle account's messages are as early as promised, where it is."""
         if not self.groups and self.gather_rate * self.concurrency < self.burst / (_BURST_MINUTES * 60):
             return "not stated"
         return "holds" if more <= _MORE else "broken"
 
 
 def _lags(journeys: Journeys, since: float, until: float = float("inf")) -> list[float]:
-    """Give the seconds from sent to accepted of what was sent meanwhile, the shortest first."""
+    """Return the seconds from sent to accepted of what was sent meanwhile, the shortest first."""
     return sorted(
         accepted_at - sent_at
         for sent_at, accepted_at in zip(journeys.sent_at, journeys.accepted_at, strict=True)

@@ -27,7 +27,7 @@ class Target(JsonModel):
     """How many requests it hits; none: all, until faults are deleted."""
 
     def fits(self, path: str, account: str | None, event_name: str | None) -> bool:
-        """Tell whether a request is one of them."""
+        """Return whether a request is one of them."""
         return self.path in ("any", path) and self.account in (None, account) and self.event_name in (None, event_name)
 
 

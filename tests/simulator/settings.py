@@ -34,7 +34,7 @@ class IdentifierSet(JsonModel):
     prefixes: tuple[str, ...] = ()
 
     def holds(self, identifier: str) -> bool:
-        """Tell whether `identifier` is one of them."""
+        """Return whether `identifier` is one of them."""
         return identifier in self.identifiers or (bool(self.prefixes) and identifier.startswith(self.prefixes))
 
 

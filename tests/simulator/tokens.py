@@ -37,7 +37,7 @@ class Tokens:
         return self._tokens.get(value)
 
     def expired(self, token: Token) -> bool:
-        """Tell whether the token's lifetime is over."""
+        """Return whether the token's lifetime is over."""
         return self._clock.now() >= token.expires_at
 
     def revoke(self, username: str) -> int:

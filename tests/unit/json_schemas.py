@@ -21,7 +21,7 @@ MODELS: dict[str, type[BaseModel]] = {"membership.schema.json": Membership, "con
 
 
 def render(model: type[BaseModel]) -> str:
-    """Give a model's schema as the text of its file."""
+    """Return a model's schema as the text of its file."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | model.model_json_schema(by_alias=True)
     return json.dumps(_for_readers(schema), indent=2, ensure_ascii=False) + "\n"
 

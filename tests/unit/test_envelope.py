@@ -340,7 +340,7 @@ def firehose(*contents: str) -> dict[str, Any]:
 
 
 def opened(content: Any) -> list[tuple[str | None, str]]:
-    """Give profile and position of each message, or the reason of what is none."""
+    """Return profile and position of each message, or the reason of what is none."""
     return [
         (one.document.get("profileId"), one.position) if isinstance(one, Opened) else (None, one.reason)
         for one in open_messages(json.dumps(content))

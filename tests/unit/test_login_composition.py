@@ -115,7 +115,7 @@ def denying(call: str, code: str = "AccessDeniedException") -> Callable[..., Any
 
 
 def held_back(output: FunctionOutput) -> dict[str, float]:
-    """Give the counter by its dimension's value, beside the stack's, where it is not 0."""
+    """Return the counter by its dimension's value, beside the stack's, where it is not 0."""
     found: dict[str, float] = {}
     for _, name, dimensions, value in output.metrics():
         if name == "LoginsHeldBack" and value:

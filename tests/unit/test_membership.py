@@ -227,7 +227,7 @@ def test_numbers_keep_the_text_they_were_written_with(text: str) -> None:
 
 
 def with_twice(name: str, value: Any, other: Any) -> str:
-    """Give a message whose field of that name comes twice."""
+    """Return a message whose field of that name comes twice."""
     return f'{{"{name}": {json.dumps(value)}, {json.dumps(document(**{name: other}))[1:]}'
 
 

@@ -18,7 +18,7 @@ NAMES = {"RIID": "27", "HASHED_EMAIL": "7001", "CRM_ID": "2001"}
 
 
 def sent(kind: str, identifiers: dict[str, Any]) -> Any:
-    """Give the identifier as it is sent."""
+    """Return the identifier as it is sent."""
     member, _ = find_recipient(identifiers, IdentifierType(kind))
     (value,) = json.loads(f"{{{member}}}").values()
     return value

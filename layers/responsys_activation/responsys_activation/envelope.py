@@ -51,15 +51,15 @@ class Envelope(NamedTuple):
     position: str = ""
 
     def message_id(self) -> str | None:
-        """Give the id by which the envelope's service knows the message."""
+        """Return the id by which the envelope's service knows the message."""
         return self.kind.message_id(self.fields)
 
     def occurred_at(self) -> datetime | None:
-        """Give the envelope's time, in UTC; one that cannot be read is none."""
+        """Return the envelope's time, in UTC; one that cannot be read is none."""
         return self.kind.occurred_at(self.fields)
 
     def around(self, content: Any) -> dict[str, Any]:
-        """Give the envelope with another content, written in the same way."""
+        """Return the envelope with another content, written in the same way."""
         field = _content_field(self.fields, self.kind)
         written: Any = content
         match self.fields[field]:
@@ -249,7 +249,7 @@ def _content_field(document: Mapping[str, Any], kind: _Kind) -> str:
 
 
 def _content(document: Mapping[str, Any], kind: _Kind, depth: int) -> tuple[Any, str]:
-    """Give what an envelope holds, and the name of its field."""
+    """Return what an envelope holds, and the name of its field."""
     if depth == _MOST_ENVELOPES:
         raise InvalidMessageError(f"body: more than {_MOST_ENVELOPES} envelopes")
     field = _content_field(document, kind)
@@ -268,7 +268,7 @@ def _content(document: Mapping[str, Any], kind: _Kind, depth: int) -> tuple[Any,
 
 
 def _text(value: object) -> str | None:
-    """Give a text that can be an id or a time; numbers as they were written."""
+    """Return a text that can be an id or a time; numbers as they were written."""
     text = value.text if isinstance(value, JsonNumber) else value
     if not isinstance(text, str) or not text.strip():
         return None

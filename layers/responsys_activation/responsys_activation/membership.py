@@ -77,7 +77,7 @@ def _moment(value: object) -> datetime | None:
 
 
 def _or_say(message: str) -> GetPydanticSchema:
-    """Give a reason of our own where a value is refused."""
+    """Return a reason of our own where a value is refused."""
     return GetPydanticSchema(
         lambda source, handler: core_schema.custom_error_schema(
             handler(source), custom_error_type="refused", custom_error_message=message

@@ -58,7 +58,7 @@ def find_recipient(identifiers: Mapping[str, Any], kind: IdentifierType) -> tupl
 
 
 def is_email_address(text: str) -> bool:
-    """Tell whether a text, trimmed, is what Responsys would take for an e-mail address."""
+    """Return whether a text, trimmed, is what Responsys would take for an e-mail address."""
     return _is_email_address(text) is not None
 
 
@@ -70,7 +70,7 @@ def hash_type(text: str) -> IdentifierType | None:
 
 
 def _texts(identifiers: Mapping[str, Any], form: _Form) -> list[str]:
-    """Give what stands under the names of a type, trimmed; blanks stand for absent."""
+    """Return what stands under the names of a type, trimmed; blanks stand for absent."""
     found = _present([identifiers[name] for name in form.names if name in identifiers], form)
     return found or _present([value for name, value in identifiers.items() if name.upper() in form.names], form)
 
@@ -123,7 +123,7 @@ def _riid(text: str) -> str:
 
 
 def _digits_of_float(text: str) -> str:
-    """Give the digits of a whole number such as ``364470825.0`` or ``3.64470825E8``; none where some may be missing.
+    """Return the digits of a whole number such as ``364470825.0`` or ``3.64470825E8``; none where some may be missing.
 
     ``3.6447E8`` would name somebody, but perhaps somebody else: so spreadsheets shorten what has more digits.
     """

@@ -22,7 +22,7 @@ class StubbedAws:
         self._stubs: dict[str, Stubber] = {}
 
     def client(self, service: str) -> Any:
-        """Give the client of a service."""
+        """Return the client of a service."""
         return self._stub(service).client
 
     def answers(self, service: str, operation: str, answer: dict[str, Any], **expected: Any) -> None:

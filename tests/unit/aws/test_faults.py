@@ -12,7 +12,7 @@ from responsys_activation.aws.faults import AwsCallError, AwsRefusedError, aws_c
 
 
 def answered(code: str, status: int | None) -> ClientError:
-    """Give what boto3 raises for an error reply; without a status for one that it made up itself."""
+    """Return what boto3 raises for an error reply; without a status for one that it made up itself."""
     response: Any = {"Error": {"Code": code, "Message": "secret"}}
     if status is not None:
         response["ResponseMetadata"] = {"HTTPStatusCode": status}

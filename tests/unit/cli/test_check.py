@@ -20,7 +20,7 @@ loyalty: NOT ok, requests per minute not known
 
 
 def report(*, ok: bool) -> dict[str, Any]:
-    """Give what the check function answers."""
+    """Return what the check function answers."""
     return {"ok": ok, "connectors": [], "report": TOLD}
 
 

@@ -30,7 +30,7 @@ def explain(path: Path, *arguments: str) -> Ended:
 
 
 def parts(ended: Ended) -> list[dict[str, Any]]:
-    """Give what is told of each message's parts, in the order of the messages."""
+    """Return what is told of each message's parts, in the order of the messages."""
     return [part for file in ended.document() for message in file["messages"] for part in message["parts"]]
 
 

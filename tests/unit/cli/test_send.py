@@ -25,7 +25,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settled(outcome: str, code: str = "-", reason: str = "-") -> dict[str, Any]:
-    """Give a line of the function's log."""
+    """Return a line of the function's log."""
     return {
         "level": "INFO",
         "message": "message settled",
@@ -43,7 +43,7 @@ def send(*arguments: str, stack: FakeStack) -> Ended:
 
 
 def delivering() -> FakeStack:
-    """Give a stack whose ledger knows nothing, then that it is in flight, then that it is delivered."""
+    """Return a stack whose ledger knows nothing, then that it is in flight, then that it is delivered."""
     return FakeStack(states=[None, None, ClaimState.IN_FLIGHT, ClaimState.DELIVERED])
 
 

@@ -24,7 +24,7 @@ from tests.unit.cli.commands import command
 
 
 def lines_of(*records: dict[str, Any], fault: Fault | None = None) -> list[dict[str, Any]]:
-    """Give every line that the function writes when it gets these records."""
+    """Return every line that the function writes when it gets these records."""
     account = Account()
     if fault:
         account.responsys["default"].fault = lambda kind: fault if kind == "event" else None

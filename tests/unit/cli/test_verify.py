@@ -32,7 +32,7 @@ def report(*, ok: bool = True) -> dict[str, Any]:
 
 
 def deployed(*, connectors_ok: bool = True, **changes: Any) -> FakeStack:
-    """Give a stack with which nothing is wrong."""
+    """Return a stack with which nothing is wrong."""
     given: dict[str, Any] = {"is_local": False, "held": 0, "states": [ClaimState.DELIVERED], **changes}
     return FakeStack(answers={"ConnectorCheckFunctionName": lambda _event: report(ok=connectors_ok)}, **given)
 

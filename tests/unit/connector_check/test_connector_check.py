@@ -212,7 +212,7 @@ def stack() -> Stack:
 
 
 def only(findings: Sequence[tuple[str, str, str]]) -> tuple[str, str, str]:
-    """Give the only finding."""
+    """Return the only finding."""
     (finding,) = findings
     return finding
 
@@ -905,7 +905,7 @@ def test_nothing_that_is_told_holds_a_credential(stack: Stack, capsys: pytest.Ca
 
 
 def failures(output: FunctionOutput) -> dict[tuple[str, str], float]:
-    """Give the failures that were written, by the dimension beside the stack's."""
+    """Return the failures that were written, by the dimension beside the stack's."""
     return {
         dimension: value
         for _, name, dimensions, value in output.metrics()

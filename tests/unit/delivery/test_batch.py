@@ -286,7 +286,7 @@ def test_a_rejected_change_holds_nothing_back() -> None:
 
 
 def come_back(account: Account, queue: str, number: int = 100) -> list[Record]:
-    """Give what was put on a queue as SQS hands it over, a minute later."""
+    """Return what was put on a queue as SQS hands it over, a minute later."""
     now = account.clock()
     records = []
     for position, entry in enumerate(account.sqs.sent.pop(queue), number):

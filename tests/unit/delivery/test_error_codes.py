@@ -78,7 +78,7 @@ class World:
 
 
 def recipients_result(code: str) -> Reply:
-    """Give a good reply in which the one recipient has an error."""
+    """Return a good reply in which the one recipient has an error."""
     result = {"errorMessage": f"{code}: no", "success": False, "recipientId": -1}
     return Reply(200, json.dumps([result]).encode())
 

@@ -31,7 +31,7 @@ def together(*documents: Any, number: int = 1, **options: Any) -> Record:
 
 
 def segment(number: int = 1, **changes: Any) -> dict[str, Any]:
-    """Give a call of Segment by which a profile enters an audience."""
+    """Return a call of Segment by which a profile enters an audience."""
     call = {
         "type": "track",
         "messageId": f"m-{number}",

@@ -67,7 +67,7 @@ def result(**changes: Any) -> RequestResult:
 def report(
     *endings: Ending, connectors: tuple[str, ...] = ("loyalty",), events: Iterable[str] = ("POINTS",)
 ) -> FunctionOutput:
-    """Give what is written about a batch; the events are those that the connectors' settings name."""
+    """Return what is written about a batch; the events are those that the connectors' settings name."""
     reporting = Reporting(InvocationMetrics("stack"), service="segment_events")
     for connector in connectors:
         reporting.connector_used(connector, events, [])

@@ -358,7 +358,7 @@ def test_who_waits_for_the_lease_takes_the_token_that_its_holder_stores() -> Non
 
 
 def wrong(version: SecretVersion = V1) -> Callable[[LoginMemory, bool], LoginMemory]:
-    """Give the lesson of a wrong password."""
+    """Return the lesson of a wrong password."""
     return lambda memory, _alone: memory.after_wrong_password(version, "INVALID_USER_NAME_PASSWORD", NOW)
 
 
@@ -428,7 +428,7 @@ def test_waiting_for_the_lease_ends_at_the_deadline() -> None:
 
 
 def outlived(environment: Environment, answer: Answer) -> tuple[Environment, Environment]:
-    """Give an environment whose login outlives its lease, and another that takes the lease over meanwhile."""
+    """Return an environment whose login outlives its lease, and another that takes the lease over meanwhile."""
     other = environment.another(ResponsysTransport(WRONG_PASSWORD))
 
     def late(_request: requests.PreparedRequest) -> Answer:

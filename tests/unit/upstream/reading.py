@@ -21,7 +21,7 @@ ABSENT = object()
 
 
 def changed(document: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
-    """Give a document with other members; ``ABSENT`` takes one away."""
+    """Return a document with other members; ``ABSENT`` takes one away."""
     return {name: value for name, value in {**document, **changes}.items() if value is not ABSENT}
 
 
@@ -40,14 +40,14 @@ def part_of(document: Any, arrived_at: float = ARRIVED_AT) -> Part:
 
 
 def refusal(document: Any) -> str:
-    """Give the reason why a body's only membership cannot be read."""
+    """Return the reason why a body's only membership cannot be read."""
     (part,) = parts_of(document)
     assert isinstance(part, Refused), part
     return part.reason
 
 
 def ignored(document: Any) -> tuple[str | None, str]:
-    """Give platform and kind of a body that is about no membership."""
+    """Return platform and kind of a body that is about no membership."""
     found = read(json.dumps(document), ARRIVED_AT)
     assert not found.parts
     (one,) = found.ignored
@@ -56,7 +56,7 @@ def ignored(document: Any) -> tuple[str | None, str]:
 
 
 def recipient(document: Any, kind: str, **settings: Any) -> Any:
-    """Give the identifier that a connector of a type sends for a body's only membership; ``None`` if it has none."""
+    """Return the identifier that a connector of a type sends for a body's only membership; ``None`` if it has none."""
     membership = addressed(part_of(document), "c", connector(identifierType=kind, **settings))
     try:
         member, _ = find_recipient(membership.identifiers, IdentifierType(kind))

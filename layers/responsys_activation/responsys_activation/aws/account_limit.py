@@ -63,7 +63,7 @@ class AccountLimit:
         return self._knowledge is _Knowledge.LIMIT
 
     def requests_per_minute(self, read: Callable[[], int | None], wanted: int | None = None) -> float:
-        """Give what no minute of all our requests to the account exceeds.
+        """Return what no minute of all our requests to the account exceeds.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class AccountLimit:
             self._read(read, item)
 
     def _look(self) -> tuple[Item, bool]:
-        """Give the item, and whether it is for us to ask Responsys."""
+        """Return the item, and whether it is for us to ask Responsys."""
         item = self._table.read("account limit", self._key)
         now = self._clock()
         due = float(item["readAgainAt"]["N"]) if "readAgainAt" in item else now

@@ -59,7 +59,7 @@ class AlonePace:
             self._last_shared = max(self._last_shared, shared.at)
 
     def next_slot(self, requests_per_minute: float, latest: float, *, patient: bool = True) -> Slot | None:
-        """Give a slot, or none after waiting until the table is tried again.
+        """Return a slot, or none after waiting until the table is tried again.
 
         Parameters
         ----------

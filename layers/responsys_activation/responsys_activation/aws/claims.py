@@ -95,7 +95,7 @@ class StandingClaim:
     order: tuple[float, float]
 
     def is_newer_than(self, change: Change) -> bool:
-        """Tell whether it is another change of the membership, and a newer one."""
+        """Return whether it is another change of the membership, and a newer one."""
         return self.key != change.key and self.order > change.order
 
 
@@ -113,7 +113,7 @@ def read_claim(item: Item) -> StandingClaim:
 
 
 def claim_state(claim: StandingClaim, answer: Item | None, now: float) -> tuple[ClaimState, bool]:
-    """Tell how a claim stands, and whether its sender was killed."""
+    """Return how a claim stands, and whether its sender was killed."""
     if answer is None:
         killed = now >= claim.until
         return (ClaimState.IN_DOUBT if killed else ClaimState.IN_FLIGHT), killed
@@ -125,7 +125,7 @@ def claim_state(claim: StandingClaim, answer: Item | None, now: float) -> tuple[
 
 
 def state_for_others(claim: StandingClaim, answer: Item | None, now: float) -> ClaimState:
-    """Tell how a claim stands for others: what was in doubt once still is, when its last request took nothing."""
+    """Return how a claim stands for others: what was in doubt once still is, when its last request took nothing."""
     state, _ = claim_state(claim, answer, now)
     return ClaimState.IN_DOUBT if state is ClaimState.FREE and claim.doubts else state
 
@@ -179,7 +179,7 @@ class Claiming:
             del self.open_over[position]
 
     def end(self) -> list[Claim]:
-        """Give the claims; what was taken over with more doubts than are allowed is not to be sent."""
+        """Return the claims; what was taken over with more doubts than are allowed is not to be sent."""
         for claim, allowed in zip(self.claims, self._allowed_doubts, strict=True):
             if claim.state is ClaimState.CLAIMED and claim.doubts > allowed:
                 claim.state = ClaimState.IN_DOUBT

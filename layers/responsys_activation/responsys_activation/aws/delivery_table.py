@@ -77,32 +77,32 @@ class Key(NamedTuple):
 
 
 def claim_key(change: Change) -> Key:
-    """Give the key of a change's claim; the claims of one membership share a partition."""
+    """Return the key of a change's claim; the claims of one membership share a partition."""
     return Key(change.membership, change.key)
 
 
 def answer_key(request_id: str) -> Key:
-    """Give the key of what became of a request."""
+    """Return the key of what became of a request."""
     return Key(f"request#{request_id}", "answer")
 
 
 def account_budget_key(account: str) -> Key:
-    """Give the key of an account's budget, by the account's id."""
+    """Return the key of an account's budget, by the account's id."""
     return Key(f"account#{account}", "budget")
 
 
 def connector_budget_key(connector: str) -> Key:
-    """Give the key of the budget of a connector with a pace of its own."""
+    """Return the key of the budget of a connector with a pace of its own."""
     return Key(f"pace#{connector}", "budget")
 
 
 def account_limit_key(account: str) -> Key:
-    """Give the key of an account's limit."""
+    """Return the key of an account's limit."""
     return Key(f"account#{account}", "limit")
 
 
 def login_key(host: str, user: str) -> Key:
-    """Give the key of a user's logins at a host."""
+    """Return the key of a user's logins at a host."""
     digest = blake2b(f"{host}\n{user}".encode(), digest_size=16).hexdigest()
     return Key(f"login#{digest}", "login")
 

@@ -147,7 +147,7 @@ class DeployedStack:
         return temporary_rule(self.name, self.output("SegmentEventsQueueArn"), self._client("events"))
 
     def queue_arn(self, queue_url: str) -> str:
-        """Give the ARN of a queue of the stack.
+        """Return the ARN of a queue of the stack.
 
         Parameters
         ----------

@@ -218,7 +218,7 @@ class Deployment:
 
 
 def _deployed_part(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what a deployment may have changed. Without a VPC Lambda tells of an empty one, or of none."""
+    """Return what a deployment may have changed. Without a VPC Lambda tells of an empty one, or of none."""
     network = configuration.get("VpcConfig", {})
     return {name: configuration.get(name) for name in _DEPLOYED} | {
         "Layers": [layer["Arn"] for layer in configuration.get("Layers", [])],

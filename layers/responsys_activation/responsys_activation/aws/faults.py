@@ -89,7 +89,7 @@ def aws_call(what: str) -> Iterator[None]:
 
 
 def error_code(exc: BaseException | None) -> str:
-    """Give AWS's error code, else the error's type."""
+    """Return AWS's error code, else the error's type."""
     if isinstance(exc, ClientError):
         return exc.response.get("Error", {}).get("Code", "")
     return type(exc).__name__

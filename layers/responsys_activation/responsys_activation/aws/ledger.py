@@ -144,7 +144,7 @@ class Ledger:
         self._table.write("record answer", answer_key(request_id), answer)
 
     def newer(self, changes: Sequence[Change]) -> list[list[NewerChange]]:
-        """Tell for each change which newer changes of its membership were sent, or are being sent.
+        """Return for each change which newer changes of its membership were sent, or are being sent.
 
         Returns
         -------
@@ -173,7 +173,7 @@ class Ledger:
         ]
 
     def look_up(self, change: Change) -> ClaimState | None:
-        """Tell what is known of a change, without claiming it.
+        """Return what is known of a change, without claiming it.
 
         Returns
         -------
@@ -245,7 +245,7 @@ class Ledger:
         return [read_claim(item) for item in self._table.read_partition("read changes", membership)]
 
     def _states(self, claims: Iterable[StandingClaim]) -> dict[StandingClaim, ClaimState]:
-        """Tell how claims stand for others."""
+        """Return how claims stand for others."""
         claims = set(claims)
         answers = self._answers({claim.request_id for claim in claims})
         return {claim: state_for_others(claim, answers.get(claim.request_id), self._clock()) for claim in claims}

@@ -46,7 +46,7 @@ class TableLoginGuard:
         self._owner = uuid.uuid4().hex
 
     def memory(self) -> LoginMemory:
-        """Give what is remembered.
+        """Return what is remembered.
 
         Raises
         ------

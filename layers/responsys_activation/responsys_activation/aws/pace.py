@@ -58,16 +58,16 @@ class Pause:
     in_doubt: bool = False
 
     def is_over(self, now: float, timing: Timing) -> bool:
-        """Tell whether it is time for a probe: it has run out, or whoever wrote it has a wrong clock."""
+        """Return whether it is time for a probe: it has run out, or whoever wrote it has a wrong clock."""
         return not now < self.until <= now + _LONGEST_PAUSE + timing.probe + _CLOCKS_DIFFER
 
     def wait(self, now: float, timing: Timing) -> Wait:
-        """Give what a request is told that comes meanwhile."""
+        """Return what a request is told that comes meanwhile."""
         return Wait(self.code, timing.there(self.until - now), self.since, timing.age_share(self.since, self.until))
 
 
 def exhausted(seconds: float, timing: Timing, *, one_request: bool = False) -> Wait:
-    """Give what a request is told whose slot is too late, or which gave its place up for so many seconds."""
+    """Return what a request is told whose slot is too late, or which gave its place up for so many seconds."""
     return Wait(ErrorCode.BUDGET_EXHAUSTED, timing.there(max(0.0, seconds)), one_request=one_request)
 
 
@@ -80,11 +80,11 @@ class BudgetItem:
     next_return: float | None = None
 
     def is_in_use(self, now: float, timing: Timing) -> bool:
-        """Tell whether its next slot is of use: neither missed for too long nor written by a wrong clock."""
+        """Return whether its next slot is of use: neither missed for too long nor written by a wrong clock."""
         return self.next_slot is not None and now - timing.late_already <= self.next_slot <= furthest_slot(now)
 
     def first_return(self, now: float, timing: Timing) -> float | None:
-        """Give the slot for which the first of a new row comes back; ``None``: others are away, for longer than may be.
+        """Return the slot for which the first of a new row comes back; ``None``: others are away for too long.
 
         After a wrong clock the row begins anew.
         """
@@ -187,7 +187,7 @@ def next_step(
 
 
 def start_of_row(after_last: float, now: float) -> float:
-    """Give the first slot of a budget that starts anew.
+    """Return the first slot of a budget that starts anew.
 
     If a wrong clock goes on, it and the others start anew all the time; so each keeps the distance to its own last
     slot, after which ``after_last`` comes.
@@ -196,5 +196,5 @@ def start_of_row(after_last: float, now: float) -> float:
 
 
 def furthest_slot(now: float) -> float:
-    """Give the latest time that a slot can have: epoch seconds."""
+    """Return the latest time that a slot can have: epoch seconds."""
     return now + _FURTHEST_SLOT

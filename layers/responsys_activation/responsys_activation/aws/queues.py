@@ -187,11 +187,11 @@ class ParkedMessage:
     receive_count: int
 
     def attribute(self, name: str) -> str:
-        """Give an attribute's text; empty where there is none."""
+        """Return an attribute's text; empty where there is none."""
         return str(self.attributes.get(name, {}).get("StringValue", ""))
 
     def with_texts(self, texts: Mapping[str, str]) -> ParkedMessage:
-        """Give the message with these attributes; where SQS does not take so many, its producer's give way."""
+        """Return the message with these attributes; where SQS does not take so many, its producer's give way."""
         ours = {name: {"DataType": "String", "StringValue": value} for name, value in texts.items()}
         others = [(name, value) for name, value in self.attributes.items() if name not in ours]
         room = _MOST_ATTRIBUTES - len(ours)
@@ -303,7 +303,7 @@ def _batches(entries: Iterable[SendEntry]) -> Iterator[list[SendEntry]]:
 
 
 def _size(entry: SendEntry) -> int:
-    """Give the bytes that SQS counts."""
+    """Return the bytes that SQS counts."""
     typed: Iterable[tuple[str, Any]] = entry["MessageAttributes"].items()
     attributes = sum(
         len(name)

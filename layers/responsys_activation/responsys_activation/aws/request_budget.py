@@ -160,7 +160,7 @@ class RequestBudget:
         )
 
     def _next_slot(self, apart: float, latest: float, *, new: bool) -> Slot:
-        """Give a slot. Requests that wait for their turn meanwhile are served together, with slots in a row.
+        """Return a slot. Requests that wait for their turn meanwhile are served together, with slots in a row.
 
         If they alternated with another environment's, both batches would end, and wait for their last replies, at the
         same time, and nobody would use the slots of that time.
@@ -239,7 +239,7 @@ class RequestBudget:
         return [Slot(at, until=at + self._timing.lateness) for at in times]
 
     def _go_away(self, apart: float) -> float:
-        """Give the seconds until a request that gives its place up comes back: one after the other, as slots are."""
+        """Return the seconds until a request that gives its place up comes back: one after the other, as slots are."""
         apart *= RETURNS_SHARE
         now = self._clock()
         longest = self._timing.longest_away

@@ -139,26 +139,26 @@ class Timing:
         self.pause_memory = self.fault_memory = 10.0 / time_scale
 
     def here(self, seconds: float) -> float:
-        """Give on our clock what Responsys counts as so many seconds."""
+        """Return on our clock what Responsys counts as so many seconds."""
         return seconds / self._time_scale
 
     def there(self, seconds: float) -> float:
-        """Give what Responsys counts, and we tell, where our clock counts so many seconds."""
+        """Return what Responsys counts, and we tell, where our clock counts so many seconds."""
         return seconds * self._time_scale
 
     def spacing(self, requests_per_minute: float) -> float:
-        """Give the seconds between two slots."""
+        """Return the seconds between two slots."""
         return self.here(_spacing(requests_per_minute))
 
     def spacing_alone(self, requests_per_minute: float, environments: int) -> float:
-        """Give the seconds between two requests of one environment without the table; infinite: none may go."""
+        """Return the seconds between two requests of one environment without the table; infinite: none may go."""
         if environments == 1:
             return self.spacing(requests_per_minute)
         alone = requests_alone(requests_per_minute, environments)
         return self.here((_MINUTE + _LATE_BESIDE_OTHERS) / alone) if alone else math.inf
 
     def age_share(self, since: float, until: float) -> float:
-        """Give what a :class:`Wait` carries.
+        """Return what a :class:`Wait` carries.
 
         The share is for times on our clock, and waits that are told.
         """
@@ -167,7 +167,7 @@ class Timing:
 
 
 def account_requests_per_minute(limit: int | None, wanted: int | None) -> float:
-    """Give what no minute of all our requests to the account exceeds.
+    """Return what no minute of all our requests to the account exceeds.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def account_requests_per_minute(limit: int | None, wanted: int | None) -> float:
 
 
 def requests_alone(requests_per_minute: float, environments: int) -> int:
-    """Give the requests per minute of an environment that does not know what the others do.
+    """Return the requests per minute of an environment that does not know what the others do.
 
     They may be in reach of the table and use all slots; so what slots leave of a minute is parted between all others.
     Whole numbers: of four environments with two and a half requests per minute each can make three in one minute.

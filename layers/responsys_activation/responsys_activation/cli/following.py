@@ -85,7 +85,7 @@ def rehearsed(
 
 
 def changes_of(rehearsal: Rehearsal) -> tuple[Change, ...]:
-    """Give the changes by which the ledger will know what would be sent."""
+    """Return the changes by which the ledger will know what would be sent."""
     return tuple(item.change for request in rehearsal.requests for item in request.items)
 
 

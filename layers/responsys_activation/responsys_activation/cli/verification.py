@@ -69,17 +69,17 @@ class Step:
     what_to_do: str | None = None
 
     def document(self) -> dict[str, Any]:
-        """Give it as JSON."""
+        """Return it as JSON."""
         return {"step": self.name, "result": self.result, "seen": self.seen, "whatToDo": self.what_to_do}
 
 
 def skipped(name: str, why: str, what_to_do: str | None = None) -> Step:
-    """Tell of a step that was not done on purpose."""
+    """Return a step that was not done on purpose."""
     return Step(name, Result.SKIPPED, why, what_to_do)
 
 
 def not_looked_at(name: str, fault: Exception) -> Step:
-    """Tell of a step at which AWS refused or did not answer."""
+    """Return a step at which AWS refused or did not answer."""
     return Step(
         name, Result.UNKNOWN, str(fault), "allow it for these credentials, or look by hand; then run this again"
     )
@@ -201,7 +201,7 @@ def message_step(way: str, seen: Sighting, seconds: float, what_to_do: str) -> S
 
 
 def traffic_step(found: Gathering | None) -> Step:
-    """Tell how batches were filled; no wrong answer is known."""
+    """Return how batches were filled; no wrong answer is known."""
     name = "batches, last hour"
     if found is None:
         return skipped(name, "none was settled")

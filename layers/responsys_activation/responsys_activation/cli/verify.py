@@ -195,7 +195,7 @@ def _runbook(stack: DeployedStack) -> str:
 
 
 def _command(stack: DeployedStack, *words: str) -> str:
-    """Give a command line for the same stack."""
+    """Return a command line for the same stack."""
     name, *options = words
     return " ".join(["responsys-activation", name, *([] if stack.is_local else ["--stack", stack.name]), *options])
 

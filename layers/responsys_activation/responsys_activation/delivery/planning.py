@@ -121,7 +121,7 @@ def plan_requests(items: Sequence[Outgoing]) -> Plan:
 
 
 def _latest_waves(in_order: Sequence[Outgoing]) -> list[int | None]:
-    """Give the last wave that each message may take and leave one for each that follows it.
+    """Return the last wave that each message may take and leave one for each that follows it.
 
     Returns
     -------

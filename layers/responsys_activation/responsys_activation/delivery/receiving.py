@@ -111,7 +111,7 @@ class Receiving:
 
 
 def _is_too_much(message: ReceivedMessage, found: Memberships) -> bool:
-    """Tell whether the letters of a message would be too large; most cannot be, and are not written."""
+    """Return whether the letters of a message would be too large; most cannot be, and are not written."""
     if len(found.parts) * (len(message.body) + _ATTRIBUTE_BYTES) <= _MOST_LETTER_BYTES:
         return False
     total = 0

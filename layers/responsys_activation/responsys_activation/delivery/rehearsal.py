@@ -181,6 +181,6 @@ class _Queues:
 
 
 def _of_our_queues(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a record as if one of our queues had it: it may come from a queue of any name, or from none."""
+    """Return a record as if one of our queues had it: it may come from a queue of any name, or from none."""
     is_throttled = str(record.get("eventSourceARN", "")).endswith(_THROTTLED)
     return {"receiptHandle": "none", **record, "eventSourceARN": f"arn:{_THROTTLED if is_throttled else _SOURCE}"}

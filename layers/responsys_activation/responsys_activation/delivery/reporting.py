@@ -66,7 +66,7 @@ class Reporting:
     def doubted(
         self, connector: str, *, outcomes_unknown: int = 0, sent_in_doubt: int = 0, sent_without_ledger: int = 0
     ) -> None:
-        """Tell at once of messages of unknown outcome, that a person let go in spite of it, or sent without a claim."""
+        """Count at once what is of unknown outcome, sent in spite of that as a person asked, or without a claim."""
         by_connector, by_service = {"connector": connector}, {"service": self._service}
         if outcomes_unknown:
             self._metrics.tell("OutcomesUnknown", outcomes_unknown, by_connector, by_service)
@@ -78,7 +78,7 @@ class Reporting:
             self._metrics.tell("SentWithoutLedger", sent_without_ledger, by_connector, by_service)
 
     def connector_used(self, connector: str, configured_events: Iterable[str], events: Sequence[CustomEvent]) -> None:
-        """Tell of a connector that exists, of the events that its settings name, and of what it is about to send."""
+        """Note a connector that exists, the events that its settings name, and what it is about to send."""
         self._connectors.add(connector)
         self._events[connector].update(name for name in configured_events if name.isascii())
         overridden = sum(event.variables_overridden for event in events)
@@ -87,7 +87,7 @@ class Reporting:
         self._metrics.count("SystemColumns", system_columns, connector=connector)
 
     def request_ended(self, result: RequestResult) -> None:
-        """Tell of one planned request, and of each HTTP request that it took."""
+        """Log and count one planned request, and each HTTP request that it took."""
         connector = result.connector
         self._metrics.milliseconds("BudgetWait", result.budget_wait, connector=connector)
         for dimensions in ({"connector": connector}, {"service": self._service}):
@@ -136,7 +136,7 @@ class Reporting:
             logger.warning("request failed", extra=fields | error)
 
     def batch_ended(self, received: int, endings: Sequence[Ending], seconds: float) -> None:
-        """Tell what the batch came to, and write the metrics."""
+        """Log what the batch came to, and write the metrics."""
         self._count(received, endings)
         outcomes = Counter(type(ending.outcome) for ending in endings)
         codes = Counter(code for ending in endings if (code := _error_code(ending)))

@@ -89,7 +89,7 @@ class _Run:
             self.left[_candidate(message).error_code] += 1
 
     def counts(self) -> dict[str, Any]:
-        """Give the numbers of the report."""
+        """Return the numbers of the report."""
         dry_run = self.request.dry_run
         return {
             "source": self.request.source,
@@ -228,7 +228,7 @@ def _candidate(message: ParkedMessage) -> Candidate:
 
 
 def _sent_back(message: ParkedMessage, request: ReplayRequest, now: float) -> ParkedMessage:
-    """Give a message as the function must get it: under its old id, and from RejectedDLQ with a new clock."""
+    """Return a message as the function must get it: under its old id, and from RejectedDLQ with a new clock."""
     mark = read_mark(message.attribute(MARK))
     # What SQS itself moved has SQS's own id and time, and perhaps attributes of its producer under our names.
     original_id = (message.attribute("originalMessageId") if mark else "") or message.message_id

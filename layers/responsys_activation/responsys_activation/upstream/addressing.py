@@ -19,7 +19,7 @@ __all__ = ["addressed", "event_name", "is_mapped"]
 
 
 def addressed(part: Part, name: str, connector: Connector) -> Membership:
-    """Give the membership with the identifiers and the variables that a connector's settings choose.
+    """Return the membership with the identifiers and the variables that a connector's settings choose.
 
     Its id and its own event name stay what upstream said, so that a change of settings sends nothing a second time.
 
@@ -73,5 +73,5 @@ def event_name(part: Part, name: str, connector: Connector) -> str | None:
 
 
 def is_mapped(part: Part, connector: Connector) -> bool:
-    """Tell whether a connector's ``eventNames`` name the audience or journey of a platform's membership."""
+    """Return whether a connector's ``eventNames`` name the audience or journey of a platform's membership."""
     return connector.mapped_event(part.names) is not None

@@ -141,7 +141,7 @@ def _person(document: Document) -> _Person:
 
 
 def _identities(given: object) -> dict[str, str]:
-    """Give the first id of each namespace, whose letter case nobody keeps to."""
+    """Return the first id of each namespace, whose letter case nobody keeps to."""
     identities: dict[str, str] = {}
     for namespace, entries in members(given).items():
         ids = (members(entry).get("id") for entry in entries) if type(entries) is list else ()

@@ -23,7 +23,7 @@ Candidate = tuple[IdentifierType, object]
 
 
 def identifiers_of(candidates: Iterable[Candidate]) -> dict[str, Any]:
-    """Give the first usable identifier of each type.
+    """Return the first usable identifier of each type.
 
     Parameters
     ----------
@@ -57,14 +57,14 @@ def _usable(kind: IdentifierType, text: str) -> IdentifierType | None:
 
 
 def riids_of(*holders: Mapping[str, Any]) -> list[Candidate]:
-    """Give what stands where Responsys's own id would."""
+    """Return what stands where Responsys's own id would."""
     return [(IdentifierType.RIID, holder.get(name)) for holder in holders for name in RIID_NAMES]
 
 
 def identifier_at(
     paths: Iterable[str], places: Iterable[Mapping[str, Any]], kind: IdentifierType
 ) -> dict[str, Any] | None:
-    """Give the identifier that the first path leads to where something is; ``None`` where nothing is.
+    """Return the identifier that the first path leads to where something is; ``None`` where nothing is.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ class Part(NamedTuple):
     position: str = ""
 
     def message_id(self, sqs_message_id: str) -> str:
-        """Give the id by which the delivery ledger knows it: the producer's, its envelope's, or SQS's with position."""
+        """Return the id by which the ledger knows it: the producer's, its envelope's, or SQS's with position."""
         return self.membership.message_id or sqs_message_id + self.position
 
 
@@ -189,7 +189,7 @@ def _read_own(document: Document, envelopes: Sequence[Envelope] = (), position: 
 
 
 def _own_alone(found: Opened) -> Document:
-    """Give the message with the id that it has by its position: alone it stands nowhere."""
+    """Return the message with the id that it has by its position: alone it stands nowhere."""
     part = _read_own(*found)
     if not found.position or isinstance(part, Refused) or part.membership.message_id is None:
         return found.document
@@ -230,7 +230,7 @@ def _foreign(
 
 
 def _adapter(platform: Platform) -> Callable[[Document, Around], Ignored | list[Reading]]:
-    """Give what reads a platform's words; imported when its first message comes."""
+    """Return what reads a platform's words; imported when its first message comes."""
     match platform:
         case Platform.SEGMENT:
             from responsys_activation.upstream import segment

@@ -148,7 +148,7 @@ def _of_audience(document: Document, person: _Person, given: object, position: i
 
 
 def _attributes(given: object) -> dict[str, Any]:
-    """Give the attributes that are set; one that is deleted is there no longer."""
+    """Return the attributes that are set; one that is deleted is there no longer."""
     attributes: dict[str, Any] = {}
     for entry in given if type(given) is list else []:
         attribute = members(entry)

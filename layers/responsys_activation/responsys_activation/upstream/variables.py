@@ -15,7 +15,7 @@ _LONGEST_NAME = 255
 
 
 def flattened(*holders: Mapping[str, Any], without: Collection[str] = ()) -> dict[str, Any]:
-    """Give the members of objects, those of the objects in them under dotted names: ``address.city``.
+    """Return the members of objects, those of the objects in them under dotted names: ``address.city``.
 
     Parameters
     ----------

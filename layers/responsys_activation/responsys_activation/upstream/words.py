@@ -25,12 +25,12 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 def members(value: object) -> Mapping[str, Any]:
-    """Give an object's members; none of what is no object."""
+    """Return an object's members; none of what is no object."""
     return value if isinstance(value, dict) else _NOTHING
 
 
 def list_of(value: object, field: str) -> list[Any]:
-    """Give a list; an empty one where there is none.
+    """Return a list; an empty one where there is none.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def list_of(value: object, field: str) -> list[Any]:
 
 
 def object_of(value: object, field: str) -> dict[str, Any]:
-    """Give an object.
+    """Return an object.
 
     Raises
     ------
@@ -58,19 +58,19 @@ def object_of(value: object, field: str) -> dict[str, Any]:
 
 
 def text_of(value: object) -> str | None:
-    """Give a text that is not blank, or a number as it was written; ``None`` for anything else."""
+    """Return a text that is not blank, or a number as it was written; ``None`` for anything else."""
     if isinstance(value, JsonNumber):
         return value.text
     return value if isinstance(value, str) and value.strip() else None
 
 
 def first_text(*values: object) -> str | None:
-    """Give the first text or number that there is."""
+    """Return the first text or number that there is."""
     return next((text for value in values if (text := text_of(value))), None)
 
 
 def needed_text(value: object, field: str) -> str:
-    """Give a text or number.
+    """Return a text or number.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def needed_text(value: object, field: str) -> str:
 
 
 def boolean_of(value: object, field: str) -> bool:
-    """Give a boolean, which some write as a text.
+    """Return a boolean, which some write as a text.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def boolean_of(value: object, field: str) -> bool:
 
 
 def moment_of(value: object, field: str) -> datetime | None:
-    """Give a time: ISO 8601, or seconds or milliseconds since 1970 as number or text; ``None`` where there is none.
+    """Return a time: ISO 8601, or seconds or milliseconds since 1970 as number or text; ``None`` where there is none.
 
     Raises
     ------
