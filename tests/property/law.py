@@ -12,7 +12,7 @@ from tests.fakes.responsys import UNKNOWN_RECIPIENT, Accepted, Fault
 from tests.local_stack.published_metrics import OUTCOMES
 from tests.property.bodies import Sent
 from tests.property.scenario import CONNECTORS, Kind
-from tests.property.world import NO_MAPPING, Told, World
+from tests.property.world import Told, World
 
 _SERVICE = (("service", "segment_events"),)
 _REJECTED_AS = {
@@ -131,7 +131,7 @@ def _certain(world: World, sent: Sent) -> set[str]:
     """Return the connectors to which a platform's membership went whenever it came."""
     routes = [
         {name for name in CONNECTORS if mapping.maps(name, sent.message.segment)} or {CONNECTORS[0]}
-        for mapping in [NO_MAPPING, *world.scenario.mapping]
+        for mapping in [world.scenario.first_mapping, *world.scenario.mapping]
     ]
     return set.intersection(*routes)
 

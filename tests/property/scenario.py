@@ -258,6 +258,11 @@ class Scenario(_Brief):
     seed: int = 0
 
     @property
+    def first_mapping(self) -> MappingChange:
+        """What the connectors' settings map when the first message comes."""
+        return next((change for change in self.mapping if change.after == 0), MappingChange(0, ()))
+
+    @property
     def resends(self) -> int:
         """How often a message in doubt may be sent again."""
         return self.maximum_resends if self.resend else 0

@@ -35,7 +35,6 @@ from tests.property.scenario import CONNECTORS, Attributes, AwsFault, Crowd, Map
 from tests.property.simulation import Killed, Place, Simulation, threads_of
 from tests.property.sqs import Message, Queue, SqsClient
 
-NO_MAPPING = MappingChange(0, ())
 TIMEOUT = {45: 120.0, 60: 180.0, 120: 300.0}  # of the function, by ReplySeconds, as in template.yaml
 _VISIBILITY_TIMEOUT = {45: 1020.0, 60: 1380.0, 120: 2100.0}
 _REPLAY_SECONDS = 900.0
@@ -215,7 +214,7 @@ class World:
         accounts = [self._account(name) for name in CONNECTORS[: 1 if scenario.one_user else None]]
         self.accounts = dict(zip(CONNECTORS, itertools.cycle(accounts), strict=False))
         self.surroundings = Surroundings(
-            ssm=InMemoryParameters(self._connectors(NO_MAPPING), self.around),
+            ssm=InMemoryParameters(self._connectors(scenario.first_mapping), self.around),
             secrets=InMemorySecrets({f"stack/{name}": _secret(0) for name in CONNECTORS}, self.around, self._time),
             sqs=SqsClient([self.source, self.throttled, self.rejected], self.around, _nth(scenario.refused_entries)),
             responsys=self.accounts,
