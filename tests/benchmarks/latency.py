@@ -148,7 +148,7 @@ def report(result: dict[str, Any]) -> str:
         [
             markdown_table(("seconds", "memberships", "median", "95 %", *_PARTS), rows),
             f"The parts are means, and add up to the mean. The backlog: {backlog['messages']:,} messages before the "
-            f"first of the memberships, at a limit of {backlog['requestsPerMinute']} requests a minute.",
+            f"first of the memberships, at a limit of {backlog['requestsPerMinute']} requests per minute.",
             "![Where the time goes](performance/latency.svg)",
         ]
     )

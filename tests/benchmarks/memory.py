@@ -1,6 +1,6 @@
 """How much memory does a batch need, and what should `MemorySize` be?
 
-Lambda gives processor time in proportion to memory, so less memory is cheaper a second and takes more seconds.
+Lambda gives processor time in proportion to memory, so less memory is cheaper per second and takes more seconds.
 """
 
 import json

@@ -38,7 +38,7 @@ class Outage:
     Attributes
     ----------
     during, otherwise, of_other : float
-        Messages a minute: of the connector that is hit, in and out of the outage, and of the other.
+        Messages per minute: of the connector that is hit, in and out of the outage, and of the other.
     minutes_after : float
         How long messages arrive after the outage.
     batch_size : int or None

@@ -1,6 +1,6 @@
-"""How many recipients a minute are sent, as a share of what the account's limit allows?
+"""How many recipients per minute are sent, as a share of what the account's limit allows?
 
-The emulated SQS hands over 300 to 500 messages a second, and a limit of 1,000 requests a minute takes 3,333. So the
+The emulated SQS hands over 300 to 500 messages per second, and a limit of 1,000 requests per minute takes 3,333. So the
 deployed function is given SQS events directly, as many at once as `MaximumConcurrency` says, and everything behind it
 is as always: the shared budget and ledger in the emulated DynamoDB, HTTP to the simulator and its strict throttle.
 """
@@ -37,7 +37,7 @@ class Setting:
     Attributes
     ----------
     limit
-        Requests a minute of the account; the connector's `requestsPerMinute` is the same.
+        Requests per minute of the account; the connector's `requestsPerMinute` is the same.
     latency_ms
         Of a reply, on the account's clock.
     concurrency
@@ -119,10 +119,10 @@ def report(result: dict[str, Any]) -> str:
         [
             markdown_table(
                 (
-                    "requests a minute allowed",
+                    "requests per minute allowed",
                     "reply after",
                     "`MaximumConcurrency`",
-                    "recipients a minute",
+                    "recipients per minute",
                     "of the limit",
                     "throttled",
                     "most requests at once",

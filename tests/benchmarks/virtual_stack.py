@@ -3,7 +3,7 @@
 Queues, table, parameters and Responsys are in memory, threads are greenlets and only sleeping takes time, so that an
 hour costs what its messages cost. Lambda's event sources read the queues as AWS says they do: batch size, window and
 maximum concurrency are the template's, and a window begins when the invocation before has ended. How many messages a
-slot gathers in a second AWS does not say.
+slot gathers per second AWS does not say.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class VirtualStack:
     cpu_seconds : float
         That a message takes in the function.
     gather_rate : float or None
-        Messages a second that one slot of an event source gathers; ``None``: as fast as five pollers receive them.
+        Messages per second that one slot of an event source gathers; ``None``: as fast as five pollers receive them.
     message_groups : bool
         Whether upstream gives each message its connector as ``MessageGroupId``.
     body : callable

@@ -84,4 +84,4 @@ def test_three_requests_in_doubt_pause_the_account_until_one_recipient_finds_tha
     # And each arrived, and twice only what was counted
     assert connector.accepted() == dict.fromkeys(message_ids(bodies), 2)
     assert eventually(lambda: connector.metric("OutcomesUnknown") == 600)
-    assert connector.metric("EventsDelivered", eventName=EVENT) == 600
+    assert eventually(lambda: connector.metric("EventsDelivered", eventName=EVENT) == 600)

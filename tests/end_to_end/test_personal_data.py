@@ -140,7 +140,7 @@ def told(stack: LocalStack) -> Iterator[list[Any]]:
     send_too_old(stack, good)
     with held_on_throttled_queue(stack, 1) as messages:
         answers: list[Any] = [attributes(message) for message in messages]
-    settle(stack, 60)
+    settle(stack, 120)
     answers += [invoke(stack, "ConnectorCheckFunctionName", {})]
     answers += [invoke(stack, "ReplayFunctionName", {"errorCode": "NO_IDENTIFIER", "dryRun": dry}) for dry in (1, 0)]
     answers += [invoke(stack, "ReplayFunctionName", {"errorCode": "NO_IDENTIFIER", "dryRun": False})]

@@ -50,8 +50,8 @@ def test_a_rejected_membership_is_told_with_its_code_and_what_to_do(connector: C
 
 
 def test_a_throttled_membership_is_followed_until_it_is_delivered(connector: ConnectorUnderTest) -> None:
-    # Given a Responsys without capacity for a few seconds
-    connector.simulator.start_capacity_outage(connector.name, seconds=240)
+    # Given a Responsys without capacity for some seconds
+    connector.simulator.start_capacity_outage(connector.name, seconds=480)
     # When a membership is sent and followed for too short a time
     ended = send(connector, "--timeout", "4", **{"message-id": "m-1"})
     # Then it is told where it is, and that it goes on

@@ -79,7 +79,7 @@ class InMemorySecrets:
         self._created: dict[str, float] = {}
 
     def put(self, secret_id: str, value: str, written_at: float | None = None) -> None:
-        """Return a secret a new version, written now or at epoch seconds."""
+        """Give a secret a new version, written now or at epoch seconds."""
         self.values[secret_id] = value
         self._versions[secret_id] += 1
         self._created[secret_id] = self._clock() if written_at is None else written_at

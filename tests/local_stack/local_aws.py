@@ -156,7 +156,7 @@ class LocalAws:
 
     @contextlib.contextmanager
     def paused_event_sources(self) -> Iterator[None]:
-        """Return the functions no messages for as long as the context lasts."""
+        """Give the functions no messages for as long as the context lasts."""
         for source in self._event_sources:
             source.begin_to_pause()
         for source in self._event_sources:

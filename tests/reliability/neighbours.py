@@ -65,7 +65,7 @@ class Neighbours:
         idle, busy = stack.journeys[_IDLE], stack.journeys[_BUSY]
         before, beside = _lags(idle, 0.0, burst_at), _lags(idle, burst_at)
         return {
-            "gathered a second and slot": self.gather_rate,
+            "gathered per second and slot": self.gather_rate,
             "`MaximumConcurrency`": self.concurrency,
             "groups": "yes" if self.groups else "no",
             "idle account's lag before": f"{before[-1]:.0f} s",

@@ -49,7 +49,7 @@ class Throttles:
         self._outages[username] = float("inf") if seconds is None else self._clock.now() + seconds
 
     def end_outage(self, username: str | None) -> None:
-        """Return the capacity back."""
+        """Give the capacity back."""
         self._outages.pop(username, None)
 
     def _in_outage(self, username: str, now: float) -> bool:

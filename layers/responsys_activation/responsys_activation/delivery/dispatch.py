@@ -1,7 +1,7 @@
 """Which planned request goes out when?
 
-All decisions are made in the calling thread; the others only send, wait, and look whether they may still go. So there
-is no shared state to guard.
+All decisions are made in the calling thread. The others send, wait, and read what was decided for them meanwhile: one
+reference, which needs no lock.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def _result(lane: Lane, request: PlannedRequest, future: Future[RequestResult], 
 
 
 def _late(lane: Lane, request: PlannedRequest, now: float) -> RequestResult:
-    """Return up on a reply; whether the messages were taken, and whether that is in doubt, the ledger will know."""
+    """Give up on a reply; whether the messages were taken, and whether that is in doubt, the ledger will know."""
     return _failed(
         lane, request, UnavailableError(ErrorCode.TIMEOUT, title="no reply before the invocation's end"), now
     )

@@ -1,6 +1,6 @@
-"""How is a batch told to the people who watch? One log line a request, one a batch, and the metrics.
+"""What is logged and counted for a batch? One log line per request, one per batch, and the metrics.
 
-A message has a line of its own only where its way was not straight; most have none, for a batch may hold 10,000.
+A message has its own line unless it was delivered at the first attempt; most have none: a batch may hold 10,000.
 Reasons of rejections are logged: they name fields and settings, never values.
 """
 
@@ -110,7 +110,7 @@ class Reporting:
             if isinstance(outcome, Delivered)
         ]
         if arrivals:
-            # One value a request, its oldest message's: as many values as messages would cost more than the sending.
+            # One value per request, its oldest message's: one per message would cost more than the sending.
             self._metrics.milliseconds("DeliveryLag", self._clock() - min(arrivals), connector=connector)
 
     def _log_exchange(self, result: RequestResult, exchange: Exchange) -> None:
@@ -145,8 +145,8 @@ class Reporting:
             for ending in endings
             if isinstance(ending.outcome, Rejected) and ending.outcome.reason
         )
-        winding = [ending for ending in endings if not _straight(ending)]
-        for ending in winding[:_LOGGED_MESSAGES]:
+        notable = [ending for ending in endings if not _as_expected(ending)]
+        for ending in notable[:_LOGGED_MESSAGES]:
             self._log_message(ending)
         logger.info(
             "batch settled",
@@ -155,7 +155,7 @@ class Reporting:
                 **{kind.__name__.lower(): outcomes[kind] for kind in _COUNTERS},
                 "errorCodes": dict(codes),
                 "reasons": dict(reasons.most_common(_LOGGED_REASONS)),
-                "messagesNotLogged": max(0, len(winding) - _LOGGED_MESSAGES),
+                "messagesNotLogged": max(0, len(notable) - _LOGGED_MESSAGES),
                 "milliseconds": round(seconds * 1000),
             },
         )
@@ -214,8 +214,8 @@ class Reporting:
             self._metrics.count(counter, outcomes[kind], **dimensions)  # zeros too, so that ratios exist
 
 
-def _straight(ending: Ending) -> bool:
-    """Return whether there is nothing to tell of a message: at its first receive it was delivered, or held nothing."""
+def _as_expected(ending: Ending) -> bool:
+    """Return whether a message was delivered, or held nothing, at its first receive: there is nothing to tell of it."""
     message, outcome = ending.message, ending.outcome
     if message.attempts > 1 or message.original_message_id != message.message_id:
         return False

@@ -1,4 +1,4 @@
-"""How does one planned request go, from its place in the budget to its place in the ledger?
+"""How does one planned request go, from its slot in the budget to its record in the ledger?
 
 Reserve a slot, look for newer changes, claim, post, record. Every message leaves with its outcome, whatever happens on
 the way.

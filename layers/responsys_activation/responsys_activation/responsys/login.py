@@ -148,7 +148,7 @@ def log_in(
         It refuses for another reason, or the reply names an ``endPoint`` outside the trusted domains, or is not
         Responsys's language: no login lives at this address, or something stands in its place.
     ThrottledError
-        Too many logins (10 a minute in Oracle's example).
+        Too many logins (10 per minute in Oracle's example).
     UnavailableError
         No usable reply.
     """
