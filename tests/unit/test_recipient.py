@@ -10,7 +10,7 @@ import pytest
 
 from responsys_activation.connector import IdentifierType
 from responsys_activation.json_text import JsonNumber, Repeated
-from responsys_activation.recipient import NoIdentifierError, find_recipient
+from responsys_activation.recipient import NoIdentifierError, find_recipient, hash_type, is_email_address
 
 SHA256 = "b4c9a289323b21a01c3e940f150eb9b8c542587f1abfd8f0e1cc1ffc5e475514"
 MD5 = "23463b99b62a72f26ed677cc556c44e8"
@@ -226,3 +226,27 @@ def test_an_address_and_its_hash_are_the_same_recipient_of_a_hash() -> None:
     _, of_hash = find_recipient({"7001": sha256(b"ann@example.com").hexdigest().upper()}, IdentifierType.HASHED_EMAIL)
 
     assert of_address == of_hash
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (SHA256, "HASHED_EMAIL"),
+        (SHA256.upper(), "HASHED_EMAIL"),
+        (MD5, "EMAIL_MD5"),
+        ("a" * 40, None),
+        (MD5[:-1] + "x", None),
+        (f" {MD5}", None),
+        ("", None),
+    ],
+)
+def test_a_hash_is_known_by_its_digits(text: str, kind: str | None) -> None:
+    assert hash_type(text) == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [("ann@example.com", True), ("ann", False), ("a b@c", False), (SHA256, False), ("@" * 600, False)],
+)
+def test_an_address_is_told_from_what_is_none(text: str, is_one: bool) -> None:
+    assert is_email_address(text) is is_one
