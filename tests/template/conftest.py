@@ -48,7 +48,7 @@ def source() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def stream_inlet() -> dict[str, Any]:
     """Return the template of the nested stack, as it is written."""
-    template: dict[str, Any] = yaml_parse((REPOSITORY / "inlets/stream.yaml").read_text())
+    template: dict[str, Any] = yaml_parse((REPOSITORY / "functions/upstream_stream/template.yaml").read_text())
     return template
 
 
