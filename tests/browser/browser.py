@@ -126,6 +126,11 @@ class Browser:
         self.call("Page.navigate", url=url)
         self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
 
+    def leave(self) -> None:
+        """Go to an empty page: the one before asks for nothing more."""
+        self.call("Page.navigate", url="about:blank")
+        self.until("location.href === 'about:blank'")
+
     def evaluate(self, expression: str) -> Any:
         """Return the value of a JavaScript expression, as JSON has it; a promise's once it has one."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)

@@ -75,4 +75,5 @@ def test_it_shows_what_the_metrics_count_while_messages_flow_through_a_throttle(
         # And nobody's message was received for it
         letters = letters_on(stack.endpoint.url, stack.outputs[REJECTED])
         assert {letter["ReceiveCount"] for letter in letters} == {0}
+        page.leave()
     assert page.complaints == []
