@@ -14,8 +14,8 @@ import pytest
 from tests.local_stack.environments import REPOSITORY
 
 # The hashes of pinned packages are random by nature; ARNs of the account that AWS keeps for examples are long words;
-# a connector names its secret, below a stack's name that recipes leave open; what a stream holds is JSON in base64; platforms
-# name people by hashes of their addresses.
+# a connector names its secret, below a stack's name that recipes leave open; what a stream holds is JSON in base64;
+# platforms name people by hashes of their addresses.
 _NO_SECRETS = (
     r"--hash=sha256:[0-9a-f]{64}",
     r"arn:aws:[a-z]+:[a-z0-9-]+:123456789012:",
