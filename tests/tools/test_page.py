@@ -233,6 +233,8 @@ def test_it_says_when_the_stack_is_gone_and_goes_on_when_it_is_back(page: Page) 
     assert "make local" in page.notices()
     assert "Paused" not in page.notices()
     assert page.browser.text("#accepted") == "140"
+    page.browser.evaluate(axe_script())
+    assert violations(page.browser) == []
     assert page.browser.evaluate("document.querySelector('#told').textContent") == "The local stack is gone"
 
     # When a new one is there

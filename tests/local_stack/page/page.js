@@ -339,6 +339,7 @@ function here(state, find) {
 
 function gone(find) {
   render({ ...last, pauses: [] }, find, clock(last.now));
+  for (const arrow of document.querySelectorAll(".moving")) arrow.classList.remove("moving");
   put("alive", "gone");
   put("told", "The local stack is gone");
 }
