@@ -26,7 +26,7 @@ FIND_PYTHON = for candidate in python3.14 python3.13 python3.12 python3.11 pytho
 	done; \
 	echo "error: no Python from 3.11 to 3.14 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup requirements build release demo local replay send check-connector verify-deployment test format lint types unit property integration tools template audit end_to_end threads release-check reliability promises neighbours backlog kills soak bench bench-quick screenshots fuzz clean
+.PHONY: help setup requirements build release demo local replay send check-connector verify-deployment test format lint types unit property integration tools template audit end_to_end page threads release-check reliability promises neighbours backlog kills soak bench bench-quick screenshots fuzz clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,7 +120,7 @@ verify-deployment: .venv/.complete  ## Does a deployed stack work? STACK=name (S
 
 # ---- what a change must pass ------------------------------------------------------------------------------
 
-test: format lint types unit property integration tools template audit end_to_end  ## All of the checks below
+test: format lint types unit property integration tools template audit end_to_end page  ## All of the checks below
 
 format: setup  ## Is the code formatted?
 	$(PYTHON) -m ruff format --check .
@@ -142,8 +142,8 @@ property: setup  ## The law of outcomes in 2,000 random worlds of faults, kills 
 integration: setup  ## Tests with an emulated AWS or Responsys
 	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/integration
 
-tools: setup $(BROWSER)/.complete  ## Tests of the tests' own tools: simulator, local stack, fakes
-	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/tools
+tools: setup  ## Tests of the tests' own tools: simulator, local stack, fakes
+	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile -m "not browser" tests/tools
 
 template: setup  ## Tests of the template, and sam validate --lint
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --template template.yaml
@@ -152,8 +152,11 @@ template: setup  ## Tests of the template, and sam validate --lint
 audit: setup $(SCANNER)/.complete  ## Scan template, requirements and repository, without a network
 	$(PYTHON) -m pytest tests/audit
 
-end_to_end: setup $(BROWSER)/.complete  ## Tests of the deployed stack
-	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/end_to_end
+end_to_end: setup  ## Tests of the deployed stack
+	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile -m "not browser" tests/end_to_end
+
+page: setup $(BROWSER)/.complete  ## Tests of the local stack's page, in a real browser
+	$(PYTHON) -m pytest -m browser tests/tools tests/end_to_end
 
 # ---- what takes longer -------------------------------------------------------------------------------------
 

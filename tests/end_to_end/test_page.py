@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.browser.browser import Browser
 from tests.browser.fixture import running_browser  # noqa: F401 - pytest finds it by its name
 from tests.end_to_end.connector_under_test import ConnectorUnderTest
@@ -13,6 +15,8 @@ from tests.local_stack.published_metrics import OUTCOMES, PublishedMetrics
 from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import LocalStack
 from tests.simulator.faults import ErrorReply
+
+pytestmark = pytest.mark.browser
 
 NUMBERS = {
     "MessagesReceived": "#received",

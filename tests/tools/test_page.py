@@ -19,6 +19,8 @@ from tests.local_stack.page.state import SEND_COMMAND
 from tests.local_stack.processes import free_port
 from tests.local_stack.published_metrics import OUTCOMES
 
+pytestmark = pytest.mark.browser
+
 NOW = 1_795_674_600_000
 QUEUES = ("SegmentEventsQueue", "ThrottledDLQ", "RejectedDLQ")
 EVIL = "<img src=x onerror='window.hacked = true'><script>window.hacked = true</script>"
