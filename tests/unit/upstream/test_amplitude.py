@@ -54,7 +54,7 @@ def test_what_is_no_boolean_is_never_guessed(value: Any) -> None:
     assert refusal(cohort(in_cohort=value)) == "Amplitude: in_cohort: must be true or false"
 
 
-@pytest.mark.parametrize("users", [[], None, ABSENT])
+@pytest.mark.parametrize("users", [[], None])
 def test_a_cohort_without_users_is_ignored(users: Any) -> None:
     assert ignored(cohort(users=users)) == ("Amplitude", "no users")
 
@@ -81,6 +81,7 @@ def test_all_users_of_a_message_share_its_id() -> None:
     ("document", "reason"),
     [
         (cohort(users={"user_id": "x"}), "users: must be a list"),
+        (cohort(users=ABSENT, user_id="x"), "users: is missing"),
         (cohort(cohort_id=None), "cohort_id: is missing"),
         (
             cohort(computed_time={}),
