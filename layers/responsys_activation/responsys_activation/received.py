@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from responsys_activation.membership import is_connector_name
+
 __all__ = ["LIFE_ATTRIBUTES", "MARK", "Mark", "ReceivedMessage", "read_mark", "read_record"]
 
 MARK = "responsysActivation"  # the attribute that makes a message ours
@@ -30,7 +32,6 @@ LIFE_ATTRIBUTES = frozenset(
         "reason",
     }
 )
-_CONNECTOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _KEY = re.compile(r"[0-9a-f]{32}")
 _MOST_PARTS = 1_000_000  # a body of 1 MiB holds fewer
 _END_OF_TIME = 1e11  # epoch seconds, in the year 5138: with a zone, the last hours of 9999 cannot be written again
@@ -192,25 +193,21 @@ def read_mark(text: str) -> Mark | None:
         return None
     if not isinstance(document, dict):
         return None
-    last_error_code = document.get("lastErrorCode")
+    last_error_code, connector, key = (document.get(name) for name in ("lastErrorCode", "connector", "key"))
     return Mark(
         _time(document.get("firstSentAt")),
         _time(document.get("replayedAt")),
         last_error_code if isinstance(last_error_code, str) else "",
         _count(document.get("doubts"), 1_000),
         document.get("inDoubtAllowed") is True,
-        _fitting(document.get("connector"), _CONNECTOR),
-        _fitting(document.get("key"), _KEY),
+        connector if is_connector_name(connector) else "",
+        key if isinstance(key, str) and _KEY.fullmatch(key) else "",
         _count(document.get("position"), _MOST_PARTS),
     )
 
 
 def _count(value: object, below: int) -> int:
     return value if type(value) is int and 0 <= value < below else 0
-
-
-def _fitting(value: object, pattern: re.Pattern[str]) -> str:
-    return value if isinstance(value, str) and pattern.fullmatch(value) else ""
 
 
 def _number(text: str | None, default: int) -> int:
