@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue
+from responsys_activation.delivery import receiving
 from responsys_activation.received import MARK, read_mark
 from tests.fakes.account import REJECTED, THROTTLED, Account, Record, record
 from tests.fakes.environment import CONNECTOR_PREFIX
@@ -348,6 +349,19 @@ def test_while_settings_cannot_be_read_what_no_other_connector_maps_waits(platfo
     assert account.accepted() == {}
 
 
+@pytest.mark.parametrize("name", ["_old", ".old", "x" * 101])
+@pytest.mark.parametrize("settings", ["{", Account.settings(eventNames={CARTS: "CARTS"})], ids=["broken", "mapped"])
+def test_a_parameter_whose_name_no_message_can_have_is_no_connector(name: str, settings: str) -> None:
+    account = Account()
+    account.ssm.values[f"{CONNECTOR_PREFIX}{name}"] = settings
+
+    delivered = account.deliver([record(1, body=json.dumps(segment()))])
+
+    assert delivered.outcomes == {"delivered": 1}
+    (event,) = account.responsys["default"].accepted
+    assert event.event_name == "SEGMENT_CHANGED"
+
+
 def test_what_another_connector_maps_does_not_wait_for_broken_settings() -> None:
     account = Account(eventNames={CARTS: "CARTS"})
     account.ssm.values[f"{CONNECTOR_PREFIX}second"] = "{"
@@ -431,6 +445,60 @@ def test_a_large_profile_with_thousands_of_segments_makes_no_gigabytes() -> None
     assert "16 MiB" in attribute(entry, "reason")
     # And took a second, not the minutes that so many letters take
     assert time.process_time() - began < 5
+
+
+def test_segments_that_nobody_maps_need_no_letters_and_keep_nothing_from_being_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a person too large for a letter of each segment, and not for one
+    monkeypatch.setattr(receiving, "_MOST_LETTER_BYTES", 2_000)
+    account = Account()
+    mapped(account, "second", eventNames={"seg-1": "E"})
+    body = json.dumps(adobe("seg-1", "seg-2", "seg-3", tier="x" * 1_500))
+
+    # When one of them is mapped / Then it is sent
+    assert account.deliver([record(1, body=body)], pairs=3).outcomes == {"delivered": 1, "ignored": 2}
+
+    # And when two are, all are rejected
+    mapped(account, "default", eventNames={"seg-2": "E"})
+    assert account.deliver([record(1, body=body)]).outcomes == {"rejected": 1}
+
+
+def cohort(first: int, users: int) -> str:
+    """Write a list of Amplitude's, of so many users."""
+    listed = [{"user_id": f"u{number}", "riid": str(number)} for number in range(first, first + users)]
+    return json.dumps({"cohort_id": CARTS, "in_cohort": True, "message_id": "m", "users": listed})
+
+
+def test_a_message_of_more_pairs_than_a_batch_may_hold_is_rejected_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given 16 users, two connectors that map their cohort, and room for 30 pairs
+    monkeypatch.setattr(receiving, "_MOST_PAIRS", 30)
+    account = Account(eventNames={CARTS: "E"})
+
+    # When they come
+    delivered = account.deliver([record(1, body=cohort(1, 16)), record(2)])
+
+    # Then the message is rejected, and its neighbour delivered
+    assert delivered.outcomes == {"delivered": 1, "rejected": 1}
+    (entry,) = letters(account, REJECTED)
+    assert "each for every connector that it goes to" in attribute(entry, "reason")
+
+
+def test_messages_of_many_pairs_come_one_after_the_other_and_hold_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given messages that are too many for one batch, a large one that nobody would read for nothing, and small ones
+    monkeypatch.setattr(receiving, "_MOST_PAIRS", 30)
+    account = Account()
+    large = [record(number, body=cohort(20 * number, 16)) for number in (1, 2, 3)]
+    large.append(record(4, body=cohort(80, 2) + " " * 40_000))
+
+    # When they come together
+    delivered = account.deliver([*large, record(8), record(9)], pairs=21)
+
+    # Then the first is delivered with the small ones, and the others stay on the queue
+    assert delivered.outcomes == {"delivered": 18, "retried": 3}
+    assert delivered.retried == ["sqs-2", "sqs-3", "sqs-4"]
+    # And take their turn when they come again
+    assert account.deliver(large[2:], pairs=18).outcomes == {"delivered": 18}
 
 
 def test_a_megabyte_of_memberships_is_delivered() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from responsys_activation.change import membership_change
 from responsys_activation.membership import Membership
-from responsys_activation.upstream.memberships import Memberships, Part, Refused, read, split
+from responsys_activation.upstream.memberships import MOST_MEMBERSHIPS, Memberships, Part, Refused, read, split
 from responsys_activation.upstream.part import Ignored
 from tests.fakes.memberships import document, read_membership
 from tests.hostile.platforms import ARRIVED_AT, look_at_reading, mutated
@@ -54,6 +54,18 @@ def test_an_array_holds_each_of_its_messages() -> None:
         "a",
         "b",
     ]
+
+
+def test_a_body_of_more_memberships_than_a_batch_may_hold_is_refused_as_a_whole() -> None:
+    # Given the smallest elements that there are, half a million of which fill a megabyte
+    most = ",".join("0" * MOST_MEMBERSHIPS)
+
+    # When one is too many
+    found = read(f"[{most},0]", ARRIVED_AT)
+
+    # Then nothing is read of any
+    assert found == Memberships([Refused("body: more than 30,000 memberships; send fewer in one message")], [])
+    assert len(read(f"[{most}]", ARRIVED_AT).parts) == MOST_MEMBERSHIPS
 
 
 def test_an_empty_array_is_ignored() -> None:

@@ -23,7 +23,10 @@ from responsys_activation.membership import Membership, membership_of
 from responsys_activation.upstream.part import Around, Document, Ignored, Reading
 from responsys_activation.upstream.platform import Platform, platform_of
 
-__all__ = ["Bodies", "Memberships", "Part", "Refused", "read", "split"]
+__all__ = ["MOST_MEMBERSHIPS", "Bodies", "Memberships", "Part", "Refused", "read", "split"]
+
+# Of one body: more would fill the memory, for a megabyte has room for half a million elements, and the time of a batch.
+MOST_MEMBERSHIPS = 30_000
 
 
 class Part(NamedTuple):
@@ -83,8 +86,11 @@ class Memberships(NamedTuple):
     ignored: list[Ignored]
 
 
+_TOO_MANY = Refused(f"body: more than {MOST_MEMBERSHIPS:,} memberships; send fewer in one message")
+
+
 def read(body: str, arrived_at: float) -> Memberships:
-    """Read one SQS body.
+    """Read one SQS body; one with more than ``MOST_MEMBERSHIPS`` is refused as a whole.
 
     Parameters
     ----------
@@ -104,6 +110,8 @@ def read(body: str, arrived_at: float) -> Memberships:
     for one in _units(messages_in(content, _is_message), arrived_at):
         if isinstance(one, Ignored):
             ignored.append(one)
+        elif len(parts) == MOST_MEMBERSHIPS:
+            return Memberships([_TOO_MANY], [])
         else:
             parts.append(one.read())
     if not parts and not ignored:
@@ -136,7 +144,7 @@ class Bodies:
 
 
 def split(body: str, arrived_at: float) -> Bodies:
-    """Take a body apart; one that holds a single part, or none, is left as it is.
+    """Take a body apart that can be read; one that holds a single part, or none, is left as it is.
 
     Parameters
     ----------
