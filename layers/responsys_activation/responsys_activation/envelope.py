@@ -156,7 +156,7 @@ def messages_in(content: Any, is_message: Callable[[Mapping[str, Any]], bool]) -
 
 
 def is_our_message(content: Any) -> TypeGuard[dict[str, Any]]:
-    """Tell our own format by what it always has."""
+    """Return whether something is our own format, by what that always has."""
     if type(content) is not dict or "callType" not in content or type(content.get("segment")) is not dict:
         return False
     return "specversion" not in content or not _is_cloud_event(content)
@@ -207,7 +207,7 @@ def _messages(
 def _kind(
     document: Mapping[str, Any], envelopes: Sequence[Envelope], is_message: Callable[[Mapping[str, Any]], bool]
 ) -> _Kind | None:
-    """Tell an envelope by what only it has; ``None`` for what is none."""
+    """Return the kind of an envelope, by what only it has; ``None`` for what is none."""
     if _is_cloud_event(document):
         return _CLOUD_EVENT
     if is_our_message(document):

@@ -184,7 +184,7 @@ class _Memberships:
 
 
 def _message(message_id: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Tell of a message; what is ignored keeps nothing else from being sent."""
+    """Return what is told of a message; what is ignored keeps nothing else from being sent."""
     outcomes = {part.get("outcome", "sent") for part in parts}
     return {"messageId": message_id, "wouldBeSent": "sent" in outcomes <= {"sent", "ignored"}, "parts": parts}
 

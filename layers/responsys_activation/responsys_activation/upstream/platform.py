@@ -47,7 +47,7 @@ class Platform(StrEnum):
 
 
 def platform_of(document: Mapping[str, Any]) -> Platform | None:
-    """Tell a platform by what only its documents have; ``None`` for what none of them wrote."""
+    """Return the platform of a document, by what only its documents have; ``None`` for what none of them wrote."""
     if "segmentMembership" in document:
         return Platform.ADOBE
     if "segment_events" in document or "segment_events" in members(document.get("data")):
