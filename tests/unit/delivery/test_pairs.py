@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -10,8 +11,10 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
+from responsys_activation.aws.faults import SLOWEST_SETTLING_CALL
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue
 from responsys_activation.delivery import receiving
+from responsys_activation.delivery.pacing import shortest_request
 from responsys_activation.received import MARK, read_mark
 from tests.fakes.account import REJECTED, THROTTLED, Account, Record, record
 from tests.fakes.environment import CONNECTOR_PREFIX
@@ -513,3 +516,69 @@ def test_a_forged_mark_names_no_connector_or_key_that_cannot_be() -> None:
     text = json.dumps({"connector": "../x", "key": "no hash", "position": -1})
 
     assert read_mark(text) == read_mark("{}")
+
+
+# ---- what comes back, and comes back again
+
+
+def test_a_letter_knows_its_place_in_every_life() -> None:
+    # Given a profile that left and entered, of which only the place in their message tells which came last, and which
+    # has no id of its own
+    account = Account()
+    records = [
+        {"eventSource": "aws:kinesis", "data": base64.b64encode(json.dumps(each).encode()).decode()}
+        for each in (own(1, callType="REMOVE"), own(1), own(1))
+    ]
+    message = record(1, body=json.dumps({"Records": [{"kinesis": each} for each in records]}))
+    account.responsys["default"].fault = lambda kind: Fault.API_LIMIT if kind == "event" else None
+    account.deliver([message], pairs=3)
+    # And letters that are put off a second time
+    account.clock.sleep(120)
+    assert account.deliver(come_back(account, THROTTLED)).outcomes == {"throttled": 3}
+    account.responsys["default"].fault = lambda _: None
+    account.clock.sleep(120)
+    remove, add, added_again = come_back(account, THROTTLED)
+
+    # When they come back, the newest first / Then each is a change of its own, and the oldest undoes nothing
+    assert account.deliver([add]).outcomes == {"delivered": 1}
+    assert account.deliver([added_again]).outcomes == {"delivered": 1}
+    assert account.deliver([remove]).outcomes == {"ignored": 1}
+
+
+def test_a_letter_of_default_that_nobody_maps_any_more_is_no_default_event_where_all_segments_are_sent() -> None:
+    # Given a segment of Adobe that only default maps, and a throttle
+    account = Account()
+    mapped(account, "default", eventNames={CARTS: "CARTS"})
+    account.responsys["default"].fault = lambda kind: Fault.API_LIMIT if kind == "event" else None
+    account.deliver([record(1, body=json.dumps(adobe(CARTS)))])
+
+    # When it comes back after that mapping is gone
+    mapped(account, "default", eventNames={})
+    account.responsys["default"].fault = lambda _: None
+    account.clock.sleep(300)
+    delivered = account.deliver(come_back(account, THROTTLED))
+
+    # Then it is not what default makes of others
+    assert delivered.outcomes == {"rejected": 1}
+    assert account.accepted() == {}
+
+
+def test_one_membership_may_go_to_any_number_of_connectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a message so large that two letters of it would be too much of a message of several
+    monkeypatch.setattr(receiving, "_MOST_LETTER_BYTES", 2_000)
+    account = Account(eventNames={CARTS: "E"})
+
+    # When it holds one membership / Then it is delivered
+    delivered = account.deliver([record(1, body=json.dumps(segment(note="x" * 1_500)))], pairs=2)
+    assert delivered.outcomes == {"delivered": 2}
+
+
+def test_time_to_settle_is_kept_back_for_each_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a message of three, each of which takes a second to settle, and time for a request and to settle one
+    monkeypatch.setattr("responsys_activation.delivery.batch._SETTLED_A_SECOND", 1)
+    account = Account()
+    seconds = SLOWEST_SETTLING_CALL + 2 + shortest_request(60) + 1.5  # as Settings have it without REPLY_SECONDS
+
+    # When it comes / Then it is not begun
+    assert account.deliver([together(own(1), own(2), own(3))], pairs=3, seconds=seconds).outcomes == {"retried": 3}
+    assert account.deliver([record(4)], seconds=seconds).outcomes == {"delivered": 1}

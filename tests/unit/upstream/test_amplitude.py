@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from responsys_activation.json_text import JsonNumber
+from responsys_activation.json_text import JsonNumber, Repeated
 from responsys_activation.membership import CallType, Segment
 from responsys_activation.upstream.memberships import Part, Refused
 from tests.unit.upstream.reading import ABSENT, SHA256, changed, ignored, part_of, parts_of, recipient, refusal
@@ -114,3 +114,9 @@ def test_a_path_begins_at_the_user() -> None:
 
     assert recipient(cohort(user), "EMAIL", identifierFrom=["user_properties.email"]) == "ann@example.org"
     assert recipient(cohort(user), "CRM_ID", identifierFrom=["users.0.user_properties.email"]) == "ann@example.org"
+
+
+def test_a_field_of_the_user_comes_before_a_property_of_the_same_name() -> None:
+    part = part_of(cohort({"user_id": "cust-1", "user_properties": {"plan": "pro"}, "plan": "free"}))
+
+    assert part.membership.variables == {"plan": Repeated(("free", "pro"))}

@@ -197,3 +197,32 @@ def test_each_body_is_written_when_it_is_asked_for() -> None:
 def test_each_part_says_the_same_alone(start: int) -> None:
     for seed in range(start, start + 100):
         look_at_reading(mutated(seed))
+
+
+def test_a_platforms_message_that_was_put_on_its_way_twice_is_the_same_one() -> None:
+    # Given a record without an id, in the records of a stream that gave it two
+    sent = {"AudienceId": 1, "IsMember": True, "MembershipChangedTimestamp": "1795162502", "MPID": "7"}
+    twice = [
+        {
+            "eventSource": "aws:kinesis",
+            "eventID": f"shard:{number}",
+            "data": base64.b64encode(json.dumps(sent).encode()).decode(),
+        }
+        for number in (1, 2)
+    ]
+
+    # When both are read / Then the time stands for the id, and no envelope's
+    first, second = ids(twice)
+    assert first == second
+    # And without a time the envelope's id does
+    del sent["MembershipChangedTimestamp"]
+    for record in twice:
+        record["data"] = base64.b64encode(json.dumps(sent).encode()).decode()
+    first, second = ids(twice)
+    assert first != second
+
+
+def test_a_cloud_event_may_have_attributes_of_our_names() -> None:
+    event = {"specversion": "1.0", "source": "/x", "id": "1", "callType": "x", "segment": {}, "data": document()}
+
+    assert part_of(event).membership.profile_id == "profile-1"

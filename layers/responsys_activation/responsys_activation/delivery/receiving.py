@@ -88,7 +88,7 @@ class Receiving:
             if len(found.parts) == 1:
                 part = found.parts[0]
                 if isinstance(part, Part) and part.platform is None and not part.position:  # nearly all
-                    yield Pair(message, part, message.mark.connector or part.membership.connector)
+                    yield Pair(message, part, part.membership.connector)
                     continue
             elif not found.parts:
                 yield Ending(message, Ignored(found.ignored[0].code, f"no membership: {found.ignored[0]}"))
