@@ -18,11 +18,11 @@ import requests
 from responsys_activation.account import account_id
 from responsys_activation.connector import IdentifierType, read_connector
 from responsys_activation.received import LIFE_ATTRIBUTES
-from responsys_activation.upstream.memberships import read, split
+from responsys_activation.upstream.memberships import read
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.environment import CONNECTOR_PREFIX, QUEUE_URL, Environment, Surroundings
 from tests.fakes.function_output import FunctionOutput, captured_output
-from tests.fakes.memberships import connector_document
+from tests.fakes.memberships import bodies_of, connector_document
 from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
 from tests.fakes.recording_sqs import Entry, RecordingSqs
 from tests.fakes.responsys import FakeResponsys, Fault
@@ -219,7 +219,7 @@ def _look_at_dead_letters(bodies: Sequence[str], entries: Sequence[Entry]) -> se
         assert not [word for word in PERSONAL if word in reason]
     for number, of_message in letters.items():
         if of_message != [bodies[number]]:
-            assert not Counter(of_message) - Counter(split(bodies[number], NOW))
+            assert not Counter(of_message) - Counter(bodies_of(bodies[number], NOW))
     return set(numbers)
 
 

@@ -24,7 +24,6 @@ __all__ = [
     "enclose",
     "is_our_message",
     "messages_in",
-    "open_messages",
     "read_body",
 ]
 
@@ -117,28 +116,6 @@ class Unopened(NamedTuple):
     reason: str
 
 
-def _never(_document: Mapping[str, Any]) -> bool:
-    return False
-
-
-def open_messages(body: str, is_message: Callable[[Mapping[str, Any]], bool] = _never) -> Sequence[Opened | Unopened]:
-    """Find the messages of a body.
-
-    What has ``callType`` and an object ``segment`` is a message, whatever else it has; only a CloudEvent with data is
-    none, for its attributes may have any name.
-
-    Parameters
-    ----------
-    is_message : callable
-        Tells of what is no known envelope whether it is a message itself, though it has ``data`` or ``detail``.
-    """
-    try:
-        content = read_body(body)
-    except InvalidMessageError as exc:
-        return [Unopened(None, (), "", str(exc))]
-    return list(messages_in(content, is_message))
-
-
 def read_body(body: str) -> Any:
     """Read a body's JSON, as :func:`read_json` does.
 
@@ -151,7 +128,18 @@ def read_body(body: str) -> Any:
 
 
 def messages_in(content: Any, is_message: Callable[[Mapping[str, Any]], bool]) -> Iterator[Opened | Unopened]:
-    """Find the messages of a body that has been read; see :func:`open_messages`."""
+    """Find the messages of a body that has been read.
+
+    What has ``callType`` and an object ``segment`` is a message, whatever else it has; only a CloudEvent with data is
+    none, for its attributes may have any name.
+
+    Parameters
+    ----------
+    content : Any
+        What :func:`read_body` returns.
+    is_message : callable
+        Tells of what is no known envelope whether it is a message itself, though it has ``data`` or ``detail``.
+    """
     return _messages(content, "body", (), "", is_message)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -119,6 +119,9 @@ class ReceivedMessage(NamedTuple):
         What else is known of its earlier lives.
     part : int or None
         Which of the memberships in its body is meant, 0 for the first; ``None``: it holds no other.
+    bodies : sequence of callable
+        What writes each of them alone. Of the same reading as the parts: how deep a text may be nested depends on how
+        deep its reader is called, so a second one could come to other parts.
     """
 
     message_id: str
@@ -135,6 +138,7 @@ class ReceivedMessage(NamedTuple):
     last_error_code: str
     mark: Mark
     part: int | None = None
+    bodies: Sequence[Callable[[], str]] = ()
 
 
 def read_record(record: Mapping[str, Any], now: float, throttled_queue: str) -> ReceivedMessage:

@@ -518,6 +518,26 @@ def test_a_forged_mark_names_no_connector_or_key_that_cannot_be() -> None:
     assert read_mark(text) == read_mark("{}")
 
 
+def test_what_is_nested_as_deep_as_can_just_be_read_is_a_letter_like_any_other() -> None:
+    # Given memberships that must be moved, one of them with arrays in each other: how many the reader takes hangs on how
+    # deep it is called itself
+    account = Account()
+    account.responsys["default"].fault = lambda kind: Fault.API_LIMIT if kind == "event" else None
+    environment = account.environment()
+    for depth in range(900, 1_000, 2):
+        deep = json.dumps(own(2, more="@")).replace('"@"', "[" * depth + "]" * depth)
+        batch = [record(1, body=f"[{json.dumps(own(1))},{deep}]"), record(9)]
+
+        # When they are delivered beside another
+        response = environment.invoke(batch, 120.0)
+
+        # Then all are moved, whether that one could be read or not
+        assert response == {"batchItemFailures": []}, depth
+        moved = come_back(account, THROTTLED) + come_back(account, REJECTED)
+        ids = {each["messageAttributes"]["originalMessageId"]["stringValue"] for each in moved}
+        assert ids == {"sqs-1", "sqs-9"}, depth
+
+
 # ---- what comes back, and comes back again
 
 

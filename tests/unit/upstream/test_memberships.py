@@ -11,9 +11,9 @@ import pytest
 
 from responsys_activation.change import membership_change
 from responsys_activation.membership import Membership
-from responsys_activation.upstream.memberships import MOST_MEMBERSHIPS, Memberships, Part, Refused, read, split
+from responsys_activation.upstream.memberships import MOST_MEMBERSHIPS, Memberships, Part, Refused, read
 from responsys_activation.upstream.part import Ignored
-from tests.fakes.memberships import document, read_membership
+from tests.fakes.memberships import bodies_of, document, read_membership
 from tests.hostile.platforms import ARRIVED_AT, look_at_reading, mutated
 from tests.unit.upstream.reading import ignored, part_of, parts_of
 
@@ -34,13 +34,13 @@ def test_our_own_message_is_read_as_ever(changes: dict[str, Any]) -> None:
     body = json.dumps(document(**changes))
 
     assert read(body, ARRIVED_AT) == Memberships([Part(read_membership(body))], [])
-    assert list(split(body, ARRIVED_AT)) == [body]
+    assert bodies_of(body, ARRIVED_AT) == [body]
 
 
 def test_what_is_nobodys_is_refused_as_our_own_message() -> None:
     for body, reason in [("x", "body: not valid JSON at character 0"), ("7", "body: must be a JSON object")]:
         assert read(body, ARRIVED_AT) == Memberships([Refused(reason)], [])
-        assert list(split(body, ARRIVED_AT)) == [body]
+        assert bodies_of(body, ARRIVED_AT) == [body]
     assert parts_of({}) == [Refused("profileId: is missing; callType: is missing; segment: is missing")]
 
 
@@ -70,7 +70,7 @@ def test_a_body_of_more_memberships_than_a_batch_may_hold_is_refused_as_a_whole(
 
 def test_an_empty_array_is_ignored() -> None:
     assert ignored([]) == (None, "empty array")
-    assert list(split("[]", ARRIVED_AT)) == ["[]"]
+    assert bodies_of("[]", ARRIVED_AT) == ["[]"]
 
 
 def test_what_is_about_no_membership_is_told_beside_the_others() -> None:
@@ -122,7 +122,7 @@ def test_what_has_no_id_is_known_by_its_envelope_and_its_position(body: Any, exp
 def test_alone_a_message_keeps_the_id_of_its_position_and_its_envelopes_time() -> None:
     body = json.dumps(sns([document(profileId="a"), document(profileId="b")]))
 
-    first, second = split(body, ARRIVED_AT)
+    first, second = bodies_of(body, ARRIVED_AT)
 
     alone = part_of(json.loads(second)).membership
     assert alone.message_id == "sns-1/1"
@@ -172,7 +172,7 @@ def test_memberships_that_share_an_id_are_changes_of_their_own() -> None:
 def test_what_cannot_be_told_apart_is_kept_whole() -> None:
     body = json.dumps([{"segmentMembership": "x"}, {"detail-type": "x", "detail": 7}, document()])
 
-    first, second, _ = split(body, ARRIVED_AT)
+    first, second, _ = bodies_of(body, ARRIVED_AT)
 
     assert json.loads(first) == {"segmentMembership": "x"}
     assert json.loads(second) == {"detail-type": "x", "detail": 7}
@@ -182,7 +182,7 @@ def test_each_body_is_written_when_it_is_asked_for() -> None:
     segments = {f"s-{number}": {"status": "exited"} for number in range(10_000)}
     export = {"segmentMembership": {"ups": segments}, "identityMap": {"crmid": [{"id": "c"}]}, "text": "x" * 500_000}
 
-    bodies = split(json.dumps(export), ARRIVED_AT)
+    bodies = bodies_of(json.dumps(export), ARRIVED_AT)
 
     assert len(bodies) == 10_000
     assert json.loads(bodies[9_999])["segmentMembership"] == {"ups": {"s-9999": {"status": "exited"}}}

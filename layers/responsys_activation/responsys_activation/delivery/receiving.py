@@ -17,7 +17,7 @@ from responsys_activation.delivery.outcome import Ending, Ignored, Outcome, Reje
 from responsys_activation.delivery.routing import route
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.received import ReceivedMessage, read_record
-from responsys_activation.upstream.memberships import Part, Refused, read, split
+from responsys_activation.upstream.memberships import Memberships, Part, Refused, read
 
 __all__ = ["Pair", "Receiving"]
 
@@ -93,24 +93,24 @@ class Receiving:
             elif not found.parts:
                 yield Ending(message, Ignored(found.ignored[0].code, f"no membership: {found.ignored[0]}"))
                 continue
-            pairs = list(islice(self._pairs_of(message, found.parts), _MOST_PAIRS + 1))
+            pairs = list(islice(self._pairs_of(message, found), _MOST_PAIRS + 1))
             if len(pairs) > _MOST_PAIRS:
                 yield Ending(message, _TOO_MANY)
             elif len(pairs) > max(1, room):
                 is_full = True
                 yield Ending(message, _AFTER_OTHERS)
-            elif len(found.parts) > 1 and _is_too_much(message, pairs):
+            elif len(found.parts) > 1 and _is_too_much(message, found, pairs):
                 yield Ending(message, _TOO_MUCH)
             else:
                 room -= len(pairs)
                 yield from pairs
 
-    def _pairs_of(self, message: ReceivedMessage, parts: Sequence[Part | Refused]) -> Iterator[Pair | Ending]:
-        if len(parts) == 1:
-            yield from self._pairs(message, parts[0])
+    def _pairs_of(self, message: ReceivedMessage, found: Memberships) -> Iterator[Pair | Ending]:
+        if len(found.parts) == 1:
+            yield from self._pairs(message, found.parts[0])
             return
-        for number, part in enumerate(parts):
-            yield from self._pairs(message._replace(part=number), part)
+        for number, part in enumerate(found.parts):
+            yield from self._pairs(message._replace(part=number, bodies=found.bodies), part)
 
     def _pairs(self, message: ReceivedMessage, part: Part | Refused) -> Iterator[Pair | Ending]:
         if isinstance(part, Refused):
@@ -136,14 +136,14 @@ class Receiving:
             return Retried(ErrorCode.AWS_UNAVAILABLE)
 
 
-def _is_too_much(message: ReceivedMessage, pairs: Iterable[Pair | Ending]) -> bool:
+def _is_too_much(message: ReceivedMessage, found: Memberships, pairs: Iterable[Pair | Ending]) -> bool:
     """Return whether the letters of a message could be too large; most cannot, and are not written for that."""
     letters = Counter(each.message.part or 0 for each in pairs if not _is_ignored(each))
     if letters.total() * _size(message.body) <= _MOST_LETTER_BYTES:
         return False
-    total, bodies = 0, split(message.body, message.arrived_at)
+    total = 0
     for part, times in letters.items():
-        total += times * _size(bodies[part])
+        total += times * _size(found.bodies[part]())
         if total > _MOST_LETTER_BYTES:
             return True
     return False
