@@ -519,8 +519,8 @@ def test_a_forged_mark_names_no_connector_or_key_that_cannot_be() -> None:
 
 
 def test_what_is_nested_as_deep_as_can_just_be_read_is_a_letter_like_any_other() -> None:
-    # Given memberships that must be moved, one of them with arrays in each other: how many the reader takes hangs on how
-    # deep it is called itself
+    # Given memberships that must be moved, one of them with arrays in each other: how many the reader takes depends on
+    # how deep it is called itself
     account = Account()
     account.responsys["default"].fault = lambda kind: Fault.API_LIMIT if kind == "event" else None
     environment = account.environment()
