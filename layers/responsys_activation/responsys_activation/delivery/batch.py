@@ -129,7 +129,14 @@ class Delivery:
         ):
             self._reporting.request_ended(result)
             endings.extend(
-                Ending(item.message, outcome, result.connector, item.event.event_name, result.request.request_id)
+                Ending(
+                    item.message,
+                    outcome,
+                    result.connector,
+                    item.event.event_name,
+                    result.request.request_id,
+                    part=item.part,
+                )
                 for item, outcome in zip(result.request.items, result.outcomes, strict=True)
             )
         settled = self._settling.settle(endings, deadline - SLOWEST_SETTLING_CALL)
@@ -149,7 +156,7 @@ class Delivery:
             connector = self._connector(name)
             if not isinstance(connector, Connector):
                 endings.extend(
-                    Ending(pair.message, connector, name, pair.part.membership.event_name or NOT_KNOWN)
+                    Ending(pair.message, connector, name, pair.part.membership.event_name or NOT_KNOWN, part=pair.part)
                     for pair in pairs
                 )
                 continue
@@ -160,7 +167,7 @@ class Delivery:
                     outgoing.append(item)
                 else:
                     event = event_name(pair.part, name, connector)
-                    endings.append(Ending(pair.message, item, name, event or NOT_KNOWN))
+                    endings.append(Ending(pair.message, item, name, event or NOT_KNOWN, part=pair.part))
             self._reporting.connector_used(name, connector.configured_events, [item.event for item in outgoing])
             yield name, connector, outgoing
 
@@ -180,7 +187,7 @@ class Delivery:
         if message.mark.key:
             in_message = arrived_at + message.mark.position * _BETWEEN_PARTS
             change = change._replace(key=message.mark.key, arrived_at=in_message)
-        return Outgoing(message, event, change)
+        return Outgoing(message, part, event, change)
 
     def _connector(self, name: str) -> Connector | Outcome:
         """Return the connector's settings, or how the messages end that name it."""
@@ -199,7 +206,9 @@ class Delivery:
 
     def _lane(self, name: str, connector: Connector, outgoing: Sequence[Outgoing], endings: list[Ending]) -> Lane:
         plan = plan_requests(outgoing)
-        endings.extend(Ending(item.message, _LATER, name, item.event.event_name) for item in plan.put_off)
+        endings.extend(
+            Ending(item.message, _LATER, name, item.event.event_name, part=item.part) for item in plan.put_off
+        )
         known = self._senders.get(name)
         if known is None or known[0] != connector:
             known = self._senders[name] = (connector, self._open_sender(name, connector))
