@@ -18,6 +18,7 @@ from responsys_activation.connector import Connector, InvalidConnectorError
 from responsys_activation.delivery.custom_event import UnmappableError, custom_event
 from responsys_activation.delivery.dispatch import Lane, dispatch
 from responsys_activation.delivery.outcome import NOT_KNOWN, Ending, Outcome, Rejected, Retried, Throttled
+from responsys_activation.delivery.outcome_feed import OutcomeFeed
 from responsys_activation.delivery.planning import Outgoing, PlannedRequest, plan_requests
 from responsys_activation.delivery.receiving import Pair, Receiving
 from responsys_activation.delivery.reporting import Reporting
@@ -64,6 +65,8 @@ class Delivery:
     ----------
     open_sender : callable
         Gives a connector's sender, from its name and settings; called once for each version of the settings.
+    outcome_feed : OutcomeFeed or None
+        Who else is told of the outcomes; ``None``: nobody.
     maximum_age : float
         Seconds after which a message that could not be sent is rejected.
     in_flight : int
@@ -81,6 +84,7 @@ class Delivery:
         trusted: TrustedDomains,
         settling: Settling,
         reporting: Reporting,
+        outcome_feed: OutcomeFeed | None,
         maximum_age: float,
         in_flight: int,
         shortest_request: float,
@@ -92,6 +96,7 @@ class Delivery:
         self._trusted = trusted
         self._settling = settling
         self._reporting = reporting
+        self._outcome_feed = outcome_feed
         self._maximum_age = maximum_age
         self._in_flight = in_flight
         self._shortest_request = shortest_request
@@ -141,6 +146,8 @@ class Delivery:
             )
         settled = self._settling.settle(endings, deadline - SLOWEST_SETTLING_CALL)
         self._reporting.batch_ended(len(received), settled, self._clock() - now)
+        if self._outcome_feed:
+            self._outcome_feed.tell(settled, deadline)
         retried = dict.fromkeys(each.message.message_id for each in settled if isinstance(each.outcome, Retried))
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in retried]}
 
