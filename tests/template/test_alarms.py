@@ -38,8 +38,8 @@ PAGING_TOPIC = "arn:aws:sns:eu-west-1:123456789012:on-call"
 
 @pytest.fixture(scope="module")
 def alarms(stack_with: Callable[..., Stack]) -> dict[str, Any]:
-    """All of them, the optional one included."""
-    return stack_with(ProducerSilentHours="6").of_type("AWS::CloudWatch::Alarm")
+    """All of them, the optional ones included."""
+    return stack_with(ProducerSilentHours="6", OutcomeFeed="On").of_type("AWS::CloudWatch::Alarm")
 
 
 def threshold(alarm: dict[str, Any]) -> float:
@@ -115,11 +115,17 @@ def test_the_page_stands_for_the_alarms_that_cannot_wait(stack: Stack) -> None:
     assert set(rule.split(" OR ")) == {f'ALARM("{name}")' for name in names}
 
 
-def test_an_alarm_on_the_producer_is_there_only_when_asked_for(stack_with: Callable[..., Stack]) -> None:
-    # Given stacks with and without hours of silence / When their alarms are listed
-    optional = set(stack_with(ProducerSilentHours="6").resources) - set(stack_with().resources)
+@pytest.mark.parametrize(
+    ("asked_for", "alarm"),
+    [({"ProducerSilentHours": "6"}, "ProducerSilentAlarm"), ({"OutcomeFeed": "On"}, "OutcomesNotFedAlarm")],
+)
+def test_an_alarm_on_what_is_optional_is_there_only_when_asked_for(
+    stack_with: Callable[..., Stack], asked_for: dict[str, str], alarm: str
+) -> None:
+    # Given stacks with and without hours of silence, or an outcome feed / When their resources are listed
+    optional = set(stack_with(**asked_for).resources) - set(stack_with().resources)
     # Then the second lacks that one alarm
-    assert optional == {"ProducerSilentAlarm"}
+    assert optional == {alarm}
 
 
 @pytest.mark.parametrize("name", ALARMS)
