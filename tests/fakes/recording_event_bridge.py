@@ -44,12 +44,15 @@ class RecordingEventBridge:
         The entries of each call.
     taken : list of dict
         The details that EventBridge has.
+    on_taken : callable
+        Gets each of them, too.
     """
 
     code: Callable[[Entry], str | None] = no_code
     around: Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]] = lambda _call, effect: effect()
     calls: list[list[Entry]] = field(default_factory=list)
     taken: list[Fed] = field(default_factory=list)
+    on_taken: Callable[[Fed], None] = lambda _event: None
 
     @property
     def outcomes(self) -> list[Fed]:
@@ -77,5 +80,6 @@ class RecordingEventBridge:
                 results.append({"ErrorCode": code, "ErrorMessage": "as told"})
             else:
                 self.taken.append(json.loads(entry["Detail"]))
+                self.on_taken(self.taken[-1])
                 results.append({"EventId": f"event-{len(self.taken)}"})
         return {"FailedEntryCount": sum("ErrorCode" in result for result in results), "Entries": results}
