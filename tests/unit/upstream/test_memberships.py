@@ -44,6 +44,31 @@ def test_what_is_nobodys_is_refused_as_our_own_message() -> None:
     assert parts_of({}) == [Refused("profileId: is missing; callType: is missing; segment: is missing")]
 
 
+def test_a_note_of_a_pipe_is_refused_for_what_it_is() -> None:
+    note = {
+        "context": {
+            "partnerResourceArn": "arn:aws:pipes:eu-west-1:123456789012:pipe/crm-upstream-stream",
+            "condition": "RetryAttemptsExhausted",
+        },
+        "version": "1.0",
+        "timestamp": "2026-11-20T08:15:02.120Z",
+        "KinesisBatchInfo": {
+            "shardId": "shardId-000000000000",
+            "startSequenceNumber": "49590338271490256608559692538361571095921575989136588898",
+            "endSequenceNumber": "49590338271490256608559692538361571095921575989136588898",
+            "batchSize": 1,
+            "streamArn": "arn:aws:kinesis:eu-west-1:123456789012:stream/memberships",
+        },
+    }
+
+    (refused,) = parts_of(note)
+
+    assert isinstance(refused, Refused)
+    assert "Kinesis stream" in refused.reason
+    assert "send the records themselves" in refused.reason
+    assert len(refused.reason) <= 300
+
+
 def test_an_array_holds_each_of_its_messages() -> None:
     parts = parts_of([document(profileId="a"), document(profileId="b", callType="add"), 7, COHORT])
 

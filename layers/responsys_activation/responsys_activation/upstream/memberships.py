@@ -26,6 +26,13 @@ from responsys_activation.upstream.platform import Platform, platform_of
 __all__ = ["Bodies", "Memberships", "Part", "Refused", "read", "split"]
 
 
+# What a pipe leaves of records that it could not deliver; replayed from RejectedDLQ, it would only lack every field.
+_NOTE_OF_A_PIPE = (
+    "body: only says where in a Kinesis stream the records are that a pipe could not deliver; "
+    "send the records themselves"
+)
+
+
 class Part(NamedTuple):
     """One membership of a body.
 
@@ -191,7 +198,7 @@ def _read_own(document: Document, envelopes: Sequence[Envelope] = (), position: 
     try:
         membership = membership_of(document, envelopes, position)
     except InvalidMessageError as exc:
-        return Refused(str(exc))
+        return Refused(_NOTE_OF_A_PIPE if "KinesisBatchInfo" in document else str(exc))
     return Part(membership, position=position) if position else Part(membership)
 
 

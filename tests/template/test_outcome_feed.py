@@ -1,4 +1,4 @@
-"""Do the recipes for the outcome feed deploy, catch our events, and do with them what they say?"""
+"""Do the templates on the page of the outcome feed deploy, catch our events, and do with them what they say?"""
 
 from __future__ import annotations
 
