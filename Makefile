@@ -179,8 +179,9 @@ kills: setup  ## Kill the function 200 times while 20,000 messages flow
 soak: setup  ## The law of outcomes in random worlds, for MINUTES (10)
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.property --minutes $(or $(MINUTES),10)
 
-fuzz: setup  ## Hostile bodies against the delivery code, BODIES (100000) of them
+fuzz: setup  ## Hostile bodies against the delivery code, and mutated ones of platforms, BODIES (100000) of each
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.hostile --bodies $(or $(BODIES),100000)
+	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.hostile.platforms --bodies $(or $(BODIES),100000)
 
 bench: setup $(PLOTTER)/.complete  ## Measure everything in docs/performance.md (BENCHMARKS='cpu cost' for some)
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.benchmarks $(BENCHMARKS)

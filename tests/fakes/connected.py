@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from responsys_activation.change import membership_change
-from responsys_activation.delivery.custom_event import custom_event
 from responsys_activation.delivery.outcome import Outcome
 from responsys_activation.delivery.planning import Outgoing, PlannedRequest
 from responsys_activation.delivery.result import RequestResult
@@ -17,7 +16,7 @@ from responsys_activation.received import Mark, ReceivedMessage
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb
 from tests.fakes.environment import Environment, Surroundings
-from tests.fakes.memberships import connector, membership
+from tests.fakes.memberships import connector, event_of, membership
 from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
 from tests.fakes.recording_sqs import RecordingSqs
 from tests.fakes.responsys import SPOILING, FakeResponsys, Fault
@@ -85,7 +84,7 @@ def outgoing(
     identifiers = {"27": str(recipient or 1000 + number)}
     fields = {"variables": variables, "identifiers": identifiers, "profileId": f"profile-{number}"} | changes
     given = membership(**fields)
-    event = custom_event(given, connector())
+    event = event_of(given, connector())
     message = ReceivedMessage(
         message_id=f"sqs-{number}",
         original_message_id=f"sqs-{number}",

@@ -6,7 +6,10 @@ import json
 from typing import Any
 
 from responsys_activation.connector import Connector
-from responsys_activation.membership import Membership, read_membership
+from responsys_activation.delivery.custom_event import CustomEvent, custom_event
+from responsys_activation.envelope import InvalidMessageError, Unopened, open_messages
+from responsys_activation.membership import Membership, membership_of
+from responsys_activation.upstream.memberships import Part
 
 ABSENT = object()
 
@@ -25,6 +28,22 @@ def document(**changes: Any) -> dict[str, Any]:
 def membership(**changes: Any) -> Membership:
     """Read such a message."""
     return read_membership(json.dumps(document(**changes)))
+
+
+def read_membership(body: str) -> Membership:
+    """Read a body that holds one message of ours, as the delivery does."""
+    messages = open_messages(body)
+    if len(messages) != 1 or messages[0].position:
+        raise InvalidMessageError("body: an array where one message is expected")
+    found = messages[0]
+    if isinstance(found, Unopened):
+        raise InvalidMessageError(found.reason)
+    return membership_of(*found)
+
+
+def event_of(given: Membership, settings: Connector, happened_at: float | None = None) -> CustomEvent:
+    """Map one of our own messages to the custom event of the connector that it names."""
+    return custom_event(Part(given), given.connector, settings, happened_at)
 
 
 def connector(**changes: Any) -> Connector:

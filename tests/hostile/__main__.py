@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from tests.fakes.responsys import Fault
 from tests.hostile.attack import FAULTS, attack
 from tests.hostile.bodies import bodies
+from tests.hostile.platforms import look_at_reading as look_at_reading_of_platform
+from tests.hostile.platforms import mutated
 from tests.hostile.spellings import Spelling, look_at_reading, spellings
 from tests.local_stack.published_metrics import OUTCOMES
 from tests.property.soaking import try_round
@@ -26,17 +28,21 @@ def soak(least: int) -> Counter[str]:
     delivered = 0
     began = time.monotonic()
 
-    def deliver(hostile: list[str], spelled: list[Spelling], fault: Fault | None) -> None:
+    def deliver(hostile: list[str], spelled: list[Spelling], seeds: list[int], fault: Fault | None) -> None:
         nonlocal delivered
         for spelling in spelled:
             look_at_reading(spelling)
-        batch = [*hostile, *(spelling.body for spelling in spelled)]
+        foreign = [mutated(seed) for seed in seeds]
+        for body in foreign:
+            look_at_reading_of_platform(body)
+        batch = [*hostile, *(spelling.body for spelling in spelled), *foreign]
         came_to.update(attack(batch, fault))
         delivered += len(batch)
 
     drawn = (
         st.lists(bodies(), min_size=_MOST_IN_A_BATCH // 4, max_size=_MOST_IN_A_BATCH // 2),
         st.lists(spellings(), min_size=_MOST_IN_A_BATCH // 4, max_size=_MOST_IN_A_BATCH // 2),
+        st.lists(st.integers(0, 2**32), max_size=_MOST_IN_A_BATCH // 2),
         st.sampled_from([None, None, None, *FAULTS]),
     )
     while delivered < least:

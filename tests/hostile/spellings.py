@@ -16,9 +16,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from responsys_activation.connector import IdentifierType
-from responsys_activation.delivery.custom_event import UnmappableError, custom_event
-from responsys_activation.membership import InvalidMessageError, Membership, read_membership
-from tests.fakes.memberships import connector
+from responsys_activation.delivery.custom_event import UnmappableError
+from responsys_activation.membership import InvalidMessageError, Membership
+from tests.fakes.memberships import connector, event_of, read_membership
 from tests.hostile.bodies import Pairs, Raw, values, written
 from tests.hostile.moments import no_moments, written_moments
 
@@ -244,7 +244,7 @@ def _read(spelling: Spelling) -> tuple[Membership, Any] | str:
     """Return what is read and sent, or why not."""
     try:
         membership = read_membership(spelling.body)
-        event = custom_event(membership, connector(identifierType=spelling.kind.value))
+        event = event_of(membership, connector(identifierType=spelling.kind.value))
     except (InvalidMessageError, UnmappableError) as refused:
         return str(refused)
     return membership, json.loads(event.recipient_json)

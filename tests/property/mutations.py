@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from typing import Any
@@ -24,9 +25,9 @@ from responsys_activation.aws.queues import DeadLetterQueue
 from responsys_activation.aws.request_pace import RequestPace
 from responsys_activation.aws.slots import Slot, Wait
 from responsys_activation.delivery import batch as delivery
-from responsys_activation.delivery import composition, dispatch, isolating, pacing, sending
+from responsys_activation.delivery import composition, dispatch, isolating, pacing, receiving, sending, settling
 from responsys_activation.delivery.custom_event import custom_event
-from responsys_activation.delivery.outcome import Delivered, Duplicate, Throttled
+from responsys_activation.delivery.outcome import Delivered, Duplicate, Ending, Retried, Throttled
 from responsys_activation.delivery.pacing import Pacing
 from responsys_activation.delivery.posting import Posting
 from responsys_activation.delivery.reporting import Reporting
@@ -38,6 +39,7 @@ from responsys_activation.received import Mark
 from responsys_activation.responsys import events
 from responsys_activation.responsys.errors import UnavailableError
 from responsys_activation.responsys.login_memory import LoginMemory
+from responsys_activation.upstream.memberships import Part
 from tests.property.law import check
 from tests.property.scenario import Scenario, scenarios
 from tests.property.soaking import try_round
@@ -148,9 +150,9 @@ def _called_add(name: Any, connector: str, membership: Membership, *rest: Any) -
 def the_mapped_event_is_part_of_the_key() -> Patches:
     events_of: dict[int, str] = {}
 
-    def remember(membership: Membership, *rest: Any) -> Any:
-        event = custom_event(membership, *rest)
-        events_of[id(membership)] = event.event_name
+    def remember(part: Part, *rest: Any) -> Any:
+        event = custom_event(part, *rest)
+        events_of[id(part.membership)] = event.event_name
         return event
 
     return together(
@@ -322,9 +324,10 @@ PACE: dict[str, Callable[[], Patches]] = {
 # ---- settling --------------------------------------------------------------------------------------------------
 
 
-def _trusted(send: Any, queue: DeadLetterQueue, letters: Sequence[Any], *rest: Any) -> list[bool]:
+def _trusted(send: Any, queue: DeadLetterQueue, letters: Iterable[Any], *rest: Any) -> set[int]:
+    letters = list(letters)
     send(queue, letters, *rest)
-    return [True] * len(letters)
+    return set(range(len(letters)))
 
 
 def _rest_delivered(post: Any, *arguments: Any) -> Any:
@@ -362,7 +365,46 @@ SETTLING: dict[str, Callable[[], Patches]] = {
     ),
 }
 
-MUTATIONS = CLAIMS | SAMENESS | DOUBT | ORDER | PACE | SETTLING
+# ---- several memberships of one message ------------------------------------------------------------------------
+
+
+def _letters_without(**forgotten: Any) -> Patches:
+    return around(Mark, "text", lambda text, mark: text(mark._replace(**forgotten)))
+
+
+def _deleted_for_its_neighbours(settle: Any, *arguments: Any) -> list[Ending]:
+    endings: list[Ending] = settle(*arguments)
+    ended = {each.message.message_id for each in endings if not isinstance(each.outcome, Retried)}
+    return [
+        each._replace(outcome=Throttled("X", 0.0))
+        if isinstance(each.outcome, Retried) and each.message.message_id in ended
+        else each
+        for each in endings
+    ]
+
+
+def _first(routed: Any) -> Any:
+    return routed[:1] if isinstance(routed, list) else routed
+
+
+SEVERAL: dict[str, Callable[[], Patches]] = {
+    "a letter forgets its key": lambda: _letters_without(key=""),
+    "a letter forgets its position": lambda: _letters_without(position=0),
+    "a letter holds the whole message": lambda: patch.object(
+        settling, "split", lambda body, _arrived_at: defaultdict(lambda: body)
+    ),
+    "a message leaves although one of its letters was not taken": lambda: around(
+        Settling, "settle", _deleted_for_its_neighbours
+    ),
+    "only the first membership of a message counts": lambda: around(
+        receiving, "read", lambda read, *arguments: (found := read(*arguments))._replace(parts=found.parts[:1])
+    ),
+    "a membership goes to its first connector alone": lambda: around(
+        receiving, "route", lambda route, *arguments: _first(route(*arguments))
+    ),
+}
+
+MUTATIONS = CLAIMS | SAMENESS | DOUBT | ORDER | PACE | SETTLING | SEVERAL
 
 
 def worlds_until_seen(name: str) -> tuple[int, str]:

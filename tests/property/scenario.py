@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.responsys import UNKNOWN_RECIPIENT, Fault
 
+CONNECTORS = ("default", "second")
 AWS_CALLS = (
     "dynamodb",  # whatever the call
     "BatchExecuteStatement",
@@ -76,6 +77,10 @@ class Upstream(_Brief):
         Seconds after the world's beginning when the membership changed, as the producer says.
     copies : int
         How often the producer sends it.
+    of_platform : bool
+        Whether mParticle writes it, and the connectors' settings say to which of them it goes.
+    joined : bool
+        Whether it comes in one body with the one before it, and at its time.
     """
 
     kind: Kind = Kind.VALID
@@ -89,6 +94,8 @@ class Upstream(_Brief):
     occurred: int | None = None
     attributes: Attributes = Attributes.NONE
     copies: int = 1
+    of_platform: bool = False
+    joined: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,10 +160,24 @@ class PasswordChange:
 
 @dataclass(frozen=True)
 class MappingChange:
-    """A mapping of segments to events that becomes another, at every connector."""
+    """A mapping of segments to events that becomes another.
+
+    Attributes
+    ----------
+    connectors : tuple of str
+        Of which; at the others it becomes empty.
+    identifier_from : tuple of str
+        Where all connectors look for the identifier from then on.
+    """
 
     after: int
     event_names: tuple[tuple[str, str], ...]
+    connectors: tuple[str, ...] = CONNECTORS
+    identifier_from: tuple[str, ...] = ()
+
+    def maps(self, connector: str, segment: str) -> bool:
+        """Return whether a connector maps a segment."""
+        return connector in self.connectors and segment in dict(self.event_names)
 
 
 @dataclass(frozen=True)
@@ -237,6 +258,11 @@ class Scenario(_Brief):
     seed: int = 0
 
     @property
+    def first_mapping(self) -> MappingChange:
+        """What the connectors' settings map when the first message comes."""
+        return next((change for change in self.mapping if change.after == 0), MappingChange(0, ()))
+
+    @property
     def resends(self) -> int:
         """How often a message in doubt may be sent again."""
         return self.maximum_resends if self.resend else 0
@@ -265,15 +291,36 @@ _WHEN = _product(
     message_id=[None, None, None, None, 1, 2, 3, 4],
 )
 _HOW = _product(attributes=[Attributes.NONE] * 12 + list(Attributes), copies=[1] * 15 + [2])
+_WHERE = _product(of_platform=[False, False, True], joined=[False, True])
 
 
-def _messages(who: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[tuple[Upstream, ...]]:
-    message = st.builds(lambda who, what, when, how: Upstream(**who, **what, **when, **how), who, _WHAT, _WHEN, _HOW)
+def _messages(
+    who: st.SearchStrategy[dict[str, Any]], where: st.SearchStrategy[dict[str, Any]]
+) -> st.SearchStrategy[tuple[Upstream, ...]]:
+    message = st.builds(
+        lambda who, what, when, how, where: _written(Upstream(**who, **what, **when, **how, **where)),
+        who,
+        _WHAT,
+        _WHEN,
+        _HOW,
+        where,
+    )
     return st.sampled_from([1, 4, 12]).flatmap(lambda least: st.lists(message, min_size=least, max_size=24).map(tuple))
 
 
-_OF_MANY: dict[str, st.SearchStrategy[Any]] = {"messages": _messages(_WHO)}
-_OF_ONE_MEMBERSHIP = {"messages": _messages(st.just({}))}
+def _written(message: Upstream) -> Upstream:
+    """Leave to a platform what it can say."""
+    if not message.of_platform:
+        return message
+    if message.kind in {Kind.NOT_JSON, Kind.NO_CONNECTOR}:
+        return replace(message, of_platform=False)
+    return replace(message, connector=CONNECTORS[0], event_name=None)
+
+
+_OF_MANY: dict[str, st.SearchStrategy[Any]] = {"messages": _messages(_WHO, st.just({}))}
+_OF_ONE_MEMBERSHIP = {"messages": _messages(st.just({}), st.just({}))}
+_SEVERAL_IN_ONE = {"messages": _messages(_WHO, _WHERE)}
+_SEVERAL_OF_ONE_MEMBERSHIP = {"messages": _messages(st.just({}), _WHERE)}
 
 _TIMES = st.sampled_from([1, 1, 1, 1, 2, 3, 8, 20])
 _AWS_FAULTS = st.builds(
@@ -351,8 +398,10 @@ _MAPPING = {
     "mapping": st.lists(
         st.builds(
             MappingChange,
-            after=st.sampled_from([5, 60, 350, 1000]),
+            after=st.sampled_from([0, 5, 60, 350, 1000]),
             event_names=st.sampled_from([(("aud-1", "CHANGED"),), (("aud-2", "LEFT"),), ()]),
+            connectors=st.sampled_from([CONNECTORS, CONNECTORS[1:]]),
+            identifier_from=st.sampled_from([(), (), ("variables.corrected", "corrected")]),
         ),
         min_size=1,
         max_size=2,
@@ -390,6 +439,13 @@ _TROUBLES: tuple[dict[str, st.SearchStrategy[Any]], ...] = (
     _KILLS | _SLOW | _MAPPING | _REPLAYS,
     _KILLS | _RESPONSYS_TROUBLE | _AWS_TROUBLE | _REDELIVERY,
     _KILLS | _RESPONSYS_TROUBLE | _AWS_TROUBLE | _REDELIVERY | _SKEW,
+    _SEVERAL_IN_ONE,
+    _SEVERAL_IN_ONE | _MAPPING,
+    _SEVERAL_IN_ONE | _AWS_TROUBLE | _MAPPING,
+    _SEVERAL_IN_ONE | _RESPONSYS_TROUBLE | _MAPPING | _REPLAYS,
+    _SEVERAL_IN_ONE | _SLOW_SQS | _RESPONSYS_TROUBLE,
+    _SEVERAL_IN_ONE | _KILLS | _RESPONSYS_TROUBLE | _AWS_TROUBLE | _REDELIVERY,
+    _SEVERAL_OF_ONE_MEMBERSHIP | _KILLS | _RESPONSYS_TROUBLE | _REDELIVERY,
 )
 
 _SETTINGS = _product(

@@ -318,7 +318,7 @@ def _real_threads_and_chance() -> list[tuple[ModuleType, str, Any]]:
 def threads_of(simulation: Simulation) -> Iterator[None]:
     """Replace threads, locks and chance in every module of the package, and time where Powertools looks at it."""
 
-    def wait(futures: Iterable[_Future], timeout: float, return_when: str) -> _Waited:
+    def wait(futures: Iterable[_Future], timeout: float | None = None, *, return_when: str) -> _Waited:
         futures = list(futures)
         if return_when != "FIRST_COMPLETED":
             raise NotImplementedError(return_when)

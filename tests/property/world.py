@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from botocore.exceptions import ConnectTimeoutError
 from responsys_activation.aws import ledger
 from responsys_activation.delivery import planning
 from responsys_activation.observability import InvocationMetrics
-from responsys_activation.received import MARK
+from responsys_activation.received import MARK, read_mark
 from responsys_activation.replay.composition import compose_replay
 from responsys_activation.replay.request import read_replay_request
 from responsys_activation.settings import ReplaySettings, read_settings
@@ -29,12 +29,12 @@ from tests.fakes.dynamodb import client_error
 from tests.fakes.environment import Environment, Surroundings
 from tests.fakes.memberships import connector_document
 from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
-from tests.fakes.responsys import SPOILING, FakeResponsys, Fault, Reply
-from tests.property.scenario import Attributes, AwsFault, Crowd, Kind, Scenario, Upstream
+from tests.fakes.responsys import FakeResponsys, Fault, Reply
+from tests.property.bodies import Sent, body_of, may_come_twice, pairs_of
+from tests.property.scenario import CONNECTORS, Attributes, AwsFault, Crowd, MappingChange, Scenario, Upstream
 from tests.property.simulation import Killed, Place, Simulation, threads_of
 from tests.property.sqs import Message, Queue, SqsClient
 
-CONNECTORS = ("default", "second")
 TIMEOUT = {45: 120.0, 60: 180.0, 120: 300.0}  # of the function, by ReplySeconds, as in template.yaml
 _VISIBILITY_TIMEOUT = {45: 1020.0, 60: 1380.0, 120: 2100.0}
 _REPLAY_SECONDS = 900.0
@@ -55,53 +55,40 @@ _OURS = {
 Dimensions = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
-class Sent:
-    """One body as upstream sent it.
-
-    Attributes
-    ----------
-    mark : str
-        What makes it the same message as another; two of one mark are to be accepted once.
-    group : tuple of str
-        Connector, profile and segment: changes of one group have an order.
-    order : tuple of float
-        Greater for the newer of two changes of a group.
-    message_ids : tuple of str
-        SQS's, of each copy.
-    """
-
-    message: Upstream
-    mark: str
-    group: tuple[str, ...]
-    order: tuple[float, float]
-    message_ids: tuple[str, ...]
-
-
 @dataclass
 class Invocation:
     """One run of the function.
 
     Attributes
     ----------
+    pairs : int
+        Most that its records may hold.
     fresh : set of str
-        Bodies that nobody was given before.
+        Pairs that nobody was given before.
     put_off : set of str
-        Bodies that come back: left on their queue, or put on ThrottledDLQ.
+        Pairs that come back: left on their queue, or put on ThrottledDLQ.
     """
 
     began_at: float
-    records: int
+    pairs: int
     fresh: set[str]
     put_off: set[str] = field(default_factory=set)
 
 
 @dataclass
 class Told:
-    """What one invocation told in its metrics at its end."""
+    """What one invocation told in its metrics at its end.
 
-    received: int
-    retried: int
+    Attributes
+    ----------
+    received : tuple of int
+        Least and most that it can have received.
+    retried : tuple of int
+        Messages that stay on their queue, and most that they may hold.
+    """
+
+    received: tuple[int, int]
+    retried: tuple[int, int]
     counts: dict[Dimensions, dict[str, int]] = field(default_factory=dict)
 
 
@@ -202,7 +189,7 @@ class World:
     Attributes
     ----------
     sent : dict of str to Sent
-        By body.
+        Pairs of membership and connector, by their key.
     accounts : dict of str to Account
         By connector; both may have the same.
     told : list of Told
@@ -223,11 +210,11 @@ class World:
         self.rejected = self._queue("rejected")
         self.source = self._queue("segment-events")
         self.throttled = self._queue("throttled")
-        self.throttled.sent = lambda message: self._task().errand.put_off.add(message.body)
+        self.throttled.sent = self._put_off
         accounts = [self._account(name) for name in CONNECTORS[: 1 if scenario.one_user else None]]
         self.accounts = dict(zip(CONNECTORS, itertools.cycle(accounts), strict=False))
         self.surroundings = Surroundings(
-            ssm=InMemoryParameters(self._connectors(()), self.around),
+            ssm=InMemoryParameters(self._connectors(scenario.first_mapping), self.around),
             secrets=InMemorySecrets({f"stack/{name}": _secret(0) for name in CONNECTORS}, self.around, self._time),
             sqs=SqsClient([self.source, self.throttled, self.rejected], self.around, _nth(scenario.refused_entries)),
             responsys=self.accounts,
@@ -244,6 +231,7 @@ class World:
         self.timed_out = 0
         self.table_failed_at: list[float] = []
         self.receives: Counter[str] = Counter()
+        self._held: defaultdict[str, dict[str, None]] = defaultdict(dict)  # keys of pairs, in their order, by body
         self._calls: Counter[str] = Counter()
         self._steps = itertools.count()
         self._idle: list[tuple[Any, Sequence[Queue]]] = []
@@ -362,7 +350,16 @@ class World:
         queue.due = partial(self._wake, queue)
         return queue
 
-    def _connectors(self, event_names: Collection[tuple[str, str]]) -> dict[str, str]:
+    def keys_of(self, body: str, attributes: Mapping[str, str]) -> list[str]:
+        """Name the pairs that may be in a message."""
+        mark = read_mark(attributes.get(MARK, ""))
+        to = mark.connector if mark and mark.connector in CONNECTORS else None
+        return [key for key in self._held[body] if to in {None, self.sent[key].connector}]
+
+    def _put_off(self, message: Message) -> None:
+        self._task().errand.put_off.update(self.keys_of(message.body, message.attributes))
+
+    def _connectors(self, mapping: MappingChange) -> dict[str, str]:
         rate = {"requestsPerMinute": self.scenario.requests_per_minute} if self.scenario.requests_per_minute else {}
         return {
             f"/stack/connectors/{name}": json.dumps(
@@ -370,7 +367,13 @@ class World:
                     authEndpoint=self.accounts[name].login_host,
                     credentialsSecretId=f"stack/{name}",
                     defaultEventName="ENTERED",
-                    eventNames=dict(event_names),
+                    eventNames=dict(mapping.event_names) if name in mapping.connectors else {},
+                    identifierFrom=list(mapping.identifier_from),
+                    # Of a platform's membership each connector sends its own mark.
+                    variables={
+                        "omit": [*(f"mark-{other}" for other in CONNECTORS if other != name), "corrected"],
+                        "rename": {f"mark-{name}": "mark"},
+                    },
                     **rate,
                 )
             )
@@ -397,8 +400,7 @@ class World:
         """Return what people change, and when."""
         ssm, secrets = self.surroundings.ssm, self.surroundings.secrets
         changes: list[tuple[float, Callable[[], None]]] = [
-            (change.after, partial(ssm.values.update, self._connectors(change.event_names)))
-            for change in self.scenario.mapping
+            (change.after, partial(ssm.values.update, self._connectors(change))) for change in self.scenario.mapping
         ]
         for change in self.scenario.passwords:
             if change.where == "responsys":
@@ -414,21 +416,26 @@ class World:
         began = self.simulation.now
         crowd = self.scenario.crowd
         messages = [*enumerate(self.scenario.messages), *((1000 + number, each) for number, each in _each(crowd))]
-        for number, message in sorted(messages, key=lambda pair: pair[1].after):
-            self.simulation.sleep(max(0.0, began + message.after - self.simulation.now))
-            self._send(number, message)
+        bodies: list[list[tuple[int, Upstream]]] = []
+        for number, message in messages:
+            if message.joined and bodies:
+                bodies[-1].append((number, message))
+            else:
+                bodies.append([(number, message)])
+        for together in sorted(bodies, key=lambda each: each[0][1].after):
+            self.simulation.sleep(max(0.0, began + together[0][1].after - self.simulation.now))
+            self._send(together)
         self._to_come -= 1
 
-    def _send(self, number: int, message: Upstream) -> None:
-        message_id = f"own-{number}" if message.message_id is None else f"id-{message.message_id}"
-        what = (message.connector, f"profile-{message.profile}", message.segment)
-        mark = " ".join((*what, message.call_type, message.event_name or "-", message_id))
-        body = _body(number, message, mark)
-        copies = 1 if message.message_id is None else message.copies
-        message_ids = tuple(self.source.send(body, _attributes(message.attributes)) for _ in range(copies))
+    def _send(self, messages: Sequence[tuple[int, Upstream]]) -> None:
+        body, (_, first) = body_of(messages), messages[0]
+        copies = first.copies if all(may_come_twice(message) for _, message in messages) else 1
+        message_ids = tuple(self.source.send(body, _attributes(first.attributes)) for _ in range(copies))
         arrived = int(self.simulation.now * 1000) / 1000
-        happened = arrived if message.occurred is None else NOW + message.occurred
-        self.sent[body] = Sent(message, mark, what, (happened, arrived), message_ids)
+        for pair in pairs_of(messages, body, arrived, message_ids):
+            self.sent[pair.key] = pair
+            for text in (body, pair.alone):
+                self._held[text][pair.key] = None
 
     def _replay(self, after: float, *, in_doubt: bool) -> None:
         """Send back what waits in RejectedDLQ, as an operator does."""
@@ -481,12 +488,16 @@ class World:
         """Invoke the function; give the environment if it lives on."""
         place, function, metrics = environment
         records = [message.record(queue.name) for message in received]
-        fresh = {each.body for each in received if each.receives == 1 and MARK not in each.attributes}
-        self.receives.update(message.body for message in received)
+        keys = {message.message_id: self.keys_of(message.body, message.attributes) for message in received}
+        new = [each for each in received if each.receives == 1 and MARK not in each.attributes]
+        fresh = {key for message in new for key in keys[message.message_id]}
+        self.receives.update(key for message in received for key in keys[message.message_id])
+        most = sum(map(len, keys.values()))
+        least = sum(len({self.sent[key].alone for key in of_message}) for of_message in keys.values())
         timeout = TIMEOUT[self.scenario.reply_seconds]
         self.simulation.thaw(place)
         task = self.simulation.spawn(lambda: function.invoke(records, timeout), place)
-        task.errand = Invocation(self.simulation.now, len(records), fresh)
+        task.errand = Invocation(self.simulation.now, most, fresh)
         if not self.simulation.join([task], timeout):
             self.simulation.kill(place)
             self.timed_out += 1
@@ -496,8 +507,9 @@ class World:
         response = task.outcome()
         place.frozen = True
         failures = {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
-        task.errand.put_off |= {message.body for message in received if message.message_id in failures}
-        self.told.append(Told(len(records), len(failures), metrics.last))
+        stays = [key for message_id in failures for key in keys[message_id]]
+        task.errand.put_off.update(stays)
+        self.told.append(Told((least, most), (len(failures), len(stays)), metrics.last))
         if not self._not_deleted():
             queue.delete(message.message_id for message in received if message.message_id not in failures)
         return environment
@@ -552,24 +564,3 @@ def _attributes(kind: Attributes) -> dict[str, str]:
             return _OURS
         case Attributes.TEN:
             return {f"attribute-{number}": "value" for number in range(10)}
-
-
-def _body(number: int, message: Upstream, mark: str) -> str:
-    if message.kind is Kind.NOT_JSON:
-        return f"not JSON {number}"
-    document: dict[str, Any] = {
-        "number": number,  # no field of ours: it makes each body one of a kind
-        "profileId": f"profile-{message.profile}",
-        "callType": message.call_type,
-        "segment": {"type": "AUDIENCE" if message.segment.startswith("aud") else "JOURNEY", "id": message.segment},
-        "connector": "nowhere" if message.kind is Kind.NO_CONNECTOR else message.connector,
-        "identifiers": {} if message.kind is Kind.NO_IDENTIFIER else {"27": str(message.profile)},
-        "variables": {"mark": mark, "number": number} | ({SPOILING: "yes"} if message.kind is Kind.SPOILING else {}),
-    }
-    if message.event_name is not None:
-        document["eventName"] = message.event_name
-    if message.message_id is not None:
-        document["messageId"] = f"id-{message.message_id}"
-    if message.occurred is not None:
-        document["occurredAt"] = datetime.fromtimestamp(NOW + message.occurred, UTC).isoformat()
-    return json.dumps(document)

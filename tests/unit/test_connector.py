@@ -13,6 +13,7 @@ from responsys_activation.connector import (
     MissingAction,
     MissingRecipients,
     ProfileList,
+    VariableRules,
     read_connector,
 )
 from tests.fakes.memberships import ABSENT, connector, connector_document
@@ -40,6 +41,8 @@ def test_every_documented_field_is_read() -> None:
                 "requestsPerMinute": 200,
                 "sendOccurredAt": True,
                 "missingRecipients": {"action": "CREATE", "permission": "OPTOUT"},
+                "identifierFrom": ["properties.loyalty_id", "userId"],
+                "variables": {"only": ["a", "b"], "omit": ["b"], "rename": {"a": "A"}},
             }
         )
     )
@@ -53,6 +56,8 @@ def test_every_documented_field_is_read() -> None:
     assert read.requests_per_minute == 200
     assert read.send_occurred_at is True
     assert read.missing_recipients == MissingRecipients(action=MissingAction.CREATE, permission="OPTOUT")
+    assert read.identifier_from == ("properties.loyalty_id", "userId")
+    assert read.variables == VariableRules(only=("a", "b"), omit=("b",), rename={"a": "A"})
 
 
 def test_optional_fields_may_be_left_out() -> None:
@@ -64,6 +69,8 @@ def test_optional_fields_may_be_left_out() -> None:
     assert read.requests_per_minute is None
     assert read.send_occurred_at is False
     assert read.missing_recipients.action is MissingAction.REJECT
+    assert read.identifier_from == ()
+    assert read.variables is None
 
 
 @pytest.mark.parametrize("identifier_type", ["RIID", "HASHED_EMAIL", "CRM_ID", "EMAIL", "EMAIL_MD5", "MOBILE_NUMBER"])
@@ -106,6 +113,14 @@ def test_every_documented_identifier_type_is_taken(identifier_type: str) -> None
         ("missingRecipients.permission", {"missingRecipients": {"action": "WAIT", "permission": SECRET}}),
         ("missingRecipients.permission", {"missingRecipients": {"permission": "optin"}}),
         ("missingRecipients.colour", {"missingRecipients": {"colour": SECRET}}),
+        ("identifierFrom", {"identifierFrom": "userId"}),
+        ("identifierFrom.1", {"identifierFrom": ["userId", " "]}),
+        ("identifierFrom.0", {"identifierFrom": [7]}),
+        ("variables", {"variables": ["a"]}),
+        ("variables.only", {"variables": {"only": "a"}}),
+        ("variables.omit.0", {"variables": {"omit": [""]}}),
+        ("variables.rename.a", {"variables": {"rename": {"a": " "}}}),
+        ("variables.keep", {"variables": {"keep": [SECRET]}}),
         ("auth_endpoint", {"auth_endpoint": SECRET}),
     ],
 )
@@ -190,3 +205,52 @@ def test_nobody_is_created_by_a_riid_wherever_the_identifier_type_stands() -> No
     reason = refusal(json.dumps(settings))
 
     assert reason.startswith("missingRecipients: must have action REJECT or WAIT with identifierType RIID")
+
+
+@pytest.mark.parametrize(
+    ("names", "event_name"),
+    [
+        (("aud_1", "carts", "Cart abandoners"), "BY_ID"),
+        (("aud_2", "carts", "Cart abandoners"), "BY_KEY"),
+        (("aud_2", "other", "Cart abandoners"), "BY_NAME"),
+        (("aud_2", "CARTS"), None),
+        ((), None),
+    ],
+)
+def test_a_segment_is_mapped_by_the_first_of_its_names_that_is_known(
+    names: tuple[str, ...], event_name: str | None
+) -> None:
+    mapping = {"Cart abandoners": "BY_NAME", "carts": "BY_KEY", "aud_1": "BY_ID"}
+
+    assert connector(eventNames=mapping).mapped_event(names) == event_name
+
+
+@pytest.mark.parametrize(
+    ("variables", "changes", "colliding"),
+    [
+        (None, {}, []),
+        ({"rename": {"a": "A", "b": "B"}}, {}, []),
+        ({"rename": {"a": "X", "b": "x"}}, {}, ["X", "x"]),
+        ({"rename": {"a": "ProfileID", "b": "CALLTYPE"}}, {}, ["CALLTYPE", "ProfileID"]),
+        ({"rename": {"a": "occurredAt"}}, {}, []),
+        ({"rename": {"a": "occurredAt"}}, {"sendOccurredAt": True}, ["occurredAt"]),
+        ({"only": ["a", "b"], "rename": {"a": "B"}}, {}, ["B"]),
+        ({"only": ["a", "b"], "rename": {"a": "b", "b": "a"}}, {}, []),
+    ],
+)
+def test_a_rename_is_found_that_takes_another_variables_name(
+    variables: dict[str, Any] | None, changes: dict[str, Any], colliding: list[str]
+) -> None:
+    settings = connector(**changes, **({"variables": variables} if variables else {}))
+
+    assert settings.colliding_renames == colliding
+
+
+def test_settings_are_refused_in_words_of_json() -> None:
+    reason = refusal(json.dumps(connector_document(identifierFrom="userId", variables={"only": "a", "omit": [""]})))
+
+    assert reason.split("; ") == [
+        "identifierFrom: must be a list",
+        "variables.only: must be a list",
+        "variables.omit.0: must be a text that is not blank",
+    ]

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from responsys_activation.envelope import Opened, Unopened, enclose, open_messages
 from responsys_activation.json_text import JsonNumber
-from responsys_activation.membership import CallType, InvalidMessageError, read_membership
-from tests.fakes.memberships import ABSENT, document
+from responsys_activation.membership import CallType, InvalidMessageError
+from tests.fakes.memberships import ABSENT, document, read_membership
 
 SECRET = "do-not-quote-me-4711"
 
@@ -256,10 +257,10 @@ def test_five_envelopes_are_opened_and_no_more(layers: int, accepted: bool) -> N
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (json.dumps(event_bridge([1])), "detail: must hold the membership message"),
+        (json.dumps(event_bridge([1])), "body: an array where one message is expected"),
         (json.dumps(event_bridge(None)), "detail: must hold the membership message"),
         (json.dumps(sns(f"Hello {SECRET}")), "Message: not valid JSON at character 0"),
-        (json.dumps(sns("[1]")), "Message: must be a JSON object"),
+        (json.dumps(sns("[1]")), "body: an array where one message is expected"),
         (json.dumps(sns("")), "Message: is empty; send the membership message as JSON"),
         (json.dumps(cloud_event(data=7)), "data: must hold the membership message"),
         (json.dumps(cloud_event(data_base64="%%%")), "data_base64: not base64 of UTF-8 text"),
@@ -327,3 +328,115 @@ def test_what_is_no_message_but_is_known_is_refused_with_what_it_is_and_what_to_
 def test_compressed_data_is_refused_as_that() -> None:
     assert "gzip" in refusal(json.dumps(kinesis_record("") | {"data": COMPRESSED}))
     assert "gzip" in refusal(json.dumps(cloud_event(data_base64=COMPRESSED)))
+
+
+# --- several in one body ----------------------------------------------------------------------------------------
+
+
+def firehose(*contents: str) -> dict[str, Any]:
+    """What Firehose posts to an HTTP endpoint."""
+    records = [{"data": base64.b64encode(content.encode()).decode()} for content in contents]
+    return {"requestId": "fh-1", "timestamp": 1772370000000, "records": records}
+
+
+def opened(content: Any) -> list[tuple[str | None, str]]:
+    """Return profile and position of each message, or the reason of what is none."""
+    return [
+        (one.document.get("profileId"), one.position) if isinstance(one, Opened) else (None, one.reason)
+        for one in open_messages(json.dumps(content))
+    ]
+
+
+A, B = document(profileId="a"), document(profileId="b")
+A_TEXT, B_TEXT = json.dumps(A), json.dumps(B)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param([A, B], id="an array"),
+        pytest.param([A_TEXT, B_TEXT], id="an array of JSON texts"),
+        pytest.param([sns(A_TEXT), event_bridge(B)], id="an array of envelopes"),
+        pytest.param([cloud_event(data=A), cloud_event(data=B)], id="a batch of CloudEvents"),
+        pytest.param(sns(json.dumps([A, B])), id="an array in SNS"),
+        pytest.param(event_bridge([A, B]), id="an array in EventBridge"),
+        pytest.param(kinesis_record(json.dumps([A, B])), id="an array in a record"),
+        pytest.param(firehose(A_TEXT, B_TEXT), id="Firehose"),
+        pytest.param({"Records": [lambda_record(A_TEXT), lambda_record(B_TEXT)]}, id="Lambda's records of a stream"),
+        pytest.param({"Records": [sqs_record(A_TEXT), sqs_record(B_TEXT)]}, id="Lambda's records of a queue"),
+    ],
+)
+def test_each_message_of_an_array_is_found(body: Any) -> None:
+    assert opened(body) == [("a", "/0"), ("b", "/1")]
+
+
+def test_positions_tell_arrays_in_arrays_apart() -> None:
+    assert opened([firehose(A_TEXT, json.dumps([A, B])), B]) == [
+        ("a", "/0/0"),
+        ("a", "/0/1/0"),
+        ("b", "/0/1/1"),
+        ("b", "/1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ([A, 7], "body[1]: must be a JSON object"),
+        ([A, "x"], "body[1]: not valid JSON at character 0"),
+        ([A, event_bridge(7)], "detail: must hold the membership message"),
+        (firehose(A_TEXT, "x"), "data: not valid JSON at character 0"),
+        ([A, [[[B]]]], "body[1][0][0]: must be a JSON object"),
+    ],
+)
+def test_what_is_no_message_spoils_nothing_beside_it(body: Any, reason: str) -> None:
+    assert opened(body) == [("a", "/0"), (None, reason)]
+
+
+def test_an_empty_array_holds_nothing() -> None:
+    assert opened([]) == []
+
+
+@pytest.mark.parametrize("event", [{"event": {"detail": A}}, event_bridge({"event": {"detail": A}})])
+def test_a_detail_in_an_event_is_found(event: dict[str, Any]) -> None:
+    assert opened(event) == [("a", "")]
+
+
+def test_what_is_said_to_be_a_message_is_not_opened() -> None:
+    (found,) = open_messages(json.dumps({"data": A, "mine": 1}), lambda document: "mine" in document)
+
+    assert isinstance(found, Opened)
+    assert found.document["mine"] == JsonNumber("1")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        sns(A_TEXT),
+        event_bridge(A),
+        cloud_event(data_base64=base64.b64encode(A_TEXT.encode()).decode()),
+        sqs_record(json.dumps(sns(A_TEXT))),
+        lambda_record(A_TEXT),
+        firehose(A_TEXT),
+        {"Records": [lambda_record(A_TEXT)]},
+        {"event": {"detail": A}},
+    ],
+)
+def test_another_message_is_put_into_the_same_envelopes(body: dict[str, Any]) -> None:
+    (before,) = open_messages(json.dumps(body))
+
+    (after,) = open_messages(enclose(B, before.envelopes))
+
+    assert isinstance(after, Opened)
+    assert after.document == B
+    assert [each.message_id() for each in after.envelopes] == [each.message_id() for each in before.envelopes]
+    assert [each.occurred_at() for each in after.envelopes] == [each.occurred_at() for each in before.envelopes]
+    assert len(enclose(before.document, before.envelopes)) <= len(json.dumps(body))  # type: ignore[union-attr]
+
+
+def test_what_cannot_be_opened_is_kept_as_it_is() -> None:
+    broken = event_bridge(7)
+    _, found = open_messages(json.dumps([A, broken]))
+
+    assert isinstance(found, Unopened)
+    assert json.loads(enclose(found.content, found.envelopes)) == broken

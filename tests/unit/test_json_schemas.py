@@ -10,8 +10,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
 from responsys_activation.connector import read_connector
-from responsys_activation.membership import read_membership
-from tests.fakes.memberships import ABSENT, connector_document, document
+from tests.fakes.memberships import ABSENT, connector_document, document, read_membership
 from tests.unit.json_schemas import DOCS, MODELS, render
 
 
@@ -94,6 +93,11 @@ def test_the_schema_refuses_what_the_reader_refuses(changes: dict[str, Any]) -> 
         ({"requestPerMinute": 5}, False),
         ({"sendOccurredAt": True}, True),
         ({"sendOccurredAt": "true"}, False),
+        ({"identifierFrom": ["userId"], "variables": {"only": ["a"], "omit": [], "rename": {"a": "A"}}}, True),
+        ({"identifierFrom": [""]}, False),
+        ({"identifierFrom": "userId"}, False),
+        ({"variables": {"only": [" "]}}, False),
+        ({"variables": {"drop": ["a"]}}, False),
         ({"auth_endpoint": "x"}, False),
         ({"missingRecipients": {}}, True),
         ({"missingRecipients": {"action": "WAIT"}}, True),

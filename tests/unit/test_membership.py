@@ -12,14 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from responsys_activation.json_text import JsonNumber, Repeated
-from responsys_activation.membership import (
-    CallType,
-    InvalidMessageError,
-    Membership,
-    Segment,
-    read_membership,
-)
-from tests.fakes.memberships import ABSENT, document
+from responsys_activation.membership import CallType, InvalidMessageError, Membership, Segment
+from tests.fakes.memberships import ABSENT, document, read_membership
 
 SECRET = "do-not-quote-me-4711"
 
@@ -330,7 +324,7 @@ def test_repetition_deeper_than_python_compares_is_a_contradiction() -> None:
         ('""', "body: is empty; send the membership message as JSON"),
         ("not json", "body: not valid JSON at character 0"),
         ('{"profileId": p}', "body: not valid JSON at character 14"),
-        ("[]", "body: must be a JSON object"),
+        ("[]", "body: an array where one message is expected"),
         ('"text"', "body: not valid JSON at character 0"),
         ('"7"', "body: must be a JSON object"),
         ("null", "body: must be a JSON object"),

@@ -259,7 +259,9 @@ def test_only_true_allows_what_is_in_doubt(allowed: Any) -> None:
         st.text() | st.sampled_from(["throttled", "7"]) | st.datetimes().map(datetime.isoformat),
     ),
     st.dictionaries(
-        st.sampled_from(["firstSentAt", "replayedAt", "lastErrorCode", "doubts", "inDoubtAllowed"]),
+        st.sampled_from(
+            ["firstSentAt", "replayedAt", "lastErrorCode", "doubts", "inDoubtAllowed", "connector", "key", "position"]
+        ),
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.datetimes().map(datetime.isoformat),
     ),
     st.sampled_from([SEGMENT_EVENTS, THROTTLED]),
@@ -285,12 +287,20 @@ def test_no_attribute_ever_stops_a_message_or_gives_it_a_time_that_cannot_be_wri
 MOMENTS = st.none() | st.integers(1, 4_000_000_000_000).map(lambda milliseconds: milliseconds / 1000)
 
 
-@given(MOMENTS, MOMENTS, st.text(), st.integers(0, 999), st.booleans())
-def test_a_mark_is_read_as_it_was_written(
-    first_sent_at: float | None, replayed_at: float | None, code: str, doubts: int, allowed: bool
-) -> None:
-    mark = Mark(first_sent_at, replayed_at, code, doubts, allowed)
-
+@given(
+    st.builds(
+        Mark,
+        MOMENTS,
+        MOMENTS,
+        st.text(),
+        st.integers(0, 999),
+        st.booleans(),
+        connector=st.just("") | st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z"),
+        key=st.sampled_from(["", "0123456789abcdef" * 2]),
+        position=st.integers(0, 999_999),
+    )
+)
+def test_a_mark_is_read_as_it_was_written(mark: Mark) -> None:
     assert read_mark(mark.text()) == mark
 
 

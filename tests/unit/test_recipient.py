@@ -10,7 +10,13 @@ import pytest
 
 from responsys_activation.connector import IdentifierType
 from responsys_activation.json_text import JsonNumber, Repeated
-from responsys_activation.recipient import NoIdentifierError, find_match_value, find_recipient
+from responsys_activation.recipient import (
+    NoIdentifierError,
+    find_match_value,
+    find_recipient,
+    hash_type,
+    is_email_address,
+)
 
 SHA256 = "b4c9a289323b21a01c3e940f150eb9b8c542587f1abfd8f0e1cc1ffc5e475514"
 MD5 = "23463b99b62a72f26ed677cc556c44e8"
@@ -273,3 +279,27 @@ def test_nobody_is_created_by_a_hash_alone_or_by_another_persons_address(
         find_match_value(identifiers, IdentifierType(kind))
     assert str(refused.value).startswith(needed)
     assert EMAIL_OF_HASHES not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (SHA256, "HASHED_EMAIL"),
+        (SHA256.upper(), "HASHED_EMAIL"),
+        (MD5, "EMAIL_MD5"),
+        ("a" * 40, None),
+        (MD5[:-1] + "x", None),
+        (f" {MD5}", None),
+        ("", None),
+    ],
+)
+def test_a_hash_is_known_by_its_digits(text: str, kind: str | None) -> None:
+    assert hash_type(text) == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [("ann@example.com", True), ("ann", False), ("a b@c", False), (SHA256, False), ("@" * 600, False)],
+)
+def test_an_address_is_told_from_what_is_none(text: str, is_one: bool) -> None:
+    assert is_email_address(text) is is_one

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from responsys_activation.membership import Membership
 
-__all__ = ["Change", "membership_change"]
+__all__ = ["Change", "change_key", "membership_change"]
 
 
 class Change(NamedTuple):
@@ -22,7 +22,8 @@ class Change(NamedTuple):
         ``key`` is not sent again. The event name that a mapping gives is not part of it, so that a changed mapping
         sends nothing a second time.
     happened_at, arrived_at : float
-        Epoch seconds: when the membership changed, and when SQS first had the message.
+        Epoch seconds: when the membership changed, and when SQS first had the message. Of one message with
+        several memberships, each later one counts as some microseconds later.
     """
 
     membership: str
@@ -48,11 +49,16 @@ def membership_change(
         The producer's id of the message, else that of its envelope, else SQS's.
     """
     profile_id, segment = membership.profile_id, membership.segment
-    call_type, event_name = membership.call_type.value, membership.event_name or ""
     # Lengths come before the parts, so that no text can be read as two others.
     whose = f"{len(connector)},{len(profile_id)},{segment.type},{connector}{profile_id}{segment.id}"
-    which = f"{call_type},{len(event_name)},{event_name}{message_id}"
-    return Change(_digest(whose), _digest(which), call_type, happened_at, arrived_at)
+    which = change_key(membership, message_id)
+    return Change(_digest(whose), which, membership.call_type.value, happened_at, arrived_at)
+
+
+def change_key(membership: Membership, message_id: str) -> str:
+    """Name what tells two changes of one membership apart: :attr:`Change.key`."""
+    event_name = membership.event_name or ""
+    return _digest(f"{membership.call_type},{len(event_name)},{event_name}{message_id}")
 
 
 def _digest(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -18,6 +20,7 @@ __all__ = [
     "MissingAction",
     "MissingRecipients",
     "ProfileList",
+    "VariableRules",
     "read_connector",
 ]
 
@@ -91,11 +94,53 @@ class MissingRecipients(BaseModel):
         return permission
 
 
+class VariableRules(BaseModel):
+    """Which variables are sent, and under which names.
+
+    Attributes
+    ----------
+    only : tuple of str or None
+        Names of the only ones that are sent; ``None``: all. A name also stands for what is flattened below it,
+        ``address`` for ``address.city``.
+    omit : tuple of str
+        Names of those that are not sent; likewise.
+    rename : dict of str to str
+        Name in the message → name that is sent.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    only: tuple[NonBlank, ...] | None = None
+    omit: tuple[NonBlank, ...] = ()
+    rename: dict[str, NonBlank] = {}
+
+    def collisions(self, reserved: Iterable[str] = ()) -> list[str]:
+        """Name the new names of which Responsys would get only one value, for it compares names in any letter case.
+
+        Parameters
+        ----------
+        reserved : iterable of str
+            Names of properties that win over a variable.
+
+        Returns
+        -------
+        list of str
+            Each new name that two variables get, that a variable listed in ``only`` has already, or that is reserved.
+        """
+        kept = [name for name in self.only or () if name not in self.rename]
+        times = Counter(name.casefold() for name in [*self.rename.values(), *kept, *reserved])
+        return sorted({name for name in self.rename.values() if times[name.casefold()] > 1})
+
+
 class Connector(BaseModel):
     """One Responsys account, profile list and identifier type: the JSON kept in SSM.
 
     Attributes
     ----------
+    identifier_from : tuple of str
+        Where in a message the identifier is, as dotted paths: the first that is there counts, then the usual places.
+    variables : VariableRules or None
+        ``None``: all variables are sent under their own names.
     send_occurred_at : bool
         Whether a message's time is sent as the property ``occurredAt``, so that a Program can tell the newer of two.
     requests_per_minute : int or None
@@ -113,6 +158,8 @@ class Connector(BaseModel):
     default_event_name: EventName | None = None
     event_names: dict[str, EventName] = {}
     requests_per_minute: Annotated[int | None, Field(ge=1)] = None
+    identifier_from: tuple[NonBlank, ...] = ()
+    variables: VariableRules | None = None
     send_occurred_at: Annotated[bool, Field(strict=True)] = False
     missing_recipients: MissingRecipients = MissingRecipients()
 
@@ -136,6 +183,16 @@ class Connector(BaseModel):
     def event_name_for(self, segment_id: str) -> str | None:
         """Name the custom event of an audience or journey; ``None`` when there is none."""
         return self.event_names.get(segment_id, self.default_event_name)
+
+    def mapped_event(self, segment_names: Iterable[str]) -> str | None:
+        """Name the custom event that ``eventNames`` has for the first of a segment's names that it knows."""
+        return next((self.event_names[name] for name in segment_names if name in self.event_names), None)
+
+    @property
+    def colliding_renames(self) -> list[str]:
+        """The new names of variables of which Responsys would get only one value."""
+        reserved = ["profileId", "callType", *(["occurredAt"] if self.send_occurred_at else [])]
+        return self.variables.collisions(reserved) if self.variables else []
 
 
 def read_connector(text: str) -> Connector:

@@ -208,8 +208,8 @@ _ROWS: Mapping[Family, Sequence[_Row]] = {
         ),
         _Row(
             "INVALID_CONNECTOR",
-            ("rejected",),
-            "the connector's settings cannot be used",
+            ("rejected", "throttled"),
+            "the connector's settings cannot be used; throttled: they may name a segment that no others name",
             "correct the connector's parameter; `reason` names the field",
         ),
         _Row(

@@ -25,13 +25,21 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import core_schema
 
-from responsys_activation.envelope import Envelope, InvalidMessageError, open_envelopes
+from responsys_activation.envelope import Envelope, InvalidMessageError
 from responsys_activation.json_text import Repeated
 from responsys_activation.moment import read_moment
 from responsys_activation.validation import reasons
 
-__all__ = ["CallType", "InvalidMessageError", "Membership", "Segment", "read_membership"]
+__all__ = [
+    "DEFAULT_CONNECTOR",
+    "CallType",
+    "InvalidMessageError",
+    "Membership",
+    "Segment",
+    "membership_of",
+]
 
+DEFAULT_CONNECTOR = "default"  # where nobody names one; the stack creates it
 _REPORTED_ERRORS = 3
 _IN_OUR_WORDS = {
     "model_type": "must be a JSON object with type and id",
@@ -154,7 +162,7 @@ class Membership(BaseModel):
     profile_id: NonBlank
     call_type: CallType
     segment: Segment
-    connector: ConnectorName = "default"
+    connector: ConnectorName = DEFAULT_CONNECTOR
     event_name: EventName | None = None
     identifiers: Map = {}
     variables: Map = {}
@@ -164,22 +172,21 @@ class Membership(BaseModel):
 _FIELDS = {field.alias or name for name, field in Membership.model_fields.items()}
 
 
-def read_membership(body: str) -> Membership:
-    """Read one SQS body.
+def membership_of(document: dict[str, Any], envelopes: Sequence[Envelope] = (), position: str = "") -> Membership:
+    """Read one message that was found in a body.
 
     Parameters
     ----------
-    body : str
-        JSON, bare or in envelopes: SNS, EventBridge, CloudEvents, a record of SQS or Kinesis.
+    document, envelopes, position
+        See :class:`~responsys_activation.envelope.Opened`.
 
     Raises
     ------
     InvalidMessageError
-        Anything that keeps the body from being a membership; the text names the field.
+        Anything that keeps it from being a membership; the text names the field.
     """
-    document, envelopes = open_envelopes(body)
     if envelopes:
-        document = _completed(document, envelopes)
+        document = _completed(document, envelopes, position)
     try:
         return Membership.model_validate(document)
     except ValidationError:
@@ -191,10 +198,17 @@ def read_membership(body: str) -> Membership:
         raise InvalidMessageError(text) from None  # the cause would carry the values
 
 
-def _completed(message: dict[str, Any], envelopes: Sequence[Envelope]) -> dict[str, Any]:
-    """Add the id and the time that the message does not have, of the innermost envelope that has one."""
+def _completed(message: dict[str, Any], envelopes: Sequence[Envelope], position: str) -> dict[str, Any]:
+    """Add the id and the time that the message does not have, of the innermost envelope that has one.
+
+    The id of an envelope around an array is that of all its messages: what tells them apart is their position in it.
+    """
     if message.get("messageId") is None:
-        given = (message_id for envelope in envelopes if (message_id := envelope.message_id()))
+        given = (
+            message_id + position.removeprefix(envelope.position)
+            for envelope in envelopes
+            if (message_id := envelope.message_id())
+        )
         message = message | {"messageId": next(given, None)}
     if _is_absent(message.get("occurredAt")):
         times = (occurred_at for envelope in envelopes if (occurred_at := envelope.occurred_at()))

@@ -8,6 +8,7 @@ that producers write to they count only together with our mark.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -29,6 +30,9 @@ LIFE_ATTRIBUTES = frozenset(
         "reason",
     }
 )
+_CONNECTOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_KEY = re.compile(r"[0-9a-f]{32}")
+_MOST_PARTS = 1_000_000  # a body of 1 MiB holds fewer
 _END_OF_TIME = 1e11  # epoch seconds, in the year 5138: with a zone, the last hours of 9999 cannot be written again
 
 
@@ -47,6 +51,13 @@ class Mark(NamedTuple):
         How many times it was sent without a trustworthy answer.
     in_doubt_allowed : bool
         A person decided to send it once more in spite of these doubts.
+    connector : str
+        To which it goes, whatever the settings say today; empty where the message itself or the settings say it.
+    key : str
+        Under which the delivery ledger knows its change, see :class:`~responsys_activation.change.Change`; empty where
+        that follows from the message.
+    position : int
+        Where it stood among the memberships of the message that it was part of.
     """
 
     first_sent_at: float | None = None
@@ -54,6 +65,9 @@ class Mark(NamedTuple):
     last_error_code: str = ""
     doubts: int = 0
     in_doubt_allowed: bool = False
+    connector: str = ""
+    key: str = ""
+    position: int = 0
 
     @property
     def allowed_doubts(self) -> int:
@@ -68,6 +82,9 @@ class Mark(NamedTuple):
             "lastErrorCode": self.last_error_code,
             "doubts": self.doubts,
             "inDoubtAllowed": self.in_doubt_allowed,
+            "connector": self.connector,
+            "key": self.key,
+            "position": self.position,
         }
         return json.dumps({name: value for name, value in fields.items() if value}, separators=(",", ":"))
 
@@ -99,6 +116,8 @@ class ReceivedMessage(NamedTuple):
         Why it was deferred before; empty for a message that never was.
     mark : Mark
         What else is known of its earlier lives.
+    part : int or None
+        Which of the memberships in its body is meant, 0 for the first; ``None``: it holds no other.
     """
 
     message_id: str
@@ -114,6 +133,7 @@ class ReceivedMessage(NamedTuple):
     came_back: bool
     last_error_code: str
     mark: Mark
+    part: int | None = None
 
 
 def read_record(record: Mapping[str, Any], now: float, throttled_queue: str) -> ReceivedMessage:
@@ -172,14 +192,25 @@ def read_mark(text: str) -> Mark | None:
         return None
     if not isinstance(document, dict):
         return None
-    last_error_code, doubts = document.get("lastErrorCode"), document.get("doubts")
+    last_error_code = document.get("lastErrorCode")
     return Mark(
         _time(document.get("firstSentAt")),
         _time(document.get("replayedAt")),
         last_error_code if isinstance(last_error_code, str) else "",
-        doubts if isinstance(doubts, int) and 0 <= doubts < 1_000 else 0,
+        _count(document.get("doubts"), 1_000),
         document.get("inDoubtAllowed") is True,
+        _fitting(document.get("connector"), _CONNECTOR),
+        _fitting(document.get("key"), _KEY),
+        _count(document.get("position"), _MOST_PARTS),
     )
+
+
+def _count(value: object, below: int) -> int:
+    return value if type(value) is int and 0 <= value < below else 0
+
+
+def _fitting(value: object, pattern: re.Pattern[str]) -> str:
+    return value if isinstance(value, str) and pattern.fullmatch(value) else ""
 
 
 def _number(text: str | None, default: int) -> int:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from responsys_activation.connector import IdentifierType
 from responsys_activation.json_text import JsonNumber, Repeated
 
-__all__ = ["NoIdentifierError", "find_match_value", "find_recipient"]
+__all__ = ["NoIdentifierError", "find_match_value", "find_recipient", "hash_type", "is_email_address"]
 
 
 class NoIdentifierError(ValueError):
@@ -91,6 +91,18 @@ def _the_one(
     if len(values) > 1 and any(same(value) != first for value in values):
         raise NoIdentifierError(f"needs {form} to name one recipient, not several")
     return values[0], first
+
+
+def is_email_address(text: str) -> bool:
+    """Return whether a text, trimmed, is what Responsys would take for an e-mail address."""
+    return _is_email_address(text) is not None
+
+
+def hash_type(text: str) -> IdentifierType | None:
+    """Tell by its digits of which type a hash is; ``None`` for what is no hash."""
+    if not _HEX_DIGITS.fullmatch(text):
+        return None
+    return _HASH_TYPES.get(len(text))
 
 
 def _texts(identifiers: Mapping[str, Any], form: _Form) -> list[str]:
@@ -196,7 +208,11 @@ def _digits(text: str) -> str:
 
 
 _md5 = partial(md5, usedforsecurity=False)  # it is what Responsys looks for
-_email = _matching(r"(?=.{3,500}$)[^\s@\ud800-\udfff]+@[^\s@\ud800-\udfff]+", "an e-mail address")
+_EMAIL_ADDRESS = r"(?=.{3,500}$)[^\s@\ud800-\udfff]+@[^\s@\ud800-\udfff]+"
+_is_email_address = re.compile(_EMAIL_ADDRESS, re.S).fullmatch
+_HEX_DIGITS = re.compile(r"[0-9a-fA-F]{32,64}")
+_HASH_TYPES = {64: IdentifierType.HASHED_EMAIL, 32: IdentifierType.EMAIL_MD5}
+_email = _matching(_EMAIL_ADDRESS, "an e-mail address")
 _EMAIL = _Form(("EMAIL",), "emailAddress", _email, same=str.lower)
 # Field names and column sizes: Responsys REST API v1.3, trigger custom event, and the profile list's system fields.
 _FORMS = {

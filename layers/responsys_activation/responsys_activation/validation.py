@@ -16,6 +16,7 @@ _IN_OUR_WORDS = {
     "model_type": "must be a JSON object",
     "string_type": "must be a text",
     "bool_type": "must be true or false",
+    "tuple_type": "must be a list",
 }
 _SUBJECT = re.compile(r"^[A-Z][a-z]+ should ")
 _OF_OUR_VALIDATORS = "Value error, "

@@ -15,8 +15,10 @@ from responsys_activation.cli.exit_code import ExitCode
 from responsys_activation.cli.explain import UNDEPLOYED
 from responsys_activation.cli.masking import masked, without_personal_data
 from responsys_activation.cli.message_file import read_records
-from tests.fakes.memberships import connector_document, document
+from tests.fakes.memberships import ABSENT, connector_document, document
+from tests.fakes.platform_events import ARRIVING, SETTINGS
 from tests.fakes.stack import FakeStack
+from tests.hostile.platforms import SAMPLES as PLATFORM_BODIES
 from tests.unit.cli.commands import Ended, command
 
 REPOSITORY = Path(__file__).parents[3]
@@ -37,10 +39,13 @@ def write(path: Path, content: Any) -> Path:
     return path
 
 
+PLATFORM_SAMPLES = {story: PLATFORM_BODIES[story] for story in ARRIVING}
+
 GOLDEN = """\
 body.json: 1 of 2 messages would be sent, in 1 request
 
 1  message 1: would be sent
+   membership  ADD of profile pr…-1 (9 characters), audience aud-42
    connector   default
    event       SEGMENT_CHANGED
    recipient   recipientId 36…25 (9 characters), list CONTACTS_LIST in !MasterData
@@ -131,6 +136,36 @@ def test_a_sample_event_is_explained_as_its_story_says(sample: str) -> None:
     # And neither recipient nor profile is recognisable
     assert "3644708" not in ended.out
     assert "p-10" not in ended.out
+
+
+@pytest.mark.parametrize("story", PLATFORM_SAMPLES)
+def test_what_a_platform_writes_is_explained_without_telling_who_it_is(tmp_path: Path, story: str) -> None:
+    # Given what a platform writes, and a connector that maps it
+    body = write(tmp_path / "body.json", json.loads(PLATFORM_SAMPLES[story]))
+    settings = SETTINGS["mail"] | {"variables": {}}
+    path = write(tmp_path / "mail.json", connector_document(defaultEventName=ABSENT, **settings))
+    # When it is explained
+    ended = command("explain", str(body), "--connector-settings", f"mail={path}", "--json")
+    # Then as many events are told as are sent, each with the platform's name
+    told = parts(ended)
+    sent = [part for part in told if "request" in part]
+    assert len(sent) == sum(event.connector == "mail" for event in ARRIVING[story])
+    assert all(part["platform"].lower() == story.partition("_")[0] for part in sent)
+    # And nobody is recognisable
+    for personal in ("nora@", "olav@", "cust-47", "812345", "9912007"):
+        assert personal not in ended.out
+
+
+def test_a_message_of_which_the_rest_is_ignored_would_be_sent(tmp_path: Path) -> None:
+    body = write(tmp_path / "body.json", json.loads(PLATFORM_SAMPLES["lytics_many"]))
+    path = write(tmp_path / "mail.json", connector_document(defaultEventName=ABSENT, **SETTINGS["mail"]))
+
+    ended = command("explain", str(body), "--connector-settings", f"mail={path}")
+
+    assert ended.code == ExitCode.DONE
+    assert "platform    Lytics" in ended.out
+    assert "membership  ADD of profile" in ended.out
+    assert "ignored, LYTICS_SEGMENT_NOT_MAPPED" in ended.out
 
 
 def test_the_changes_of_one_profile_are_told_in_the_requests_that_keep_their_order() -> None:

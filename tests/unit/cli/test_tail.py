@@ -16,11 +16,11 @@ from responsys_activation.aws.deployed_stack import DeployedStack
 from responsys_activation.cli import tail
 from responsys_activation.cli.log_line import read_log_line, told
 from responsys_activation.cli.options import since
+from tests.fakes.account import Account, record
 from tests.fakes.clock import Clock
 from tests.fakes.responsys import UNKNOWN_RECIPIENT, Fault
 from tests.fakes.stack import FakeStack
 from tests.unit.cli.commands import command
-from tests.unit.delivery.test_batch import Account, record
 
 
 def lines_of(*records: dict[str, Any], fault: Fault | None = None) -> list[dict[str, Any]]:

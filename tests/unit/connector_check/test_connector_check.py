@@ -22,7 +22,13 @@ from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.connector_check.check import ConnectorCheck
 from responsys_activation.connector_check.composition import compose_connector_check
 from responsys_activation.connector_check.findings import Check, CheckedConnector, Level
-from responsys_activation.connector_check.report import all_ok, count_failures, log_checked, report_document
+from responsys_activation.connector_check.report import (
+    all_ok,
+    count_failures,
+    log_checked,
+    report_document,
+    report_text,
+)
 from responsys_activation.connector_check.request import InvalidCheckRequestError, read_check_request
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.settings import ConnectionSettings, read_settings
@@ -641,6 +647,36 @@ def test_an_account_without_events_has_none_of_ours(stack: Stack) -> None:
     assert "no custom event SEGMENT_CHANGED. It has none." in only(stack.findings())[2]
 
 
+def test_the_report_says_which_audiences_a_connector_takes(stack: Stack) -> None:
+    # Given a connector that maps more audiences than a report shows
+    stack.put(eventNames={f"aud-{number}": "SEGMENT_CHANGED" for number in range(12)})
+    # When it is checked
+    checked = stack.check()
+    # Then a program gets all of them, and a person some
+    (told,) = report_document(checked)["connectors"]
+    assert len(told["audiences"]) == 12
+    assert told["otherAudiences"] == "SEGMENT_CHANGED"
+    text = report_text(checked)
+    assert "takes aud-0 as SEGMENT_CHANGED, aud-1 as" in text
+    assert "2 more, others as SEGMENT_CHANGED" in text
+
+
+def test_an_audience_that_two_names_match_is_a_warning(stack: Stack) -> None:
+    # Given names that differ only where nobody looks / When the connector is checked / Then it says that it counts
+    stack.put(eventNames={"Cart abandoners": "SEGMENT_CHANGED", "cart abandoners ": "SEGMENT_CHANGED"})
+    level, check, message = only(stack.findings())
+    assert (level, check) == ("warning", "events")
+    assert '"Cart abandoners" and "cart abandoners "' in message
+
+
+def test_a_rename_that_collides_is_a_warning(stack: Stack) -> None:
+    # Given a variable that would be sent as the profile's id / When the connector is checked / Then it says so
+    stack.put(variables={"rename": {"customer": "PROFILEID"}})
+    level, check, message = only(stack.findings())
+    assert (level, check) == ("warning", "settings")
+    assert "variables.rename: PROFILEID is the name of another variable" in message
+
+
 def test_a_connector_without_any_event_is_a_warning(stack: Stack) -> None:
     # Given a connector whose messages must name their events / When it is checked / Then it would deliver
     stack.put(defaultEventName=ABSENT)
@@ -1006,6 +1042,8 @@ def test_the_answer_is_for_programs_and_its_report_for_people(stack: Stack) -> N
         "accountRequestsPerMinute": 200,
         "accountLimits": {"events": 200, "asynchronousEvents": None, "listMerges": None, "asynchronousPays": False},
         "recipientsPerRequest": 200,
+        "audiences": {},
+        "otherAudiences": "SEGMENT_CHANGED",
     }
     assert (wrong["ok"], [finding["level"] for finding in wrong["findings"]]) == (False, ["error"])
     # And a person finds the same in the report

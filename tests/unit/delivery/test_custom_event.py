@@ -10,25 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responsys_activation.delivery.custom_event import UnmappableError, custom_event
+from responsys_activation.delivery.custom_event import UnmappableError
 from responsys_activation.error_code import ErrorCode
-from responsys_activation.membership import read_membership
 from responsys_activation.responsys.events import request_body
-from tests.fakes.memberships import ABSENT, connector, document, membership
+from tests.fakes.memberships import ABSENT, connector, document, event_of, membership, read_membership
 
 SHA256 = "b4c9a289323b21a01c3e940f150eb9b8c542587f1abfd8f0e1cc1ffc5e475514"
 MD5 = "23463b99b62a72f26ed677cc556c44e8"
 
 
 def recipient(**changes: Any) -> Any:
-    return json.loads(custom_event(membership(**changes), connector()).recipient_json)
+    return json.loads(event_of(membership(**changes), connector()).recipient_json)
 
 
 def properties(variables: str | dict[str, Any]) -> dict[str, str]:
     """Map variables, given as JSON text or values, to what is sent: name → value, each name once."""
     text = variables if isinstance(variables, str) else json.dumps(variables)
     body = json.dumps(document(variables="@")).replace('"@"', text)
-    sent = json.loads(custom_event(read_membership(body), connector()).recipient_json)["optionalData"]
+    sent = json.loads(event_of(read_membership(body), connector()).recipient_json)["optionalData"]
     names = [pair["name"] for pair in sent]
     assert len({name.lower() for name in names}) == len(names)
     assert all(set(pair) == {"name", "value"} and isinstance(pair["value"], str) for pair in sent)
@@ -63,14 +62,14 @@ def test_the_recipient_carries_the_connectors_identifier_and_the_list_and_nothin
     others.pop(keys_of_type.get(identifier_type, identifier_type), None)
     read = membership(identifiers={**others, key: value})
 
-    mapped = custom_event(read, connector(identifierType=identifier_type))
+    mapped = event_of(read, connector(identifierType=identifier_type))
 
     expected = {field: sent, "listName": {"objectName": "CONTACTS_LIST", "folderName": "!MasterData"}}
     assert json.loads(mapped.recipient_json)["recipient"] == expected
 
 
 def test_without_a_folder_the_list_has_a_name_only() -> None:
-    mapped = custom_event(membership(), connector(profileList={"name": "L"}))
+    mapped = event_of(membership(), connector(profileList={"name": "L"}))
 
     assert json.loads(mapped.recipient_json)["recipient"]["listName"] == {"objectName": "L"}
 
@@ -90,7 +89,7 @@ def test_without_a_usable_identifier_of_the_connectors_type_there_is_no_event(
     identifier_type: str, identifiers: dict[str, Any]
 ) -> None:
     with pytest.raises(UnmappableError) as refused:
-        custom_event(membership(identifiers=identifiers), connector(identifierType=identifier_type))
+        event_of(membership(identifiers=identifiers), connector(identifierType=identifier_type))
 
     assert refused.value.error_code is ErrorCode.NO_IDENTIFIER
     assert refused.value.__cause__ is None
@@ -107,9 +106,7 @@ def test_identifiers_that_the_connector_does_not_use_spoil_nothing(others: dict[
 
 
 def test_events_of_the_same_recipient_can_be_told_however_it_is_written() -> None:
-    one, other = (
-        custom_event(membership(identifiers={"27": riid}), connector()) for riid in ("364470825", "0364470825")
-    )
+    one, other = (event_of(membership(identifiers={"27": riid}), connector()) for riid in ("364470825", "0364470825"))
 
     assert one.recipient == other.recipient
 
@@ -129,12 +126,12 @@ def test_events_of_the_same_recipient_can_be_told_however_it_is_written() -> Non
 def test_the_messages_event_name_comes_first_then_the_segments_then_the_default(
     in_message: Any, settings: dict[str, Any], expected: str
 ) -> None:
-    assert custom_event(membership(eventName=in_message), connector(**settings)).event_name == expected
+    assert event_of(membership(eventName=in_message), connector(**settings)).event_name == expected
 
 
 def test_without_any_event_name_there_is_no_event() -> None:
     with pytest.raises(UnmappableError) as refused:
-        custom_event(membership(), connector(defaultEventName=ABSENT))
+        event_of(membership(), connector(defaultEventName=ABSENT))
 
     assert refused.value.error_code is ErrorCode.NO_EVENT_NAME
     assert str(refused.value).startswith("eventName: ")
@@ -188,7 +185,7 @@ def test_a_variable_keeps_its_exact_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["profileId", "PROFILEID", "profileid", "callType", "CALLTYPE", "CallType"])
 def test_profile_id_and_call_type_win_over_a_variable_of_their_name_in_any_letter_case(name: str) -> None:
-    mapped = custom_event(membership(variables={name: "forged", "other": "kept"}), connector())
+    mapped = event_of(membership(variables={name: "forged", "other": "kept"}), connector())
 
     sent = {pair["name"]: pair["value"] for pair in json.loads(mapped.recipient_json)["optionalData"]}
     assert sent == {"other": "kept", "profileId": "profile-1", "callType": "ADD"}
@@ -196,7 +193,7 @@ def test_profile_id_and_call_type_win_over_a_variable_of_their_name_in_any_lette
 
 
 def test_of_two_variables_that_differ_in_letter_case_the_first_is_sent_and_the_other_counted() -> None:
-    mapped = custom_event(membership(variables={"Colour": "red", "colour": "blue", "COLOUR": "green"}), connector())
+    mapped = event_of(membership(variables={"Colour": "red", "colour": "blue", "COLOUR": "green"}), connector())
 
     sent = {pair["name"]: pair["value"] for pair in json.loads(mapped.recipient_json)["optionalData"]}
     assert sent["Colour"] == "red"
@@ -205,7 +202,7 @@ def test_of_two_variables_that_differ_in_letter_case_the_first_is_sent_and_the_o
 
 
 def test_a_null_variable_overrides_nothing_and_is_not_counted() -> None:
-    mapped = custom_event(membership(variables={"profileId": None, "A": None, "a": "kept"}), connector())
+    mapped = event_of(membership(variables={"profileId": None, "A": None, "a": "kept"}), connector())
 
     sent = {pair["name"]: pair["value"] for pair in json.loads(mapped.recipient_json)["optionalData"]}
     assert sent["a"] == "kept"
@@ -230,7 +227,7 @@ def test_of_a_variable_that_comes_twice_the_first_present_is_sent_and_the_others
     body = json.dumps(document(variables="@")).replace('"@"', variables)
 
     assert properties(variables) == sent | {"profileId": "profile-1", "callType": "ADD"}
-    assert custom_event(read_membership(body), connector()).variables_overridden == overridden
+    assert event_of(read_membership(body), connector()).variables_overridden == overridden
 
 
 @pytest.mark.parametrize(
@@ -248,7 +245,7 @@ def test_of_a_variable_that_comes_twice_the_first_present_is_sent_and_the_others
 def test_variables_named_like_system_columns_are_sent_as_they_are_and_counted(
     variables: dict[str, Any], system_columns: int
 ) -> None:
-    mapped = custom_event(membership(variables=variables), connector())
+    mapped = event_of(membership(variables=variables), connector())
 
     assert mapped.system_columns == system_columns
     sent = {pair["name"] for pair in json.loads(mapped.recipient_json)["optionalData"]}
@@ -261,7 +258,7 @@ SENDING_TIME = connector(sendOccurredAt=True)
 
 
 def sent_time(happened_at: float | None, **changes: Any) -> list[str]:
-    mapped = custom_event(membership(**changes), SENDING_TIME, happened_at)
+    mapped = event_of(membership(**changes), SENDING_TIME, happened_at)
     names = [pair["name"] for pair in json.loads(mapped.recipient_json)["optionalData"]]
     assert names[-2:] == ["profileId", "callType"]
     assert len({name.lower() for name in names}) == len(names)
@@ -287,13 +284,13 @@ def test_the_time_wins_over_a_variable_of_its_name() -> None:
     variables = {"occurredAt": "forged", "OCCURREDAT": "forged", "x": 1}
 
     assert sent_time(1772359200.0, variables=variables) == ["2026-03-01T10:00:00.000Z"]
-    assert custom_event(membership(variables=variables), SENDING_TIME, 1772359200.0).variables_overridden == 2
+    assert event_of(membership(variables=variables), SENDING_TIME, 1772359200.0).variables_overridden == 2
     # And it does not where there is no time
     assert sent_time(None, variables=variables) == ["forged"]
 
 
 def test_without_the_setting_no_time_is_sent_and_a_variable_of_that_name_is() -> None:
-    mapped = custom_event(
+    mapped = event_of(
         membership(occurredAt="2026-03-01T10:00:00Z", variables={"occurredAt": "mine"}), connector(), 1772359200.0
     )
 
@@ -304,7 +301,7 @@ def test_without_the_setting_no_time_is_sent_and_a_variable_of_that_name_is() ->
 @pytest.mark.parametrize("name", ["", " ", "\t\n"])
 def test_a_blank_variable_name_makes_the_message_invalid(name: str) -> None:
     with pytest.raises(UnmappableError) as refused:
-        custom_event(membership(variables={name: "v"}), connector())
+        event_of(membership(variables={name: "v"}), connector())
 
     assert refused.value.error_code is ErrorCode.INVALID_MESSAGE
 
@@ -317,7 +314,7 @@ def test_a_value_nested_deeper_than_we_can_write_makes_the_message_invalid(kind:
     deep = membership().model_copy(update={"variables": {"x": nested}})
 
     with pytest.raises(UnmappableError, match="variables: nested too deeply") as refused:
-        custom_event(deep, connector())
+        event_of(deep, connector())
 
     assert refused.value.error_code is ErrorCode.INVALID_MESSAGE
 
@@ -328,7 +325,7 @@ def test_deep_nesting_that_the_parser_takes_is_sent_whole_or_refused(depth: int)
     body = json.dumps(document(variables={"x": "@"})).replace('"@"', nested)
 
     with contextlib.suppress(UnmappableError):
-        sent = json.loads(custom_event(read_membership(body), connector()).recipient_json)
+        sent = json.loads(event_of(read_membership(body), connector()).recipient_json)
         assert sent["optionalData"][0]["value"] == nested
 
 
@@ -347,7 +344,7 @@ JSON_VALUES = st.recursive(
 
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_size=12), JSON_VALUES))
 def test_every_variable_is_sent_once_left_out_as_null_or_counted_as_overridden(variables: dict[str, Any]) -> None:
-    mapped = custom_event(membership(variables=variables), connector())
+    mapped = event_of(membership(variables=variables), connector())
 
     sent = json.loads(mapped.recipient_json)["optionalData"]
     present = [name for name, value in variables.items() if value is not None]
@@ -363,7 +360,7 @@ def test_every_variable_is_sent_once_left_out_as_null_or_counted_as_overridden(v
 )
 def test_half_a_surrogate_pair_makes_the_message_invalid(variables: dict[str, Any]) -> None:
     with pytest.raises(UnmappableError) as refused:
-        custom_event(membership(variables=variables), connector())
+        event_of(membership(variables=variables), connector())
 
     assert refused.value.error_code is ErrorCode.INVALID_MESSAGE
     assert str(refused.value).startswith("variables: ")
@@ -371,7 +368,7 @@ def test_half_a_surrogate_pair_makes_the_message_invalid(variables: dict[str, An
 
 @given(st.text(min_size=1).filter(str.strip), st.text())
 def test_what_is_sent_is_ascii_whatever_the_text(name: str, value: str) -> None:
-    mapped = custom_event(membership(variables={name: value, "in a list": [value]}), connector())
+    mapped = event_of(membership(variables={name: value, "in a list": [value]}), connector())
 
     assert mapped.recipient_json.isascii()
     if name.lower() not in {"profileid", "calltype", "in a list"}:
@@ -382,7 +379,7 @@ def test_what_is_sent_is_ascii_whatever_the_text(name: str, value: str) -> None:
 
 
 def test_a_request_holds_its_recipients_in_order_and_no_value_mappings() -> None:
-    events = [custom_event(membership(identifiers={"27": str(riid)}), connector()) for riid in (3, 1, 2)]
+    events = [event_of(membership(identifiers={"27": str(riid)}), connector()) for riid in (3, 1, 2)]
 
     body = request_body(event.recipient_json for event in events)
 

@@ -12,14 +12,14 @@ from botocore.exceptions import EndpointConnectionError
 
 from responsys_activation.change import membership_change
 from responsys_activation.error_code import ERROR_CODES, CodeMeaning, ErrorClass, ErrorCode
-from responsys_activation.membership import read_membership
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.environment import CONNECTOR_PREFIX, Environment, Surroundings
 from tests.fakes.function_output import captured_output
-from tests.fakes.memberships import ABSENT, connector_document, document
+from tests.fakes.memberships import ABSENT, connector_document, document, read_membership
 from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
 from tests.fakes.recording_sqs import RecordingSqs
 from tests.fakes.responsys import FakeResponsys, Fault, Reply, refusal
+from tests.hostile.platforms import SAMPLES
 
 End = tuple[str, str]  # outcome and error code
 LOGIN = ERROR_CODES[ErrorCode.INVALID_CREDENTIALS].family
@@ -165,7 +165,10 @@ BRINGING_ABOUT: dict[ErrorCode, list[Callable[[], End]]] = {
     ErrorCode.NO_IDENTIFIER: [lambda: World().deliver(json.dumps(document(identifiers={})))],
     ErrorCode.NO_EVENT_NAME: [lambda: World(defaultEventName=ABSENT).deliver()],
     ErrorCode.UNKNOWN_CONNECTOR: [lambda: World().deliver(json.dumps(document(connector="nobody")))],
-    ErrorCode.INVALID_CONNECTOR: [lambda: World(profileList=ABSENT).deliver()],
+    ErrorCode.INVALID_CONNECTOR: [
+        lambda: World(profileList=ABSENT).deliver(),
+        lambda: World(profileList=ABSENT).deliver(SAMPLES["segment_entered"]),
+    ],
     ErrorCode.UNTRUSTED_ENDPOINT: [
         lambda: World(authEndpoint="https://evil.example").deliver(),
         lambda: login_that_names_a_host("https://evil.example"),

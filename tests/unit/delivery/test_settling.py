@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from responsys_activation.aws import queues
 from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue
-from responsys_activation.delivery.custom_event import UnmappableError, custom_event
+from responsys_activation.delivery.custom_event import UnmappableError
 from responsys_activation.delivery.outcome import (
     Delivered,
     Duplicate,
@@ -27,10 +27,10 @@ from responsys_activation.delivery.outcome import (
 )
 from responsys_activation.delivery.settling import Settling
 from responsys_activation.error_code import ErrorCode
-from responsys_activation.membership import InvalidMessageError, read_membership
+from responsys_activation.membership import InvalidMessageError
 from responsys_activation.received import LIFE_ATTRIBUTES, MARK, Mark, ReceivedMessage, read_record
 from tests.fakes.clock import NOW, Clock
-from tests.fakes.memberships import ABSENT, connector, document
+from tests.fakes.memberships import ABSENT, connector, document, event_of, read_membership
 from tests.fakes.recording_sqs import Entry, RecordingSqs
 
 SEGMENT_EVENTS = "https://sqs.eu-west-1.amazonaws.com/123456789012/segment-events"
@@ -246,7 +246,7 @@ def test_the_reason_of_a_throttle_is_its_own_where_it_has_one() -> None:
 def test_a_reason_names_fields_and_never_values(body: dict[str, Any], named: str) -> None:
     # Given a message that cannot be read or mapped, full of what is nobody's business
     with pytest.raises((InvalidMessageError, UnmappableError)) as wrong:
-        custom_event(read_membership(json.dumps(body)), connector())
+        event_of(read_membership(json.dumps(body)), connector())
     sqs = RecordingSqs()
 
     # When it is rejected with that

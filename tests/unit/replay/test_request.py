@@ -51,6 +51,49 @@ def test_a_filter_takes_one_value_or_several(name: str, value: str, other: str) 
     assert not chooses(candidate(), **{name: other})
 
 
+PLATFORM = {
+    "type": "audience_membership_change_request",
+    "user_profiles": [
+        {
+            "mpid": "p-1",
+            "audiences": [
+                {"audience_id": 51022, "audience_name": "Lapsed", "action": "add"},
+                {"audience_id": 51023, "action": "delete"},
+            ],
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("filters", "chosen"),
+    [
+        ({"segmentId": "51022"}, True),
+        ({"segmentId": "Lapsed"}, True),
+        ({"segmentId": "51024"}, False),
+        ({"callType": "REMOVE"}, True),
+        ({"callType": "UPDATE"}, False),
+        ({"segmentId": "51023", "callType": "REMOVE"}, True),
+        ({"segmentId": "51022", "callType": "REMOVE"}, False),
+        ({"connector": "loyalty"}, True),
+        ({"connector": "default"}, False),
+    ],
+)
+def test_a_platforms_message_is_chosen_by_what_it_says(filters: dict[str, str], chosen: bool) -> None:
+    assert chooses(Candidate(ATTRIBUTES, json.dumps(PLATFORM), NOW - 60), **filters) is chosen
+
+
+def test_what_sqs_itself_moved_is_chosen_by_its_memberships() -> None:
+    several = json.dumps([document(), document(connector="loyalty", eventName="CART", callType="REMOVE")])
+    moved = Candidate({}, several, NOW - 60)
+
+    assert chooses(moved, connector="loyalty")
+    assert chooses(moved, eventName="CART")
+    assert chooses(moved, callType="REMOVE", segmentId="aud-42")
+    assert not chooses(moved, callType="UPDATE")
+    assert not chooses(Candidate({}, json.dumps(PLATFORM), NOW - 60), connector="default")
+
+
 def test_all_filters_must_hold() -> None:
     # Given a message / When all but one of the filters hold / Then it is not chosen
     assert chooses(candidate(), errorCode="NO_RECIPIENT_FOUND", segmentId="aud-42")

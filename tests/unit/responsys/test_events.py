@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from responsys_activation.delivery.custom_event import custom_event
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import (
     OutcomeUnknownError,
@@ -20,7 +19,7 @@ from responsys_activation.responsys.login import Token
 from tests.fakes.clock import NOW
 from tests.fakes.login_environment import Environment
 from tests.fakes.login_state import SharedToken
-from tests.fakes.memberships import connector, membership
+from tests.fakes.memberships import connector, event_of, membership
 from tests.fakes.responsys_transport import Answer, ResponsysTransport, refusing, replying
 
 TOKEN = Token("EdjX-token_1", "https://api5-009.responsys.net", NOW)
@@ -155,7 +154,7 @@ NOT_FOUND = {"success": False, "errorMessage": "NO_RECIPIENT_FOUND", "recipientI
 
 def trigger_for(identifiers: list[dict[str, str]], results: list[Any], **settings: Any) -> EventReply:
     """Send recipients as the mapping writes them."""
-    events = [custom_event(membership(identifiers=each), connector(**settings)) for each in identifiers]
+    events = [event_of(membership(identifiers=each), connector(**settings)) for each in identifiers]
     return send(ResponsysTransport(replying(results)), [event.recipient_json for event in events])
 
 

@@ -7,7 +7,7 @@ calls than those that name one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -134,8 +134,7 @@ class ConnectorSettings:
         AwsCallError
             SSM refused or did not answer.
         """
-        age = (self._clock() - self._listed_at) * self._time_scale
-        if age >= _MAXIMUM_AGE or (name not in self._listed and age >= _UNKNOWN_AGE):
+        if self._age >= _MAXIMUM_AGE or (name not in self._listed and self._age >= _UNKNOWN_AGE):
             self._list()
         found = self._listed.get(name)
         if found is None:
@@ -143,6 +142,22 @@ class ConnectorSettings:
         if isinstance(found, InvalidConnectorError):
             raise found
         return found
+
+    def read_all(self) -> Mapping[str, Connector | InvalidConnectorError]:
+        """Read all connectors there are.
+
+        Raises
+        ------
+        AwsCallError
+            SSM refused or did not answer.
+        """
+        if self._age >= _MAXIMUM_AGE:
+            self._list()
+        return self._listed
+
+    @property
+    def _age(self) -> float:
+        return (self._clock() - self._listed_at) * self._time_scale
 
     def several_accounts(self) -> bool:
         """Return whether the connectors last listed are of more than one account."""

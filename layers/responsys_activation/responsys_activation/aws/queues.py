@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from responsys_activation.aws.faults import AwsCallError, aws_call
@@ -77,27 +77,36 @@ class DeadLetterQueue:
         self._client = client
         self._clock = clock
 
-    def send(self, letters: Sequence[DeadLetter], until: float = math.inf) -> list[bool]:
+    def send(self, letters: Iterable[DeadLetter], until: float = math.inf) -> set[int]:
         """Send them all, in as few calls as SQS allows.
 
         Parameters
         ----------
+        letters : iterable of DeadLetter
+            Asked for when there is a call to take them: no more are in memory than the calls under way hold.
         until : float
             Epoch seconds after which no call begins.
 
         Returns
         -------
-        list of bool
-            By position: SQS has it. Where false, the message must not be deleted from where it came.
+        set of int
+            Positions that SQS has. What is not among them must not be deleted from where it came.
         """
-        if not letters:
-            return []
         batches = _batches(letter.entry(position) for position, letter in enumerate(letters))
+        first = list(islice(batches, _PARALLEL_CALLS))
+        if not first:
+            return set()
+        accepted: set[int] = set()
         with ThreadPoolExecutor(_PARALLEL_CALLS) as pool:
-            accepted = set().union(*pool.map(partial(self._send_batch, until), batches))
-        return [position in accepted for position in range(len(letters))]
+            under_way = {pool.submit(self._send_batch, entries, until) for entries in first}
+            while under_way:
+                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                accepted.update(*(call.result() for call in done))
+                further = islice(batches, len(done) if self._clock() < until else 0)
+                under_way |= {pool.submit(self._send_batch, entries, until) for entries in further}
+        return accepted
 
-    def _send_batch(self, until: float, entries: Sequence[SendEntry]) -> set[int]:
+    def _send_batch(self, entries: Sequence[SendEntry], until: float) -> set[int]:
         if self._clock() >= until:
             return set()
         return _send(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -30,21 +30,25 @@ from responsys_activation.delivery.outcome import (
 )
 from responsys_activation.delivery.planning import Outgoing
 from responsys_activation.delivery.rehearsal import Rehearsal, RehearsedRequest, Terms, rehearse
+from responsys_activation.received import ReceivedMessage
 from responsys_activation.responsys.events import request_body
 from responsys_activation.responsys.http import API_PATH
+from responsys_activation.upstream.memberships import Part, Refused, read
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "HELP", "NAME", "UNDEPLOYED", "add_options", "explained", "run", "terms_of"]
 
 NAME = "explain"
 HELP = "what would be sent for the messages of a file, or why not? Nothing is sent"
 DESCRIPTION = """\
-Reads messages and says for each what would be sent to Responsys: connector, custom event, recipient, properties and the
-request; or why it is not sent, and what to do. Nothing is sent, and with --connector-settings no stack is needed.
-What only the delivery table and Responsys know is not told: whether it was delivered before, or the recipient exists.
-Identifiers, profile ids and e-mail addresses are masked."""
+Reads messages, in our own format or as a platform writes them, and says for each membership what would be sent to
+Responsys: connector, custom event, recipient, properties and the request; or why it is not sent, and what to do.
+Nothing is sent, and with --connector-settings no stack is needed. What only the delivery table and Responsys know is
+not told: whether it was delivered before, or the recipient exists. Identifiers, profile ids and e-mail addresses are
+masked."""
 EXAMPLES = """\
   responsys-activation explain events/mixed_batch.json --connector-settings events/connectors
   responsys-activation explain body.json --connector-settings default=settings.json
+  responsys-activation explain events/upstream/segment_entered.json --connector-settings events/connectors
   responsys-activation explain body.json --stack prod    # with the settings of a stack
   aws sqs receive-message --queue-url ... | jq '[.Messages[].Body]' | responsys-activation explain - --stack prod
 """
@@ -110,18 +114,23 @@ def explained(records: Sequence[Mapping[str, Any]], rehearsal: Rehearsal) -> dic
     dict
         ``messages``: each with ``parts``, one for each membership and connector; ``requests``.
     """
-    parts: dict[str, list[dict[str, Any]]] = {record["messageId"]: [] for record in records}
+    parts: dict[str, list[tuple[int, dict[str, Any]]]] = {record["messageId"]: [] for record in records}
+    memberships = _Memberships()
     for number, request in enumerate(rehearsal.requests, 1):
         for item in request.items:
-            parts[item.message.message_id].append(_sent(number, request, item))
+            told = memberships.told(item.message) | _sent(number, request, item, memberships.personal)
+            parts[item.message.message_id].append((item.message.part or 0, told))
     for ending in rehearsal.endings:
-        parts[ending.message.message_id].append(_not_sent(ending))
+        told = memberships.told(ending.message) | _not_sent(ending)
+        parts[ending.message.message_id].append((ending.message.part or 0, told))
     return {
         "messages": [
-            {"messageId": message_id, "wouldBeSent": all("request" in part for part in of_message), "parts": of_message}
+            _message(message_id, [told for _, told in sorted(of_message, key=lambda part: part[0])])
             for message_id, of_message in parts.items()
         ],
-        "requests": [_request(number, request) for number, request in enumerate(rehearsal.requests, 1)],
+        "requests": [
+            _request(number, request, memberships.personal) for number, request in enumerate(rehearsal.requests, 1)
+        ],
     }
 
 
@@ -140,12 +149,51 @@ def _settings(
 # ---- as JSON
 
 
-def _sent(number: int, request: RehearsedRequest, item: Outgoing) -> dict[str, Any]:
+class _Memberships:
+    """Says what upstream says of each part of a message.
+
+    Attributes
+    ----------
+    personal : set of str
+        The identifiers and profile ids of all parts told of: a platform repeats them among its variables.
+    """
+
+    def __init__(self) -> None:
+        self.personal: set[str] = set()
+        self._read: dict[str, Sequence[Part | Refused]] = {}
+
+    def told(self, message: ReceivedMessage) -> dict[str, Any]:
+        if message.message_id not in self._read:
+            self._read[message.message_id] = read(message.body, message.arrived_at).parts
+        parts = self._read[message.message_id]
+        part = parts[message.part or 0] if parts else None
+        if not isinstance(part, Part):
+            return {}
+        membership, segment = part.membership, part.membership.segment
+        self.personal |= {membership.profile_id, *(str(value) for value in membership.identifiers.values())}
+        return {
+            **({"platform": str(part.platform)} if part.platform else {}),
+            "membership": {
+                "callType": str(membership.call_type),
+                "segmentType": segment.type,
+                "segmentNames": list(part.names or (segment.id,)),
+                "profileId": masked(membership.profile_id),
+            },
+        }
+
+
+def _message(message_id: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Tell of a message; what is ignored keeps nothing else from being sent."""
+    outcomes = {part.get("outcome", "sent") for part in parts}
+    return {"messageId": message_id, "wouldBeSent": "sent" in outcomes <= {"sent", "ignored"}, "parts": parts}
+
+
+def _sent(number: int, request: RehearsedRequest, item: Outgoing, personal: Collection[str]) -> dict[str, Any]:
     recipient = json.loads(item.event.recipient_json)
     return {
         "connector": request.connector,
         "eventName": request.event_name,
-        **_without_identifiers(recipient),
+        **_without_identifiers(recipient, personal),
         "variablesLeftOut": item.event.variables_overridden,
         "systemColumns": item.event.system_columns,
         "request": number,
@@ -158,18 +206,20 @@ def _not_sent(ending: Ending) -> dict[str, Any]:
     match outcome:
         case Rejected() | Throttled():
             told |= {"errorCode": str(outcome.error_code), "reason": without_personal_data(reason_of(outcome))}
-        case Retried(error_code) | Ignored(error_code):
+        case Ignored(error_code, reason):
+            told |= {"errorCode": str(error_code), "reason": reason}
+        case Retried(error_code):
             told |= {"errorCode": str(error_code)}
-    if "errorCode" in told:
+    if "errorCode" in told and not isinstance(outcome, Ignored):
         told["whatToDo"] = advice(told["errorCode"])
     known = {"connector": ending.connector, "eventName": ending.event_name}
     return told | {name: value for name, value in known.items() if value != NOT_KNOWN}
 
 
-def _request(number: int, request: RehearsedRequest) -> dict[str, Any]:
+def _request(number: int, request: RehearsedRequest, personal: Collection[str]) -> dict[str, Any]:
     body = request_body(item.event.recipient_json for item in request.items)
     document = json.loads(body)
-    document["recipientData"] = [_without_identifiers(each) for each in document["recipientData"]]
+    document["recipientData"] = [_without_identifiers(each, personal) for each in document["recipientData"]]
     return {
         "request": number,
         "connector": request.connector,
@@ -181,11 +231,11 @@ def _request(number: int, request: RehearsedRequest) -> dict[str, Any]:
     }
 
 
-def _without_identifiers(recipient_data: Mapping[str, Any]) -> dict[str, Any]:
+def _without_identifiers(recipient_data: Mapping[str, Any], others: Collection[str]) -> dict[str, Any]:
     """Mask the recipient's identifier and profile id, and wherever else they stand."""
     recipient, properties = recipient_data["recipient"], recipient_data["optionalData"]
     identifiers = {name: str(value) for name, value in recipient.items() if name != "listName"}
-    personal = {*identifiers.values(), *(each["value"] for each in properties if each["name"] == "profileId")}
+    personal = {*others, *identifiers.values(), *(each["value"] for each in properties if each["name"] == "profileId")}
     masked_identifiers = {name: masked(value) for name, value in identifiers.items()}
     return {
         "recipient": recipient | masked_identifiers,
@@ -220,6 +270,7 @@ def _show_part(title: str, part: Mapping[str, Any], terminal: Terminal) -> None:
 
 
 def _rows_of_sent(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield from _rows_of_membership(part)
     recipient = part["recipient"]
     in_folder = f" in {recipient['listName']['folderName']}" if "folderName" in recipient["listName"] else ""
     yield "connector", part["connector"]
@@ -239,11 +290,20 @@ def _rows_of_sent(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _rows_of_not_sent(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield from _rows_of_membership(part)
     for name, field in (("connector", "connector"), ("event", "eventName"), ("reason", "reason")):
-        if field in part:
+        if part.get(field):
             yield name, part[field]
     if "whatToDo" in part:
         yield "what to do", part["whatToDo"]
+
+
+def _rows_of_membership(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if "platform" in part:
+        yield "platform", part["platform"]
+    if membership := part.get("membership"):
+        of = f"{membership['segmentType'].lower()} {', '.join(membership['segmentNames'])}"
+        yield "membership", f"{membership['callType']} of profile {membership['profileId']}, {of}"
 
 
 def _show_request(request: Mapping[str, Any], terminal: Terminal) -> None:

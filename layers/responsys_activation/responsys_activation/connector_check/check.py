@@ -29,6 +29,7 @@ from responsys_activation.connector_check.login import ClientOpener, Logins
 from responsys_activation.connector_check.missing_recipients import judge_merge, judge_merge_limit, judge_merge_list
 from responsys_activation.connector_check.report import count_failures, log_checked, report_document
 from responsys_activation.connector_check.request import read_check_request
+from responsys_activation.connector_check.routing import judge_audiences, judge_variables
 from responsys_activation.error_code import ErrorCode, advice
 from responsys_activation.membership import ConnectorName
 from responsys_activation.observability import InvocationMetrics
@@ -144,9 +145,8 @@ class ConnectorCheck:
         connector = self._settings(checked, parameter)
         if connector is None:
             return checked
-        if not connector.event_names and connector.default_event_name is None:
-            nothing = "neither this nor eventNames is set, so every message must name its event in eventName"
-            checked.warn(Check.EVENTS, "defaultEventName", nothing)
+        judge_audiences(checked, connector)
+        judge_variables(checked, connector)
         checked.requests_per_minute = connector.requests_per_minute
         if self._clock() + _SHORTEST_CHECK > deadline:
             checked.error(

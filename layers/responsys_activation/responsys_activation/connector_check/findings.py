@@ -87,6 +87,10 @@ class CheckedConnector:
         The account's; ``None`` each where it was not read or Responsys names none.
     requests_per_minute : int or None
         What no minute of the connector exceeds.
+    audiences : dict of str to str
+        The event of each audience or journey that its settings name.
+    other_audiences : str or None
+        The event of all others that our own messages send here, and to the connector ``default`` of a platform's.
     """
 
     name: str
@@ -97,6 +101,8 @@ class CheckedConnector:
     account: str | None = None
     limits: Limits = field(default_factory=Limits)
     requests_per_minute: int | None = None
+    audiences: dict[str, str] = field(default_factory=dict)
+    other_audiences: str | None = None
 
     @property
     def account_requests_per_minute(self) -> int | None:

@@ -12,6 +12,8 @@ from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS
 
 __all__ = ["all_ok", "count_failures", "log_checked", "report_document", "report_text"]
 
+_AUDIENCES_SHOWN = 10  # in the text of a connector
+
 
 def all_ok(checked: Sequence[CheckedConnector]) -> bool:
     """Return whether every connector would deliver; without a connector nothing would."""
@@ -34,6 +36,8 @@ def report_document(checked: Sequence[CheckedConnector]) -> dict[str, Any]:
                 "accountRequestsPerMinute": each.account_requests_per_minute,
                 "accountLimits": limits_document(each.limits),
                 "recipientsPerRequest": MAXIMUM_RECIPIENTS,
+                "audiences": each.audiences,
+                "otherAudiences": each.other_audiences,
             }
             for each in checked
         ],
@@ -50,6 +54,7 @@ def report_text(checked: Sequence[CheckedConnector]) -> str:
     for each in checked:
         lines += ["", f"{each.name}: {'ok' if each.ok else 'NOT ok'}, {_pace(each)}"]
         lines += [f"  {line}" for line in limits_lines(each.limits)] if any(each.limits) else []
+        lines += [f"  takes {_audiences(each)}"] if each.audiences or each.other_audiences else []
         lines += [f"  {finding.level} ({finding.check}): {finding.message}." for finding in each.findings]
     return "\n".join(lines)
 
@@ -87,6 +92,15 @@ def count_failures(
             metrics.count("ConnectorCheckFailures", errors, connector=each.name)
     if all_of_service is not None:
         metrics.count("ConnectorCheckFailures", total, service=all_of_service)
+
+
+def _audiences(each: CheckedConnector) -> str:
+    shown = [f"{audience} as {event}" for audience, event in list(each.audiences.items())[:_AUDIENCES_SHOWN]]
+    if len(each.audiences) > _AUDIENCES_SHOWN:
+        shown.append(f"{len(each.audiences) - _AUDIENCES_SHOWN} more")
+    if each.other_audiences:
+        shown.append(f"{'others' if each.audiences else 'all audiences'} as {each.other_audiences}")
+    return ", ".join(shown)
 
 
 def _pace(each: CheckedConnector) -> str:

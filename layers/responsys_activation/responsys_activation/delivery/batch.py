@@ -1,7 +1,7 @@
 """What happens to a batch, from its first record to its last outcome?
 
-``received = delivered + duplicate + throttled + rejected + retried + ignored``: every record ends in one
-:class:`~responsys_activation.delivery.outcome.Ending`.
+``received = delivered + duplicate + throttled + rejected + retried + ignored``: each membership, for each connector
+that it goes to, ends in one :class:`~responsys_activation.delivery.outcome.Ending`.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from responsys_activation.delivery.custom_event import UnmappableError, custom_e
 from responsys_activation.delivery.dispatch import Lane, dispatch
 from responsys_activation.delivery.outcome import NOT_KNOWN, Ending, Outcome, Rejected, Retried, Throttled
 from responsys_activation.delivery.planning import Outgoing, PlannedRequest, plan_requests
+from responsys_activation.delivery.receiving import Pair, Receiving
 from responsys_activation.delivery.reporting import Reporting
 from responsys_activation.delivery.result import RequestResult
 from responsys_activation.delivery.settling import Settling
 from responsys_activation.error_code import ErrorCode
-from responsys_activation.membership import InvalidMessageError, Membership, read_membership
-from responsys_activation.received import ReceivedMessage, read_record
 from responsys_activation.responsys.endpoint import TrustedDomains, UntrustedEndpointError
+from responsys_activation.upstream.addressing import event_name
 
 __all__ = ["Delivery", "Sender"]
 
 # Kept back from the invocation's time for settling: a call that fails, and what moving a batch to a queue takes.
 _SETTLING_SECONDS = SLOWEST_SETTLING_CALL + 2.0
 _SETTLED_A_SECOND = 1000
+_BETWEEN_PARTS = 1e-6  # seconds by which order tells memberships of one message apart; SQS's times are milliseconds
 
 
 _LATER = Throttled(
@@ -39,8 +40,6 @@ _LATER = Throttled(
     60.0,
     reason="too many messages of one recipient at once: they go one by one, and the rest comes back by itself",
 )
-
-_Addressed = tuple[ReceivedMessage, Membership]
 
 
 class Sender(Protocol):
@@ -71,13 +70,12 @@ class Delivery:
         Most requests to Responsys at once.
     shortest_request : float
         Seconds that must be left for a request to start.
-    throttled_queue : str
-        The name of ThrottledDLQ.
     """
 
     def __init__(
         self,
         *,
+        receiving: Receiving,
         connector_settings: ConnectorSettings,
         open_sender: Callable[[str, Connector], Sender],
         trusted: TrustedDomains,
@@ -86,9 +84,9 @@ class Delivery:
         maximum_age: float,
         in_flight: int,
         shortest_request: float,
-        throttled_queue: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._receiving = receiving
         self._connector_settings = connector_settings
         self._open_sender = open_sender
         self._trusted = trusted
@@ -97,7 +95,6 @@ class Delivery:
         self._maximum_age = maximum_age
         self._in_flight = in_flight
         self._shortest_request = shortest_request
-        self._throttled_queue = throttled_queue
         self._clock = clock
         self._senders: dict[str, tuple[Connector, Sender]] = {}
 
@@ -117,15 +114,16 @@ class Delivery:
             The partial batch response: only what is ``retried`` stays on its queue.
         """
         now = self._clock()
-        endings: list[Ending] = []
+        received = list(self._receiving.receive(records, now))
+        endings = [each for each in received if isinstance(each, Ending)]
         lanes = [
             self._lane(name, connector, outgoing, endings)
-            for name, connector, outgoing in self._map(self._read(records, now, endings), now, endings)
+            for name, connector, outgoing in self._map(received, now, endings)
         ]
         for result in dispatch(
             lanes,
             in_flight=self._in_flight,
-            deadline=deadline - _SETTLING_SECONDS - len(records) / _SETTLED_A_SECOND,
+            deadline=deadline - _SETTLING_SECONDS - len(received) / _SETTLED_A_SECOND,
             shortest_request=self._shortest_request,
             clock=self._clock,
         ):
@@ -135,61 +133,53 @@ class Delivery:
                 for item, outcome in zip(result.request.items, result.outcomes, strict=True)
             )
         settled = self._settling.settle(endings, deadline - SLOWEST_SETTLING_CALL)
-        self._reporting.batch_ended(len(records), settled, self._clock() - now)
-        retried = [ending.message.message_id for ending in settled if isinstance(ending.outcome, Retried)]
+        self._reporting.batch_ended(len(received), settled, self._clock() - now)
+        retried = dict.fromkeys(each.message.message_id for each in settled if isinstance(each.outcome, Retried))
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in retried]}
 
-    def _read(self, records: Sequence[Mapping[str, Any]], now: float, endings: list[Ending]) -> Iterator[_Addressed]:
-        """Yield the readable memberships; the others end here."""
-        for record in records:
-            message = read_record(record, now, self._throttled_queue)
-            try:
-                membership = read_membership(message.body)
-            except InvalidMessageError as exc:
-                endings.append(Ending(message, Rejected(ErrorCode.INVALID_MESSAGE, str(exc))))
-                continue
-            yield message, membership
-
     def _map(
-        self, addressed: Iterable[_Addressed], now: float, endings: list[Ending]
+        self, received: Iterable[Pair | Ending], now: float, endings: list[Ending]
     ) -> Iterator[tuple[str, Connector, list[Outgoing]]]:
         """Yield each connector with its custom events; what has no connector or no mapping ends here."""
-        by_connector: defaultdict[str, list[_Addressed]] = defaultdict(list)
-        for pair in addressed:
-            by_connector[pair[1].connector].append(pair)
-        for name, items in by_connector.items():
+        by_connector: defaultdict[str, list[Pair]] = defaultdict(list)
+        for each in received:
+            if isinstance(each, Pair):
+                by_connector[each.connector].append(each)
+        for name, pairs in by_connector.items():
             connector = self._connector(name)
             if not isinstance(connector, Connector):
                 endings.extend(
-                    Ending(message, connector, name, membership.event_name or NOT_KNOWN)
-                    for message, membership in items
+                    Ending(pair.message, connector, name, pair.part.membership.event_name or NOT_KNOWN)
+                    for pair in pairs
                 )
                 continue
             outgoing: list[Outgoing] = []
-            for message, membership in items:
-                item = self._outgoing(message, membership, connector, now)
+            for pair in pairs:
+                item = self._outgoing(pair, connector, now)
                 if isinstance(item, Outgoing):
                     outgoing.append(item)
                 else:
-                    event_name = membership.event_name or connector.event_name_for(membership.segment.id)
-                    endings.append(Ending(message, item, name, event_name or NOT_KNOWN))
+                    event = event_name(pair.part, name, connector)
+                    endings.append(Ending(pair.message, item, name, event or NOT_KNOWN))
             self._reporting.connector_used(name, connector.configured_events, [item.event for item in outgoing])
             yield name, connector, outgoing
 
-    def _outgoing(
-        self, message: ReceivedMessage, membership: Membership, connector: Connector, now: float
-    ) -> Outgoing | Outcome:
-        """Return what is sent for a message, or how it ends that can have nothing."""
+    def _outgoing(self, pair: Pair, connector: Connector, now: float) -> Outgoing | Outcome:
+        """Return what is sent for a membership, or how it ends that can have nothing."""
+        message, part, name = pair
         if now - message.age_from > self._maximum_age:
             return Rejected(ErrorCode.EXPIRED, last_error_code=message.last_error_code)
-        arrived_at = message.arrived_at
+        membership, arrived_at = part.membership, message.arrived_at
         happened_at = max(0.0, membership.occurred_at.timestamp()) if membership.occurred_at else arrived_at
         try:
-            event = custom_event(membership, connector, happened_at)
+            event = custom_event(part, name, connector, happened_at)
         except UnmappableError as exc:
             return Rejected(exc.error_code, str(exc))
-        message_id = membership.message_id or message.original_message_id
-        change = membership_change(membership.connector, membership, message_id, happened_at, arrived_at)
+        message_id = part.message_id(message.original_message_id)
+        change = membership_change(name, membership, message_id, happened_at, arrived_at)
+        if message.mark.key:
+            in_message = arrived_at + message.mark.position * _BETWEEN_PARTS
+            change = change._replace(key=message.mark.key, arrived_at=in_message)
         return Outgoing(message, event, change)
 
     def _connector(self, name: str) -> Connector | Outcome:

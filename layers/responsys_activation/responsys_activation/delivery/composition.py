@@ -23,6 +23,7 @@ from responsys_activation.connector import Connector
 from responsys_activation.delivery.batch import Delivery, Sender
 from responsys_activation.delivery.pacing import Pacing, shortest_request
 from responsys_activation.delivery.posting import Posting
+from responsys_activation.delivery.receiving import Receiving
 from responsys_activation.delivery.reporting import Reporting
 from responsys_activation.delivery.sending import RequestSender
 from responsys_activation.delivery.settling import Settling
@@ -97,6 +98,7 @@ class DeliveryComposition:
             clock=clock,
         )
         self.delivery = Delivery(
+            receiving=Receiving(self._connector_settings, throttled.name),
             connector_settings=self._connector_settings,
             open_sender=open_sender or self.open_sender,
             trusted=trusted,
@@ -112,7 +114,6 @@ class DeliveryComposition:
             maximum_age=settings.maximum_event_age_hours * 3600,
             in_flight=settings.requests_in_flight,
             shortest_request=shortest_request(settings.reply_seconds),
-            throttled_queue=throttled.name,
             clock=clock,
         )
 

@@ -17,6 +17,8 @@ from responsys_activation.json_text import Repeated, compact_json
 from responsys_activation.membership import Membership
 from responsys_activation.moment import as_iso_8601
 from responsys_activation.recipient import NoIdentifierError, find_recipient
+from responsys_activation.upstream.addressing import addressed, event_name
+from responsys_activation.upstream.memberships import Part
 
 __all__ = ["CustomEvent", "UnmappableError", "custom_event"]
 
@@ -62,11 +64,13 @@ class CustomEvent(NamedTuple):
     system_columns: int = 0
 
 
-def custom_event(membership: Membership, connector: Connector, happened_at: float | None = None) -> CustomEvent:
-    """Map a membership to the custom event of its connector.
+def custom_event(part: Part, name: str, connector: Connector, happened_at: float | None = None) -> CustomEvent:
+    """Map a membership to a connector's custom event.
 
     Parameters
     ----------
+    name : str
+        The connector's.
     happened_at : float or None
         Epoch seconds of the change, for a connector that sends them as ``occurredAt``; ``None``: the membership's own
         time, or no such property if it has none.
@@ -76,17 +80,14 @@ def custom_event(membership: Membership, connector: Connector, happened_at: floa
     UnmappableError
         No usable identifier of the connector's type, no event name, or a variable that Responsys cannot take.
     """
-    event_name = membership.event_name or connector.event_name_for(membership.segment.id)
-    if event_name is None:
-        raise UnmappableError(
-            ErrorCode.NO_EVENT_NAME,
-            f"eventName: not in the message, and connector {membership.connector} has neither an entry in eventNames "
-            "for this segment nor a defaultEventName",
-        )
+    event = event_name(part, name, connector)
+    if event is None:
+        raise UnmappableError(ErrorCode.NO_EVENT_NAME, _why_unnamed(part, name))
+    membership = addressed(part, name, connector)
     try:
         identifier, recipient = find_recipient(membership.identifiers, connector.identifier_type)
     except NoIdentifierError as exc:
-        raise UnmappableError(ErrorCode.NO_IDENTIFIER, f"identifiers: connector {membership.connector} {exc}") from None
+        raise UnmappableError(ErrorCode.NO_IDENTIFIER, f"identifiers: connector {name} {exc}") from None
     occurred_at = _occurred_at(membership, happened_at) if connector.send_occurred_at else None
     properties, overridden, system_columns = _properties(membership, occurred_at)
     profile_list = connector.profile_list
@@ -98,7 +99,16 @@ def custom_event(membership: Membership, connector: Connector, happened_at: floa
         raise UnmappableError(
             ErrorCode.INVALID_MESSAGE, "variables: a text has half of a surrogate pair; send whole characters"
         )
-    return CustomEvent(event_name, recipient, recipient_json, overridden, system_columns)
+    return CustomEvent(event, recipient, recipient_json, overridden, system_columns)
+
+
+def _why_unnamed(part: Part, name: str) -> str:
+    if part.platform:
+        return f"eventNames: connector {name} does not name this segment of {part.platform} (any more)"
+    return (
+        f"eventName: not in the message, and connector {name} has neither an entry in eventNames for this segment nor "
+        "a defaultEventName"
+    )
 
 
 def _is_unicode(text: str) -> bool:

@@ -1,7 +1,7 @@
 """How can a message end?
 
-Each received message ends in exactly one outcome:
-``received = delivered + duplicate + throttled + rejected + retried + ignored``.
+Each of its memberships, for each connector that it goes to, ends in exactly one outcome; a message that holds none ends
+as ignored or rejected itself. ``received = delivered + duplicate + throttled + rejected + retried + ignored``.
 """
 
 from __future__ import annotations
@@ -87,13 +87,14 @@ class Ignored:
     """Nothing in it is to be sent, or no longer."""
 
     error_code: str
+    reason: str = ""
 
 
 Outcome = Delivered | Duplicate | Throttled | Rejected | Retried | Ignored
 
 
 class Ending(NamedTuple):
-    """A message and its outcome.
+    """A message and its outcome; of one that holds several memberships, or goes to several connectors, one of them.
 
     Attributes
     ----------
@@ -113,7 +114,7 @@ class Ending(NamedTuple):
     dead_letter_failed: bool = False
 
 
-def reason_of(outcome: Throttled | Rejected) -> str:
+def reason_of(outcome: Throttled | Rejected | Ignored) -> str:
     """Say to a person who looks at the message why it is there."""
     text = outcome.reason or _meaning(outcome.error_code)
     return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 1]}…"

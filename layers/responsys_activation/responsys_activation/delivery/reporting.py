@@ -26,6 +26,7 @@ from responsys_activation.delivery.outcome import (
     reason_of,
 )
 from responsys_activation.delivery.result import Exchange, RequestResult
+from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import InvocationMetrics, logger
 from responsys_activation.responsys.errors import ThrottledError
 
@@ -144,7 +145,7 @@ class Reporting:
             for ending in endings
             if isinstance(ending.outcome, Rejected) and ending.outcome.reason
         )
-        notable = [ending for ending in endings if not _delivered_at_once(ending)]
+        notable = [ending for ending in endings if not _as_expected(ending)]
         for ending in notable[:_LOGGED_MESSAGES]:
             self._log_message(ending)
         logger.info(
@@ -171,7 +172,7 @@ class Reporting:
                 "originalMessageId": message_id if _SQS_MESSAGE_ID.fullmatch(message_id) else NOT_KNOWN,
                 "outcome": type(outcome).__name__.lower(),
                 "errorCode": _error_code(ending) or NOT_KNOWN,
-                "reason": reason_of(outcome) if isinstance(outcome, Throttled | Rejected) else NOT_KNOWN,
+                "reason": reason_of(outcome) if isinstance(outcome, Throttled | Rejected | Ignored) else NOT_KNOWN,
                 "connector": ending.connector if known else NOT_KNOWN,
                 "eventName": ending.event_name if known else NOT_KNOWN,
                 "requestId": ending.request_id,
@@ -213,11 +214,14 @@ class Reporting:
             self._metrics.count(counter, outcomes[kind], **dimensions)  # zeros too, so that ratios exist
 
 
-def _delivered_at_once(ending: Ending) -> bool:
-    """Return whether a message was delivered in its first life at its first receive: there is nothing to tell of it."""
-    message = ending.message
-    first = message.attempts == 1 and message.original_message_id == message.message_id
-    return first and isinstance(ending.outcome, Delivered)
+def _as_expected(ending: Ending) -> bool:
+    """Return whether a message was delivered, or held nothing, at its first receive: there is nothing to tell of it."""
+    message, outcome = ending.message, ending.outcome
+    if message.attempts > 1 or message.original_message_id != message.message_id:
+        return False
+    return isinstance(outcome, Delivered) or (
+        isinstance(outcome, Ignored) and outcome.error_code != ErrorCode.SUPERSEDED
+    )
 
 
 def _error_code(ending: Ending) -> str | None:

@@ -1,7 +1,8 @@
 """What becomes of the SQS message of each outcome?
 
 Nothing is deleted before it is safe elsewhere: a message is left out of the failures that Lambda reports to SQS (and
-so deleted) only when it was delivered, needs no delivery, or its dead-letter queue has it.
+so deleted) only when each of its memberships was delivered, needs no delivery, or is on a dead-letter queue. Of one
+that holds several, or goes to several connectors, each that is moved is a message of its own there.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import math
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue, SourceQueue
 from responsys_activation.delivery.outcome import NOT_KNOWN, Ending, Rejected, Retried, Throttled, reason_of
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.received import MARK, ReceivedMessage
+from responsys_activation.upstream.memberships import Bodies, split
 
 __all__ = ["Settling"]
 
@@ -68,10 +70,11 @@ class Settling:
         Returns
         -------
         list of Ending
-            As they really ended, in the order given: a message that fails too often is throttled, and one whose
-            dead-letter queue did not take it is retried. The retried ones must be reported to SQS as failures.
+            As they really ended, in the order given: what fails too often, or cannot stay alone on its queue, is
+            throttled, and what its dead-letter queue did not take is retried. A message of which anything is retried
+            must be reported to SQS as a failure.
         """
-        settled = [_deferred_after_last_receive(ending) for ending in endings]
+        settled = self._not_for_ever(endings)
         self._move(settled, Throttled, self._throttled, until)
         self._move(settled, Rejected, self._rejected, until)
         self._put_off((ending.message for ending in settled if isinstance(ending.outcome, Retried)), until)
@@ -81,14 +84,27 @@ class Settling:
         self, endings: list[Ending], kind: type[Throttled | Rejected], queue: DeadLetterQueue, until: float
     ) -> None:
         positions = [position for position, ending in enumerate(endings) if isinstance(ending.outcome, kind)]
-        safe = queue.send([self._letter(endings[position]) for position in positions], until)
-        for position, is_safe in zip(positions, safe, strict=True):
-            if not is_safe:
+        safe = queue.send(self._letters([endings[position] for position in positions]), until)
+        for number, position in enumerate(positions):
+            if number not in safe:
                 endings[position] = endings[position]._replace(
                     outcome=Retried(ErrorCode.AWS_UNAVAILABLE), dead_letter_failed=True
                 )
 
-    def _letter(self, ending: Ending) -> DeadLetter:
+    def _letters(self, endings: Iterable[Ending]) -> Iterator[DeadLetter]:
+        """Write each letter when it is sent: together they may be many times the batch."""
+        taken_apart: dict[str, Bodies] = {}
+        for ending in endings:
+            message = ending.message
+            if message.part is None:
+                body = message.body
+            else:
+                if message.message_id not in taken_apart:
+                    taken_apart[message.message_id] = split(message.body, message.arrived_at)
+                body = taken_apart[message.message_id][message.part]
+            yield self._letter(ending, body)
+
+    def _letter(self, ending: Ending, body: str) -> DeadLetter:
         message, outcome = ending.message, ending.outcome
         attributes = {
             "outcome": type(outcome).__name__.lower(),
@@ -111,7 +127,7 @@ class Settling:
                 raise TypeError(f"{type(outcome).__name__} has no dead-letter queue")
         attributes |= {"errorCode": error_code, "reason": reason_of(outcome), MARK: mark.text()}
         group = "" if ending.connector == NOT_KNOWN else ending.connector
-        return DeadLetter(message.body, attributes, delay, group)
+        return DeadLetter(body, attributes, delay, group)
 
     def _delay(self, throttled: Throttled, message: ReceivedMessage) -> int:
         """Return the seconds to wait from now on. No jitter: after a pause, minutes of age come back within seconds."""
@@ -122,17 +138,32 @@ class Settling:
 
     def _put_off(self, messages: Iterable[ReceivedMessage], until: float) -> None:
         delays: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
-        for message in messages:
-            back_off = FIRST_BACK_OFF * 2 ** (message.receive_count - 1) * (1 + _BACK_OFF_JITTER * self._jitter())
-            delays[message.queue_name].append((message.receipt_handle, self._seconds(back_off)))
+        for message in {message.message_id: message for message in messages}.values():
+            delays[message.queue_name].append((message.receipt_handle, self._seconds(self._back_off(message))))
         for name, of_queue in delays.items():
             self._source_queues[name].put_off(of_queue, until)
+
+    def _back_off(self, message: ReceivedMessage) -> float:
+        doublings: int = message.receive_count - 1
+        return FIRST_BACK_OFF * float(2**doublings) * (1 + _BACK_OFF_JITTER * self._jitter())
 
     def _seconds(self, seconds: float) -> int:
         return min(_LONGEST_DELAY, math.ceil(seconds / self._time_scale))
 
+    def _not_for_ever(self, endings: Sequence[Ending]) -> list[Ending]:
+        """Throttle what failed twice, and what would keep on its queue with it what has ended already."""
+        if not any(isinstance(each.outcome, Retried) for each in endings):
+            return list(endings)
+        ended = {each.message.message_id for each in endings if not isinstance(each.outcome, Retried)}
 
-def _deferred_after_last_receive(ending: Ending) -> Ending:
-    if isinstance(ending.outcome, Retried) and ending.message.receive_count >= LAST_RECEIVE:
-        return ending._replace(outcome=Throttled(ending.outcome.error_code, OUTAGE_DELAY))
-    return ending
+        def decided(ending: Ending) -> Ending:
+            message, outcome = ending.message, ending.outcome
+            if not isinstance(outcome, Retried):
+                return ending
+            if message.receive_count >= LAST_RECEIVE:
+                return ending._replace(outcome=Throttled(outcome.error_code, OUTAGE_DELAY))
+            if message.message_id in ended:
+                return ending._replace(outcome=Throttled(outcome.error_code, self._back_off(message)))
+            return ending
+
+        return [decided(ending) for ending in endings]

@@ -21,7 +21,9 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from responsys_activation.error_code import ErrorCode
-from responsys_activation.membership import CallType, InvalidMessageError, Membership, read_membership
+from responsys_activation.membership import CallType
+from responsys_activation.received import MARK, read_mark
+from responsys_activation.upstream.memberships import Part, read
 from responsys_activation.validation import reasons
 
 __all__ = ["NO_ERROR_CODE", "Candidate", "InvalidReplayRequestError", "ReplayRequest", "read_replay_request"]
@@ -58,6 +60,12 @@ class Candidate:
         code = self.attributes.get("errorCode", "")
         return code if _ERROR_CODE.fullmatch(code) else NO_ERROR_CODE
 
+    @property
+    def arrived_at(self) -> float:
+        """Epoch seconds when SQS first had it; what is new of Adobe's counts against that."""
+        mark = read_mark(self.attributes.get(MARK, ""))
+        return (mark and mark.first_sent_at) or self.sent_at
+
 
 def _one_or_more(value: object) -> object:
     return [value] if isinstance(value, str) else value
@@ -79,6 +87,8 @@ class ReplayRequest(BaseModel):
     ----------
     error_code : frozenset of str or None
         ``NONE`` stands for messages that SQS itself moved.
+    segment_id : frozenset of str or None
+        Of a platform's audience also its key or name, as ``eventNames`` may call it.
     older_than_minutes, newer_than_minutes : float or None
         How long a message has been on the dead-letter queue.
     in_doubt : bool
@@ -142,14 +152,20 @@ class ReplayRequest(BaseModel):
         if not any((self.connector, self.event_name, self.call_type, self.segment_id)):
             return True
         attributes = candidate.attributes
-        membership = _membership(candidate.body)
-        connector = attributes.get("connector") or (membership.connector if membership else "")
-        event_name = attributes.get("eventName") or (membership.event_name if membership else "")
+        parts = _parts(candidate)
+        own = [part.membership for part in parts if part.platform is None]
+        connectors = {attributes["connector"]} if "connector" in attributes else {each.connector for each in own}
+        event_names = {attributes["eventName"]} if "eventName" in attributes else {each.event_name for each in own}
         return (
-            (self.connector is None or connector in self.connector)
-            and (self.event_name is None or event_name in self.event_name)
-            and (self.call_type is None or (membership is not None and membership.call_type in self.call_type))
-            and (self.segment_id is None or (membership is not None and membership.segment.id in self.segment_id))
+            (self.connector is None or not connectors.isdisjoint(self.connector))
+            and (self.event_name is None or not event_names.isdisjoint(self.event_name))
+            and ((self.call_type is None and self.segment_id is None) or any(map(self._chooses_part, parts)))
+        )
+
+    def _chooses_part(self, part: Part) -> bool:
+        names = part.names or (part.membership.segment.id,)
+        return (self.call_type is None or part.membership.call_type in self.call_type) and (
+            self.segment_id is None or not self.segment_id.isdisjoint(names)
         )
 
 
@@ -167,8 +183,6 @@ def read_replay_request(event: Mapping[str, Any]) -> ReplayRequest:
         raise InvalidReplayRequestError(reasons(exc, "event")) from None
 
 
-def _membership(body: str) -> Membership | None:
-    try:
-        return read_membership(body)
-    except InvalidMessageError:
-        return None
+def _parts(candidate: Candidate) -> list[Part]:
+    """Read what a body holds, whoever wrote it: of several memberships any may be meant."""
+    return [part for part in read(candidate.body, candidate.arrived_at).parts if isinstance(part, Part)]

@@ -1,0 +1,1 @@
+"""How does each customer-data platform say that a membership changed?"""

@@ -1,0 +1,447 @@
+"""Does each membership of a message end by itself at each connector that it goes to, and come back as itself?"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue
+from responsys_activation.received import MARK, read_mark
+from tests.fakes.account import REJECTED, THROTTLED, Account, Record, record
+from tests.fakes.environment import CONNECTOR_PREFIX
+from tests.fakes.memberships import ABSENT, document
+from tests.fakes.parameters import InMemoryParameters
+from tests.fakes.recording_sqs import Entry, RecordingSqs
+from tests.fakes.responsys import UNKNOWN_RECIPIENT, Fault
+
+CARTS = "aud_3Fh0a"
+
+
+def own(number: int, **changes: Any) -> dict[str, Any]:
+    return document(**{"profileId": f"profile-{number}", "identifiers": {"27": str(number)}} | changes)
+
+
+def together(*documents: Any, number: int = 1, **options: Any) -> Record:
+    return record(number, body=json.dumps(list(documents)), **options)
+
+
+def segment(number: int = 1, **changes: Any) -> dict[str, Any]:
+    """Return a call of Segment by which a profile enters an audience."""
+    call = {
+        "type": "track",
+        "messageId": f"m-{number}",
+        "userId": f"user-{number}",
+        "context": {
+            "personas": {"computation_class": "audience", "computation_id": CARTS, "computation_key": "carts"},
+        },
+        "properties": {"carts": True, "riid": str(number), "loyalty": {"riid": str(100 + number)}, "total": 9.5},
+    }
+    return call | changes
+
+
+def adobe(*segments: str, status: str = "exited", **changes: Any) -> dict[str, Any]:
+    return {
+        "segmentMembership": {"ups": {each: {"status": status} for each in segments}},
+        "identityMap": {"crmid": [{"id": "crm-1"}], "riid": [{"id": "7"}]},
+        "tier": "gold",
+    } | changes
+
+
+def mapped(account: Account, name: str, **settings: Any) -> None:
+    """Change a connector's settings."""
+    parameter = f"{CONNECTOR_PREFIX}{name}"
+    account.ssm.values[parameter] = json.dumps(json.loads(account.ssm.values[parameter]) | settings)
+
+
+def letters(account: Account, queue: str) -> list[Entry]:
+    return account.sqs.sent.get(queue, [])
+
+
+def come_back(account: Account, queue: str) -> list[Record]:
+    """Take the letters of a queue and give them as SQS hands them over: from ThrottledDLQ, or replayed."""
+    taken = letters(account, queue)
+    account.sqs.sent[queue] = []
+    return [
+        record(
+            1000 + number,
+            body=entry["MessageBody"],
+            attributes={name: each["StringValue"] for name, each in entry["MessageAttributes"].items()},
+            queue="throttled" if queue == THROTTLED else "segment-events",
+            sent_at=account.clock(),
+        )
+        for number, entry in enumerate(taken)
+    ]
+
+
+def attribute(entry: Entry, name: str) -> str:
+    return str(entry["MessageAttributes"][name]["StringValue"])
+
+
+# ---- several memberships of a message
+
+
+def test_each_membership_of_a_message_ends_by_itself() -> None:
+    # Given one message with all kinds of memberships
+    account = Account()
+    broken = own(2, callType="JOIN")
+    nobody = own(3, identifiers={"27": str(UNKNOWN_RECIPIENT)})
+    batch = [together(own(1), broken, nobody, own(4, connector="second"), own(1)), record(9)]
+
+    # When it is delivered
+    delivered = account.deliver(batch, pairs=6)
+
+    # Then what could be sent was sent
+    assert delivered.outcomes == {"delivered": 4, "rejected": 2}
+    assert account.accepted() == {"profile-1": 2, "profile-9": 1}
+    assert account.accepted("second") == {"profile-4": 1}
+    # And the others are letters of their own, each with its membership alone
+    assert [json.loads(entry["MessageBody"]) for entry in letters(account, REJECTED)] == [broken, nobody]
+    assert delivered.retried == []
+
+
+def test_a_single_message_of_ours_is_a_letter_as_before() -> None:
+    account = Account()
+    rejected = record(1, callType="JOIN")
+
+    account.deliver([rejected])
+
+    (entry,) = letters(account, REJECTED)
+    assert entry["MessageBody"] == rejected["body"]
+    assert json.loads(attribute(entry, MARK)).keys() == {"firstSentAt"}
+
+
+def test_what_would_stay_on_its_queue_is_put_off_where_its_neighbours_have_ended() -> None:
+    # Given a message of which one membership fails for a moment
+    account = Account()
+    account.responsys["second"].fault = lambda kind: Fault.HTML_503 if kind == "event" else None
+    batch = [together(own(1), own(2, connector="second"))]
+
+    # When it is delivered
+    delivered = account.deliver(batch, pairs=2)
+
+    # Then that one waits on ThrottledDLQ as long as it would have waited on its queue
+    assert delivered.outcomes == {"delivered": 1, "throttled": 1}
+    assert delivered.retried == []
+    (entry,) = letters(account, THROTTLED)
+    assert entry["DelaySeconds"] == 30
+
+    # And comes back as the same message
+    account.responsys["second"].fault = lambda _: None
+    assert account.deliver(come_back(account, THROTTLED)).outcomes == {"delivered": 1}
+    assert account.accepted("second") == {"profile-2": 1}
+
+
+def test_a_message_of_which_nothing_ended_stays_as_a_whole() -> None:
+    account = Account()
+    account.responsys["default"].fault = lambda kind: Fault.HTML_503 if kind == "event" else None
+
+    delivered = account.deliver([together(own(1), own(2))], pairs=2)
+
+    assert delivered.outcomes == {"retried": 2}
+    assert delivered.retried == ["sqs-1"]
+    assert letters(account, THROTTLED) == []
+    assert [len(entries) for entries in account.sqs.visibility.values()] == [1]  # one back-off for one message
+
+
+def test_if_one_letter_cannot_be_sent_the_whole_message_comes_again_and_the_rest_are_duplicates() -> None:
+    # Given a message with two that must be moved, of which SQS takes one
+    account = Account()
+    batch = [together(own(1), own(2, callType="JOIN"), own(3, callType="JOINED"))]
+    account.sqs.refuses = lambda entry: '"JOINED"' in entry.get("MessageBody", "")
+
+    # When it is delivered
+    delivered = account.deliver(batch, pairs=3)
+
+    # Then it stays on its queue, for that one
+    assert delivered.outcomes == {"delivered": 1, "rejected": 1, "retried": 1}
+    assert delivered.retried == ["sqs-1"]
+
+    # And when it comes again, nothing is sent twice
+    account.sqs.refuses = lambda _: False
+    again = account.deliver(batch, pairs=3)
+    assert again.outcomes == {"duplicate": 1, "rejected": 2}
+    assert account.accepted() == {"profile-1": 1}
+
+
+def test_messages_without_ids_are_told_apart_by_their_place_also_when_they_come_back() -> None:
+    # Given one message that adds a profile twice, and a throttle
+    account = Account()
+    account.responsys["default"].fault = lambda kind: Fault.API_LIMIT if kind == "event" else None
+    batch = [together(own(1), own(1))]
+    account.deliver(batch, pairs=2)
+    assert len(letters(account, THROTTLED)) == 2
+
+    # When its letters come back, twice
+    account.responsys["default"].fault = lambda _: None
+    account.clock.sleep(120)
+    returned = come_back(account, THROTTLED)
+    first = account.deliver(returned)
+    second = account.deliver(returned)
+
+    # Then each was sent once; of those that come again, the newer one has overtaken the other
+    assert first.outcomes == {"delivered": 2}
+    assert second.outcomes == {"duplicate": 1, "ignored": 1}
+    # And they are known when the message itself comes again
+    assert account.deliver(batch, pairs=2).outcomes == {"duplicate": 2}
+
+
+def test_memberships_of_one_message_keep_their_order_on_their_ways() -> None:
+    # Given a profile that left and entered in one message, and the letters coming back in the wrong order
+    account = Account()
+    account.responsys["default"].fault = lambda kind: Fault.API_LIMIT if kind == "event" else None
+    account.deliver([together(own(1, callType="REMOVE"), own(1))], pairs=2)
+    account.responsys["default"].fault = lambda _: None
+    account.clock.sleep(120)
+    remove, add = come_back(account, THROTTLED)
+
+    # When the newer one comes first
+    assert account.deliver([add]).outcomes == {"delivered": 1}
+
+    # Then the older one does not undo it
+    assert account.deliver([remove]).outcomes == {"ignored": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"type": "page", "messageId": "m", "userId": "u"}, "SEGMENT_PAGE"),
+        ({"type": "audience_membership_change_request", "id": "1"}, "MPARTICLE_KEEP_ALIVE"),
+        (adobe(), "ADOBE_NO_SEGMENTS"),
+        ([], "EMPTY_ARRAY"),
+        ([{"type": "page", "messageId": "m", "userId": "u"}] * 3, "SEGMENT_PAGE"),
+    ],
+)
+def test_what_is_about_no_membership_is_ignored_and_counted_by_platform_and_type(body: Any, code: str) -> None:
+    account = Account()
+
+    delivered = account.deliver([record(1, body=json.dumps(body))])
+
+    assert delivered.outcomes == {"ignored": 1}
+    assert delivered.output.total("Errors", connector="-", errorCode=code) == 1
+    # And an inlet that delivers a whole site makes no log line of each
+    assert not [line for line in delivered.output.documents() if line.get("message") == "message settled"]
+
+
+# ---- several connectors of a membership
+
+
+def test_a_platforms_membership_goes_to_every_connector_that_maps_its_segment() -> None:
+    # Given two connectors that map it, by its id and by its key
+    account = Account()
+    mapped(account, "default", eventNames={CARTS: "CART_LEFT"})
+    mapped(account, "second", eventNames={"carts": "CARTS"})
+
+    # When it comes
+    delivered = account.deliver([record(1, body=json.dumps(segment()))], pairs=2)
+
+    # Then each gets its own event
+    assert delivered.outcomes == {"delivered": 2}
+    assert [event.event_name for event in account.responsys["default"].accepted] == ["CART_LEFT"]
+    assert [event.event_name for event in account.responsys["second"].accepted] == ["CARTS"]
+    assert delivered.output.total("MessagesReceived", connector="second", eventName="CARTS") == 1
+
+
+def test_a_letter_of_one_connector_comes_back_to_it_alone_whatever_the_settings_are_by_then() -> None:
+    # Given a membership for two connectors, one of which is throttled
+    account = Account(eventNames={CARTS: "CARTS"})
+    account.responsys["second"].fault = lambda kind: Fault.API_LIMIT if kind == "event" else None
+    message = record(1, body=json.dumps(segment()))
+    account.deliver([message], pairs=2)
+    (entry,) = letters(account, THROTTLED)
+    assert entry["MessageBody"] == message["body"]
+    assert attribute(entry, "connector") == "second"
+
+    # When others map it by the time that it comes back, and its own connector looks elsewhere for the identifier
+    mapped(account, "second", eventNames={CARTS: "NEW"}, identifierFrom=["properties.loyalty.riid"])
+    account.responsys["second"].fault = lambda _: None
+    account.clock.sleep(300)
+    delivered = account.deliver(come_back(account, THROTTLED))
+
+    # Then it goes to its connector alone, by today's settings
+    assert delivered.outcomes == {"delivered": 1}
+    (event,) = account.responsys["second"].accepted
+    assert (event.event_name, event.recipient) == ("NEW", 101)
+    # And is the same message as before
+    assert account.deliver([message], pairs=2).outcomes == {"duplicate": 2}
+
+
+def test_a_letter_whose_connector_maps_its_segment_no_longer_is_no_event_of_another_name() -> None:
+    account = Account(eventNames={CARTS: "CARTS"})
+    account.responsys["second"].fault = lambda kind: Fault.API_LIMIT if kind == "event" else None
+    account.deliver([record(1, body=json.dumps(segment()))], pairs=2)
+    mapped(account, "second", eventNames={})
+    account.responsys["second"].fault = lambda _: None
+    account.clock.sleep(300)
+
+    delivered = account.deliver(come_back(account, THROTTLED))
+
+    assert delivered.outcomes == {"rejected": 1}
+    assert attribute(letters(account, REJECTED)[0], "errorCode") == "NO_EVENT_NAME"
+    assert account.accepted("second") == {}
+
+
+def test_what_nobody_maps_goes_to_default_under_its_default_event() -> None:
+    account = Account()
+
+    assert account.deliver([record(1, body=json.dumps(segment()))]).outcomes == {"delivered": 1}
+
+    assert [event.event_name for event in account.responsys["default"].accepted] == ["SEGMENT_CHANGED"]
+    assert account.accepted("second") == {}
+
+
+def test_what_nobody_maps_is_rejected_where_default_has_no_default_event_and_goes_where_it_is_mapped_later() -> None:
+    # Given no default
+    account = Account(defaultEventName=ABSENT)
+    assert account.deliver([record(1, body=json.dumps(segment()))]).outcomes == {"rejected": 1}
+    (entry,) = letters(account, REJECTED)
+    assert attribute(entry, "errorCode") == "NO_EVENT_NAME"
+    assert attribute(entry, "connector") == "-"
+
+    # When it is mapped and replayed
+    mapped(account, "second", eventNames={CARTS: "CARTS"})
+    delivered = account.deliver(come_back(account, REJECTED))
+
+    # Then it goes there
+    assert delivered.outcomes == {"delivered": 1}
+    assert account.accepted("second") == {"user-1": 1}
+
+
+def test_segments_that_nobody_asked_for_are_ignored_where_a_platform_sends_all() -> None:
+    account = Account()
+    mapped(account, "second", eventNames={"seg-2": "LEFT"})
+
+    delivered = account.deliver([record(1, body=json.dumps(adobe("seg-1", "seg-2", "seg-3")))], pairs=3)
+
+    assert delivered.outcomes == {"delivered": 1, "ignored": 2}
+    assert delivered.output.total("Errors", connector="-", errorCode="ADOBE_SEGMENT_NOT_MAPPED") == 2
+    assert account.accepted() == {}
+
+
+@pytest.mark.parametrize("platform", [segment(), adobe(CARTS)], ids=["Segment", "Adobe"])
+def test_while_settings_cannot_be_read_what_no_other_connector_maps_waits(platform: dict[str, Any]) -> None:
+    # Given a connector whose settings are broken
+    account = Account()
+    right = account.ssm.values[f"{CONNECTOR_PREFIX}second"]
+    account.ssm.values[f"{CONNECTOR_PREFIX}second"] = "{"
+
+    # When a platform's membership comes that nobody else maps
+    delivered = account.deliver([record(1, body=json.dumps(platform))])
+
+    # Then it waits five minutes instead of going to default, or away
+    assert delivered.outcomes == {"throttled": 1}
+    (entry,) = letters(account, THROTTLED)
+    assert entry["DelaySeconds"] == 300
+    assert attribute(entry, "errorCode") == "INVALID_CONNECTOR"
+    assert "connector second" in attribute(entry, "reason")
+
+    # And goes where it belongs when they are mended
+    account.ssm.values[f"{CONNECTOR_PREFIX}second"] = right
+    mapped(account, "second", eventNames={CARTS: "CARTS"})
+    account.clock.sleep(300)
+    assert account.deliver(come_back(account, THROTTLED)).outcomes == {"delivered": 1}
+    assert account.accepted("second").total() == 1
+    assert account.accepted() == {}
+
+
+def test_what_another_connector_maps_does_not_wait_for_broken_settings() -> None:
+    account = Account(eventNames={CARTS: "CARTS"})
+    account.ssm.values[f"{CONNECTOR_PREFIX}second"] = "{"
+
+    assert account.deliver([record(1, body=json.dumps(segment()))]).outcomes == {"delivered": 1}
+
+
+def test_while_connectors_cannot_be_listed_a_platforms_message_stays_on_its_queue() -> None:
+    account = Account()
+
+    def fail(service: str, _effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        raise EndpointConnectionError(endpoint_url=service)
+
+    account.surroundings.ssm = InMemoryParameters({}, fail)
+
+    delivered = account.deliver([record(1, body=json.dumps(segment()))])
+
+    assert delivered.outcomes == {"retried": 1}
+
+
+# ---- what settings choose, for our own format too
+
+
+def test_identifier_and_variables_are_chosen_for_our_own_format_too() -> None:
+    account = Account(
+        identifierFrom=["variables.loyalty"],
+        variables={"only": ["total", "loyalty"], "omit": ["loyalty"], "rename": {"total": "TOTAL"}},
+    )
+
+    delivered = account.deliver([record(1, variables={"loyalty": "77", "total": 9.50, "other": "x"})])
+
+    assert delivered.outcomes == {"delivered": 1}
+    (event,) = account.responsys["default"].accepted
+    assert event.recipient == 77
+    assert event.properties == {"TOTAL": "9.5", "profileId": "profile-1", "callType": "ADD"}
+
+
+# ---- what means harm
+
+
+def test_letters_are_written_when_there_is_a_call_to_take_them() -> None:
+    # Given more letters than all calls that go at once can take
+    written: list[int] = []
+    most_at_once = 0
+
+    class Watched(RecordingSqs):
+        def send_message_batch(self, **request: Any) -> dict[str, Any]:
+            nonlocal most_at_once
+            sent = sum(len(entries) for entries in self.sent.values())
+            most_at_once = max(most_at_once, len(written) - sent)
+            return super().send_message_batch(**request)
+
+    def letters_to_send() -> Iterator[DeadLetter]:
+        for number in range(1_000):
+            written.append(number)
+            yield DeadLetter("body", {})
+
+    # When they are sent
+    safe = DeadLetterQueue("q", cast("Any", Watched())).send(letters_to_send())
+
+    # Then all are, and no more were ever in memory than those calls hold
+    assert safe == set(range(1_000))
+    assert most_at_once <= 16 * 10 + 10 + 1
+
+
+def test_a_large_profile_with_thousands_of_segments_makes_no_gigabytes() -> None:
+    # Given a body of a megabyte that would be a letter of half a megabyte for each of its segments
+    account = Account(eventNames={f"seg-{number}": "E" for number in range(20)})
+    person = {f"a{number}": "x" * 40 for number in range(10_200)}
+    body = json.dumps(adobe(*(f"seg-{number}" for number in range(11_000)), **person))
+    assert 900_000 < len(body) < 1_048_576
+
+    # When it is delivered
+    began = time.process_time()
+    delivered = account.deliver([record(1, body=body)])
+
+    # Then it is rejected as a whole, and says why
+    assert delivered.outcomes == {"rejected": 1}
+    (entry,) = letters(account, REJECTED)
+    assert entry["MessageBody"] == body
+    assert "16 MiB" in attribute(entry, "reason")
+    # And took a second, not the minutes that so many letters take
+    assert time.process_time() - began < 5
+
+
+def test_a_megabyte_of_memberships_is_delivered() -> None:
+    account = Account()
+    body = json.dumps([own(number, variables={"total": number}) for number in range(1_000, 6_000)])
+    assert 700_000 < len(body) < 1_048_576
+
+    assert account.deliver([record(1, body=body)], pairs=5_000).outcomes == {"delivered": 5_000}
+
+
+def test_a_forged_mark_names_no_connector_or_key_that_cannot_be() -> None:
+    text = json.dumps({"connector": "../x", "key": "no hash", "position": -1})
+
+    assert read_mark(text) == read_mark("{}")

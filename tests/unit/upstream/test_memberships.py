@@ -1,0 +1,187 @@
+"""Does each membership of a body, whoever wrote it, come with an id, a time and a body of its own?"""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from responsys_activation.change import membership_change
+from responsys_activation.membership import Membership
+from responsys_activation.upstream.memberships import Memberships, Part, Refused, read, split
+from responsys_activation.upstream.part import Ignored
+from tests.fakes.memberships import document, read_membership
+from tests.hostile.platforms import ARRIVED_AT, look_at_reading, mutated
+from tests.unit.upstream.reading import ignored, part_of, parts_of
+
+COHORT = {"cohort_id": "7kq2", "in_cohort": True, "users": [{"user_id": "a"}, {"user_id": "b"}]}
+
+
+def ids(body: Any) -> list[str | None]:
+    return [part.message_id("sqs-1") if isinstance(part, Part) else None for part in parts_of(body)]
+
+
+# --- our own format ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"messageId": "m", "variables": {"a": 1}}, {"segment": {"type": "JOURNEY", "id": "j"}}]
+)
+def test_our_own_message_is_read_as_ever(changes: dict[str, Any]) -> None:
+    body = json.dumps(document(**changes))
+
+    assert read(body, ARRIVED_AT) == Memberships([Part(read_membership(body))], [])
+    assert list(split(body, ARRIVED_AT)) == [body]
+
+
+def test_what_is_nobodys_is_refused_as_our_own_message() -> None:
+    for body, reason in [("x", "body: not valid JSON at character 0"), ("7", "body: must be a JSON object")]:
+        assert read(body, ARRIVED_AT) == Memberships([Refused(reason)], [])
+        assert list(split(body, ARRIVED_AT)) == [body]
+    assert parts_of({}) == [Refused("profileId: is missing; callType: is missing; segment: is missing")]
+
+
+def test_an_array_holds_each_of_its_messages() -> None:
+    parts = parts_of([document(profileId="a"), document(profileId="b", callType="add"), 7, COHORT])
+
+    assert [part.reason if isinstance(part, Refused) else part.membership.profile_id for part in parts] == [
+        "a",
+        "callType: must be ADD, UPDATE or REMOVE, in capitals",
+        "body[2]: must be a JSON object",
+        "a",
+        "b",
+    ]
+
+
+def test_an_empty_array_is_ignored() -> None:
+    assert ignored([]) == (None, "empty array")
+    assert list(split("[]", ARRIVED_AT)) == ["[]"]
+
+
+def test_what_is_about_no_membership_is_told_beside_the_others() -> None:
+    page = {"type": "page", "messageId": "m"}
+
+    found = read(json.dumps([page, document(), COHORT | {"users": []}]), ARRIVED_AT)
+
+    assert found.ignored == [Ignored("Segment", "page"), Ignored("Amplitude", "no users")]  # type: ignore[arg-type]
+    assert len(found.parts) == 1
+
+
+def sns(content: Any) -> dict[str, Any]:
+    return {"MessageId": "sns-1", "Message": json.dumps(content), "Timestamp": "2026-11-20T08:00:00Z"}
+
+
+def firehose(*contents: Any) -> dict[str, Any]:
+    records = [{"data": base64.b64encode(json.dumps(content).encode()).decode()} for content in contents]
+    return {"requestId": "fh-1", "timestamp": 1795162502000, "records": records}
+
+
+def kinesis(content: Any, number: int) -> dict[str, Any]:
+    data = base64.b64encode(json.dumps(content).encode()).decode()
+    record = {"data": data, "approximateArrivalTimestamp": 1795162502.5}
+    return {"eventSource": "aws:kinesis", "eventID": f"shard:{number}", "kinesis": record}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (document(), ["sqs-1"]),
+        ([document(), document()], ["sqs-1/0", "sqs-1/1"]),
+        ([document(messageId="m"), document()], ["m", "sqs-1/1"]),
+        (sns(document()), ["sns-1"]),
+        (sns([document(), document(messageId="m")]), ["sns-1/0", "m"]),
+        ([sns(document()), sns([document()])], ["sns-1", "sns-1/0"]),
+        (firehose(document(), [document(), document()]), ["fh-1/0", "fh-1/1/0", "fh-1/1/1"]),
+        # What Lambda hands over together may come in another company next time
+        ({"Records": [kinesis(document(), 1), kinesis([document()], 2)]}, ["shard:1", "shard:2/0"]),
+        (
+            [{"specversion": "1.0", "source": "/x", "id": str(n), "data": document()} for n in (1, 2)],
+            ['["/x","1"]', '["/x","2"]'],
+        ),
+    ],
+)
+def test_what_has_no_id_is_known_by_its_envelope_and_its_position(body: Any, expected: list[str]) -> None:
+    assert ids(body) == expected
+
+
+def test_alone_a_message_keeps_the_id_of_its_position_and_its_envelopes_time() -> None:
+    body = json.dumps(sns([document(profileId="a"), document(profileId="b")]))
+
+    first, second = split(body, ARRIVED_AT)
+
+    alone = part_of(json.loads(second)).membership
+    assert alone.message_id == "sns-1/1"
+    assert alone.profile_id == "b"
+    assert alone.occurred_at == datetime(2026, 11, 20, 8, tzinfo=UTC)
+    assert json.loads(first)["MessageId"] == "sns-1"
+
+
+# --- the platforms' ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("envelop", [sns, lambda content: {"detail-type": "x", "id": "sns-1", "detail": content}])
+def test_a_platforms_message_without_id_and_time_is_known_by_its_envelope(envelop: Any) -> None:
+    assert ids(envelop(COHORT)) == ['["Amplitude","sns-1","true"]'] * 2
+
+
+def test_a_platforms_message_without_any_id_is_known_by_sqs() -> None:
+    assert ids(COHORT) == ["sqs-1", "sqs-1"]
+
+
+def test_an_envelopes_time_stands_for_the_memberships() -> None:
+    assert [part.membership.occurred_at for part in parts_of(sns(COHORT)) if isinstance(part, Part)] == [
+        datetime(2026, 11, 20, 8, tzinfo=UTC)
+    ] * 2
+
+
+def key(membership: Membership) -> tuple[str, str]:
+    change = membership_change("default", membership, membership.message_id or "sqs-1", 0.0, 0.0)
+    return change.membership, change.key
+
+
+def test_memberships_that_share_an_id_are_changes_of_their_own() -> None:
+    request = {
+        "type": "audience_membership_change_request",
+        "id": "r",
+        "user_profiles": [
+            {"mpid": mpid, "audiences": [{"audience_id": audience, "action": action}]}
+            for mpid in ("1", "2")
+            for audience in (1, 2)
+            for action in ("add", "delete", "attribute_update")
+        ],
+    }
+
+    assert len({key(part.membership) for part in parts_of(request) if isinstance(part, Part)}) == 12
+
+
+def test_what_cannot_be_told_apart_is_kept_whole() -> None:
+    body = json.dumps([{"segmentMembership": "x"}, {"detail-type": "x", "detail": 7}, document()])
+
+    first, second, _ = split(body, ARRIVED_AT)
+
+    assert json.loads(first) == {"segmentMembership": "x"}
+    assert json.loads(second) == {"detail-type": "x", "detail": 7}
+
+
+def test_each_body_is_written_when_it_is_asked_for() -> None:
+    segments = {f"s-{number}": {"status": "exited"} for number in range(10_000)}
+    export = {"segmentMembership": {"ups": segments}, "identityMap": {"crmid": [{"id": "c"}]}, "text": "x" * 500_000}
+
+    bodies = split(json.dumps(export), ARRIVED_AT)
+
+    assert len(bodies) == 10_000
+    assert json.loads(bodies[9_999])["segmentMembership"] == {"ups": {"s-9999": {"status": "exited"}}}
+    with pytest.raises(IndexError):
+        bodies[10_000]
+
+
+# --- whatever it is ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", range(0, 1_000, 100))
+def test_each_part_says_the_same_alone(start: int) -> None:
+    for seed in range(start, start + 100):
+        look_at_reading(mutated(seed))
