@@ -26,7 +26,7 @@ from tests.simulator.functions import ApiFunction
 from tests.simulator.refusals import RequestRefusedError
 from tests.simulator.settings import Limits, Replies
 
-UNKNOWN_RECIPIENT = 404  # the recipientId that no list has
+UNKNOWN_RECIPIENT = 404  # the recipientId that no list has from the beginning
 SPOILING = "spoiling"  # a property of this name makes Responsys refuse the whole request
 _REPLIES = Replies()
 _WRONG_PASSWORDS_BEFORE_LOCKOUT = 5  # in a row
@@ -195,6 +195,8 @@ class FakeResponsys(BaseAdapter):
         More are refused.
     known_events : set of str or None
         Others are refused; ``None``: all are known.
+    unknown : set of str
+        Identifiers of those that the list does not have.
     """
 
     def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None], name: str = "default") -> None:
@@ -213,6 +215,7 @@ class FakeResponsys(BaseAdapter):
         self.maximum_recipients = 200
         self.requests_per_minute: int | None = 200
         self.known_events: set[str] | None = None
+        self.unknown = {str(UNKNOWN_RECIPIENT)}
         self.token_lifetime = 7200.0
         self.accepted: list[Accepted] = []
         self.on_accepted: Callable[[Accepted], None] = self.accepted.append
@@ -337,7 +340,7 @@ class FakeResponsys(BaseAdapter):
                 break
             if fault is Fault.THROTTLED_RECIPIENT and position % 2:
                 error = "API_LIMIT_EXCEEDED: too many"
-            elif str(recipient) == str(UNKNOWN_RECIPIENT):
+            elif str(recipient) in self.unknown:
                 error = f"NO_RECIPIENT_FOUND: Recipient Not Found {recipient}"
             else:
                 self.on_accepted(

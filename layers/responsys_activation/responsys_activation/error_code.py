@@ -91,13 +91,17 @@ class CodeMeaning(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """What is written down of some codes, separated by blanks; ``see`` is empty where the family's will do."""
+    """What is written down of some codes, separated by blanks; ``see`` is empty where the family's will do.
+
+    ``or_else`` is how messages end besides, where a connector's settings ask for it.
+    """
 
     codes: str
     end: ErrorClass | tuple[OutcomeName, ...]
     meaning: str
     advice: str
     see: str = ""
+    or_else: tuple[OutcomeName, ...] = ()
 
 
 # A login's refusals leave messages throttled as INVALID_CREDENTIALS.
@@ -155,7 +159,9 @@ _ROWS: Mapping[Family, Sequence[_Row]] = {
             "NO_RECIPIENT_FOUND",
             ErrorClass.CONTENT,
             "the profile list has no such recipient",
-            "usually a list load is late: replay when it is done",
+            "usually a list load is late: replay when it is done, or let the connector wait for it",
+            "missing-recipients.md#what-you-can-choose",
+            or_else=("throttled",),
         ),
         _Row(
             "MULTIPLE_RECIPIENTS_FOUND",
@@ -392,7 +398,7 @@ _ROWS: Mapping[Family, Sequence[_Row]] = {
 
 def _meaning(family: Family, row: _Row) -> CodeMeaning:
     error_class, outcomes = (row.end, _OUTCOMES[row.end]) if isinstance(row.end, ErrorClass) else (None, row.end)
-    codes = tuple(row.codes.split())
+    codes, outcomes = tuple(row.codes.split()), (*outcomes, *row.or_else)
     return CodeMeaning(codes, family, outcomes, row.meaning, row.advice, row.see or family.see, error_class)
 
 

@@ -83,9 +83,9 @@ def recipients_result(code: str) -> Reply:
     return Reply(200, json.dumps([result]).encode())
 
 
-def end_of(kind: str, reply: Reply) -> End:
+def end_of(kind: str, reply: Reply, **settings: Any) -> End:
     """Deliver a message while Responsys answers one kind of request like this."""
-    world = World()
+    world = World(**settings)
     world.responsys.instead[kind] = reply
     return world.deliver()
 
@@ -99,6 +99,8 @@ def test_messages_with_a_code_of_responsys_end_as_the_table_says(code: str, mean
     ends = {end_of("event", refusal(400, code))}
     if meaning.error_class is not ErrorClass.CREDENTIALS:
         ends.add(end_of("event", recipients_result(code)))
+        # or waits, where the connector's settings ask for it
+        ends.add(end_of("event", recipients_result(code), missingRecipients={"action": "WAIT"}))
     # Then it ends in just these ways, and a refused login under a code of ours
     told = ErrorCode.INVALID_CREDENTIALS if meaning.error_class is ErrorClass.CREDENTIALS else code
     assert ends == {(outcome, told) for outcome in meaning.outcomes}

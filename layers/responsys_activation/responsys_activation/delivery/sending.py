@@ -15,6 +15,7 @@ from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.slots import Slot
 from responsys_activation.connector import Connector
 from responsys_activation.delivery.isolating import End, InDoubt, post_isolating
+from responsys_activation.delivery.missing import NO_RECIPIENT_FOUND, outcome_of_missing
 from responsys_activation.delivery.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
 from responsys_activation.delivery.pacing import DoubtObserver, Pacing
 from responsys_activation.delivery.planning import Outgoing, PlannedRequest
@@ -76,6 +77,7 @@ class RequestSender:
         self._observe_doubt = observe_doubt
         self._time_scale = time_scale
         self._clock = clock
+        self._missing_action = connector.missing_recipients.action
         self._known_events = set(connector.configured_events)
         self._unknown_events: dict[str, float] = {}
 
@@ -134,7 +136,7 @@ class RequestSender:
             groups = [to_send[:1], to_send[1:]] if slot.one_recipient and len(to_send) > 1 else [to_send]
             posted, failure = post_isolating(groups, posting.post, self._clock)
             self._learn_event(request.event_name, posting, failure)
-            ends |= posted
+            ends |= posted | {position: outcome_of_missing(self._missing_action) for position in _missing(posted)}
         elif out_of_reach:
             failure = AwsCallError("delivery ledger out of reach")
         unknown = {position for position, end in ends.items() if isinstance(end, InDoubt)}
@@ -230,6 +232,13 @@ class RequestSender:
             self._ledger.record(request.request_id, undelivered=undelivered, unknown=in_doubt)
         except AwsCallError as exc:
             logger.error("answer not recorded", extra={"connector": self._name, "fault": str(exc)})
+
+
+def _missing(ends: Mapping[int, End]) -> list[int]:
+    """Return the positions whose recipients the list does not have; Responsys may say so of a whole request."""
+    return [
+        position for position, end in ends.items() if isinstance(end, Rejected) and end.error_code == NO_RECIPIENT_FOUND
+    ]
 
 
 def _unsent(claim: Claim) -> Outcome | None:
