@@ -17,7 +17,7 @@ import greenlet
 import requests
 from botocore.exceptions import ConnectTimeoutError
 
-from responsys_activation.aws import ledger
+from responsys_activation.aws import ledger, newcomers
 from responsys_activation.delivery import planning
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.received import MARK, read_mark
@@ -250,7 +250,8 @@ class World:
         with (
             threads_of(self.simulation),
             patch.object(planning, "MAXIMUM_RECIPIENTS", _RECIPIENTS_A_REQUEST),
-            patch.object(ledger, "_STATEMENTS", _STATEMENTS_A_CALL),
+            patch.object(ledger, "STATEMENTS", _STATEMENTS_A_CALL),
+            patch.object(newcomers, "STATEMENTS", _STATEMENTS_A_CALL),
             patch.object(ledger, "_QUERIES_AT_ONCE", _QUERIES_AT_ONCE),
         ):
             try:

@@ -84,7 +84,7 @@ def _written() -> tuple[tuple[str, dict[str, str]], ...]:
         0.0,
         "throttled",
     )
-    request = PlannedRequest("EVENT", wave=0, items=[Outgoing(message, None, None)])  # type: ignore[arg-type]
+    request = PlannedRequest("EVENT", wave=0, items=[Outgoing(message, None, None, None)])  # type: ignore[arg-type]
     throttled = Exchange("request", 1, 0.1, failure=ThrottledError("API_LIMIT_EXCEEDED", retry_after=60))
     with captured_output() as output:
         # The names of the services, as functions/*/app.py give them; test_function.py holds them to the template.

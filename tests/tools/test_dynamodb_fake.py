@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.alone_pace import AlonePace
-from responsys_activation.aws.delivery_table import DeliveryTable, account_budget_key
+from responsys_activation.aws.delivery_table import DeliveryTable, account_budget_key, account_limit_key
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.aws.request_budget import RequestBudget
@@ -322,7 +322,7 @@ def the_account_limit(client: Recorder) -> None:
 
     table = DeliveryTable(TABLE, cast("Any", client))
     for _ in range(4):
-        AccountLimit(table, "one", clock=clock).requests_per_minute(read)
+        AccountLimit(table, account_limit_key("one"), clock=clock).requests_per_minute(read)
         clock.sleep(1_900)
 
 

@@ -257,7 +257,7 @@ HASHES = {
 def test_a_recipient_is_created_by_the_identifier_or_the_address_of_its_hash(
     kind: str, identifiers: dict[str, Any], value: str
 ) -> None:
-    assert find_match_value(identifiers, IdentifierType(kind)) == value
+    assert find_match_value(identifiers, IdentifierType(kind))[0] == value
 
 
 @pytest.mark.parametrize(

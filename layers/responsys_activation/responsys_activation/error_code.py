@@ -30,6 +30,7 @@ class ErrorCode(StrEnum):
     EXPIRED = "EXPIRED"
     SUPERSEDED = "SUPERSEDED"
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+    RECIPIENT_NOT_CREATED = "RECIPIENT_NOT_CREATED"
     BUDGET_EXHAUSTED = "BUDGET_EXHAUSTED"
     IN_FLIGHT = "IN_FLIGHT"
     OUT_OF_TIME = "OUT_OF_TIME"
@@ -159,9 +160,22 @@ _ROWS: Mapping[Family, Sequence[_Row]] = {
             "NO_RECIPIENT_FOUND",
             ErrorClass.CONTENT,
             "the profile list has no such recipient",
-            "usually a list load is late: replay when it is done, or let the connector wait for it",
+            "usually a list load is late: replay when it is done, or set the connector's `missingRecipients`",
             "missing-recipients.md#what-you-can-choose",
             or_else=("throttled",),
+        ),
+        _Row(
+            "RECIPIENT_NOT_CREATED",
+            ("rejected",),
+            "the profile list has no such recipient, and it could not be created",
+            "`reason` and `lastErrorCode` say why: fix the message or the API user's rights, then replay it",
+            "missing-recipients.md#who-is-not-created",
+        ),
+        _Row(
+            "MERGEFAILED",
+            ErrorClass.CONTENT,
+            "Responsys did not merge the recipient into the list, and gave no code",
+            "look at the identifier that the producer sends",
         ),
         _Row(
             "MULTIPLE_RECIPIENTS_FOUND",

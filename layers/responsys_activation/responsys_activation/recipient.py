@@ -51,10 +51,17 @@ def find_recipient(identifiers: Mapping[str, Any], kind: IdentifierType) -> tupl
     return f'"{form.field}":{form.written(value)}', same
 
 
-def find_match_value(identifiers: Mapping[str, Any], kind: IdentifierType) -> str:
+def find_match_value(identifiers: Mapping[str, Any], kind: IdentifierType) -> tuple[str, str]:
     """Find by which value a message's recipient can be added to the profile list.
 
     It is the identifier itself, or the e-mail address that it is the hash of: the list takes nobody by a hash.
+
+    Returns
+    -------
+    str
+        The value.
+    str
+        Equal for all values that mean the same member.
 
     Raises
     ------
@@ -66,15 +73,15 @@ def find_match_value(identifiers: Mapping[str, Any], kind: IdentifierType) -> st
     if kind is IdentifierType.RIID:
         raise NoIdentifierError(f"cannot create a recipient by {form}")
     if form.of_email is None:
-        return _the_one(form, _texts(identifiers, form), form.normal, form.same)[0]
+        return _the_one(form, _texts(identifiers, form), form.normal, form.same)
     texts = _texts(identifiers, _EMAIL)
     if not texts:
         raise NoIdentifierError(f"needs EMAIL beside {form} to create a recipient")
-    address, _ = _the_one(_EMAIL, texts, _EMAIL.normal, _EMAIL.same)
+    address, same = _the_one(_EMAIL, texts, _EMAIL.normal, _EMAIL.same)
     _, recipient = find_recipient(identifiers, kind)
     if form.of_email(address) != recipient:
         raise NoIdentifierError(f"needs EMAIL to be the address of {form} to create a recipient")
-    return address
+    return address, same
 
 
 def _the_one(

@@ -162,6 +162,13 @@ def without_parameters() -> End:
     return world.deliver()
 
 
+def known_by_hash_alone() -> End:
+    world = World(identifierType="HASHED_EMAIL", missingRecipients={"action": "CREATE", "permission": "OPTIN"})
+    digest = "0" * 64
+    world.responsys.unknown.add(digest)
+    return world.deliver(json.dumps(document(identifiers={"7001": digest})))
+
+
 BRINGING_ABOUT: dict[ErrorCode, list[Callable[[], End]]] = {
     ErrorCode.INVALID_MESSAGE: [lambda: World().deliver("no JSON")],
     ErrorCode.NO_IDENTIFIER: [lambda: World().deliver(json.dumps(document(identifiers={})))],
@@ -180,6 +187,7 @@ BRINGING_ABOUT: dict[ErrorCode, list[Callable[[], End]]] = {
     ErrorCode.EXPIRED: [lambda: World().deliver(sent_at=NOW - 86_401)],
     ErrorCode.SUPERSEDED: [overtaken],
     ErrorCode.OUTCOME_UNKNOWN: [lambda: with_fault("event", Fault.TIMEOUT_AFTER, resend=False, seconds=180)],
+    ErrorCode.RECIPIENT_NOT_CREATED: [known_by_hash_alone],
     ErrorCode.BUDGET_EXHAUSTED: [without_table],
     ErrorCode.IN_FLIGHT: [
         sent_elsewhere,

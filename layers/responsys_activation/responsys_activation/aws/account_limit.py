@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
-from responsys_activation.aws.delivery_table import DeliveryTable, Item, account_limit_key, number
+from responsys_activation.aws.delivery_table import DeliveryTable, Item, Key, number
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.slots import account_requests_per_minute
 from responsys_activation.observability import logger
@@ -44,13 +44,13 @@ class AccountLimit:
 
     Parameters
     ----------
-    account : str
-        The account's id.
+    key : Key
+        The limit's item: the account's for events, or for list merges.
     """
 
-    def __init__(self, table: DeliveryTable, account: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, table: DeliveryTable, key: Key, *, clock: Callable[[], float] = time.time) -> None:
         self._table = table
-        self._key = account_limit_key(account)
+        self._key = key
         self._clock = clock
         self._lock = threading.Lock()
         self._knowledge = _Knowledge.NOT_READ

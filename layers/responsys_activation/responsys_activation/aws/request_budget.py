@@ -107,6 +107,13 @@ class RequestBudget:
         if pause and not pause.probing and now < min(pause.until, self._known_until):
             raise NoSlotError(pause.wait(now, self._timing))
 
+    def look_for_pause(self) -> None:
+        """Raise :class:`NoSlotError` for a pause that the table has; in one call."""
+        self.heed_pause()
+        item = pace.read_budget_item(self._table.read("request budget", self._key, consistent=True))
+        if item.pause:
+            raise NoSlotError(item.pause.wait(self._clock(), self._timing))
+
     def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> Wait:
         """Hold up all environments.
 

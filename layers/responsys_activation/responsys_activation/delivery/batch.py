@@ -45,6 +45,10 @@ _LATER = Throttled(
 class Sender(Protocol):
     """Sends one connector's requests, or only says what would be sent."""
 
+    @property
+    def create(self) -> Callable[[PlannedRequest, float], RequestResult] | None:
+        """Creates missing recipients, as :class:`~responsys_activation.delivery.dispatch.Lane` wants it."""
+
     def begin_batch(self) -> None:
         """Forget what held for the batch before."""
 
@@ -128,10 +132,7 @@ class Delivery:
             clock=self._clock,
         ):
             self._reporting.request_ended(result)
-            endings.extend(
-                Ending(item.message, outcome, result.connector, item.event.event_name, result.request.request_id)
-                for item, outcome in zip(result.request.items, result.outcomes, strict=True)
-            )
+            endings.extend(_endings_of(result))
         settled = self._settling.settle(endings, deadline - SLOWEST_SETTLING_CALL)
         self._reporting.batch_ended(len(received), settled, self._clock() - now)
         retried = dict.fromkeys(each.message.message_id for each in settled if isinstance(each.outcome, Retried))
@@ -180,7 +181,7 @@ class Delivery:
         if message.mark.key:
             in_message = arrived_at + message.mark.position * _BETWEEN_PARTS
             change = change._replace(key=message.mark.key, arrived_at=in_message)
-        return Outgoing(message, event, change)
+        return Outgoing(message, event, change, part)
 
     def _connector(self, name: str) -> Connector | Outcome:
         """Return the connector's settings, or how the messages end that name it."""
@@ -205,4 +206,11 @@ class Delivery:
             known = self._senders[name] = (connector, self._open_sender(name, connector))
         sender = known[1]
         sender.begin_batch()
-        return Lane(name, sender.send, deque(plan.requests), knows_event=sender.knows_event)
+        return Lane(name, sender.send, deque(plan.requests), create=sender.create, knows_event=sender.knows_event)
+
+
+def _endings_of(result: RequestResult) -> Iterator[Ending]:
+    for position, (item, outcome) in enumerate(zip(result.request.items, result.outcomes, strict=True)):
+        if position not in result.goes_on:
+            event, request_id = item.event.event_name, result.request.request_id
+            yield Ending(item.message, outcome, result.connector, event, request_id)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from responsys_activation.connector import MissingAction
 from responsys_activation.delivery.outcome import Outcome, Rejected, Throttled
 
-__all__ = ["NO_RECIPIENT_FOUND", "outcome_of_missing"]
+__all__ = ["BEING_CREATED", "NO_RECIPIENT_FOUND", "outcome_of_missing"]
 
 NO_RECIPIENT_FOUND = "NO_RECIPIENT_FOUND"
 _LIST_LOAD_SECONDS = 900.0  # SQS's longest delay: a nightly load is hours away
+_CREATION_SECONDS = 60.0
 
 _REJECTED = Rejected(NO_RECIPIENT_FOUND)
 _WAITS = Throttled(
@@ -16,8 +17,25 @@ _WAITS = Throttled(
     _LIST_LOAD_SECONDS,
     reason="the profile list has no such recipient yet: it is tried again every 15 minutes, as missingRecipients says",
 )
+BEING_CREATED = Throttled(
+    NO_RECIPIENT_FOUND,
+    _CREATION_SECONDS,
+    reason="the profile list has no such recipient yet: it is created, as missingRecipients says, or was a moment ago",
+)
 
 
-def outcome_of_missing(action: MissingAction) -> Outcome:
-    """Return how a message ends whose recipient is not in the list."""
-    return _WAITS if action is MissingAction.WAIT else _REJECTED
+def outcome_of_missing(action: MissingAction, *, may_create: bool) -> Outcome:
+    """Return how a message ends whose recipient is not in the list, if nothing more comes of it in this batch.
+
+    Parameters
+    ----------
+    may_create : bool
+        Whether somebody may be created for its sake, where the settings create.
+    """
+    match action:
+        case MissingAction.WAIT:
+            return _WAITS
+        case MissingAction.CREATE if may_create:
+            return BEING_CREATED
+        case _:
+            return _REJECTED

@@ -17,11 +17,13 @@ from responsys_activation.change import Change
 from responsys_activation.delivery.custom_event import CustomEvent
 from responsys_activation.received import ReceivedMessage
 from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS, MAXIMUM_REQUEST_BYTES
+from responsys_activation.upstream.memberships import Part
 
 __all__ = [
     "MAXIMUM_WAVES",
     "Outgoing",
     "Plan",
+    "PlannedCreation",
     "PlannedRequest",
     "plan_requests",
 ]
@@ -32,11 +34,18 @@ MAXIMUM_WAVES = 12
 
 
 class Outgoing(NamedTuple):
-    """A message that has become a custom event."""
+    """A message that has become a custom event.
+
+    Attributes
+    ----------
+    part : Part
+        The membership as it came.
+    """
 
     message: ReceivedMessage
     event: CustomEvent
     change: Change
+    part: Part
 
 
 @dataclass(slots=True)
@@ -66,6 +75,10 @@ class PlannedRequest:
     def has_room_for(self, size: int) -> bool:
         """Return whether the request stays within Responsys's limits with one more recipient of ``size`` bytes."""
         return len(self.items) < MAXIMUM_RECIPIENTS and self.size + size <= MAXIMUM_REQUEST_BYTES
+
+
+class PlannedCreation(PlannedRequest):
+    """Messages whose recipients are to be created before they can go: of any event, and of any number."""
 
 
 class Plan(NamedTuple):

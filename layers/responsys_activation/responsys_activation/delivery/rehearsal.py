@@ -115,6 +115,8 @@ class _NoSender:
         self._connector = connector
         self._taken: set[tuple[str, str]] = set()
 
+    create = None
+
     def begin_batch(self) -> None:
         pass
 

@@ -128,6 +128,10 @@ class ResponsysClient:
         """Read how many custom event requests the account allows per minute; ``None``: it names no limit."""
         return self.limits(deadline).events
 
+    def merge_limit(self, deadline: float) -> int | None:
+        """Read how many list merges the account allows per minute; ``None``: it names no limit."""
+        return self.limits(deadline).list_merges
+
     def event_names(self, deadline: float) -> frozenset[str]:
         """Read the names of the account's custom events."""
         return read_event_names(self._document(f"{API_PATH}/events", deadline, none_code="CUSTOM_EVENT_NOT_FOUND"))

@@ -102,6 +102,11 @@ class MergeReply:
     status: int
     correlation_id: str
 
+    @property
+    def error_codes(self) -> list[str | None]:
+        """By position in the request, as an event's reply has them."""
+        return [result.error_code for result in self.results]
+
 
 def merge_body(merge: ListMerge) -> bytes:
     """Write a merge's request; at most 200 records is the caller's care."""
