@@ -98,6 +98,22 @@ class Seen:
     request_id: str
 
 
+class Merge(NamedTuple):
+    """One list merge that was made.
+
+    Attributes
+    ----------
+    began_at, at : float
+        When its request set out, and when it was made.
+    values : tuple of str
+        Of the match column.
+    """
+
+    began_at: float
+    at: float
+    values: tuple[str, ...]
+
+
 class Login(NamedTuple):
     """One login that was tried.
 
@@ -211,6 +227,8 @@ class FakeResponsys(BaseAdapter):
         How it merges, and when events find who was added.
     members : ListMembers
         Who was added by merges.
+    merges : list of Merge
+        Those that were made.
     """
 
     def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None], name: str = "default") -> None:
@@ -231,6 +249,7 @@ class FakeResponsys(BaseAdapter):
         self.known_events: set[str] | None = None
         self.unknown = {str(UNKNOWN_RECIPIENT)}
         self.settings = AccountSettings()
+        self.merges: list[Merge] = []
         self.members = ListMembers(_Now(clock))  # type: ignore[arg-type]
         self.token_lifetime = 7200.0
         self.accepted: list[Accepted] = []
@@ -345,6 +364,8 @@ class FakeResponsys(BaseAdapter):
             )
             merging = Merging(merge, account, list_name, self.members, str(request.content.headers["X-Request-Id"]))
             merged = merging.run()
+            values = tuple(str(value) for record in merge.records for value in record.values())
+            self.merges.append(Merge(request.began_at, self._clock(), values))
         except RequestRefusedError as refused:
             return _json(refused.status, refused.envelope())
         data = {"fieldNames": ["RIID_"], "records": [[each.cell] for each in merged], "mapTemplateName": None}

@@ -272,11 +272,11 @@ ORDER: dict[str, Callable[[], Patches]] = {
     ),
     "an addition is sent whatever is newer": lambda: around(
         sending,
-        "_overtaken",
+        "overtaken",
         lambda overtaken, call_type, newer: None if call_type == "ADD" else overtaken(call_type, newer),
     ),
     "an addition is overtaken by an update": lambda: around(
-        sending, "_overtaken", lambda overtaken, _call_type, newer: overtaken("REMOVE", newer)
+        sending, "overtaken", lambda overtaken, _call_type, newer: overtaken("REMOVE", newer)
     ),
     "a deferral forgets when sqs had the message": lambda: around(Mark, "text", _forgotten_when_first_sent),
     "what was deferred counts as new": lambda: around(delivery, "read_record", _counted_as_new),

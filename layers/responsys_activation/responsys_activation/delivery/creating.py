@@ -13,7 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 from responsys_activation.account import account_id
-from responsys_activation.aws.delivery_table import Key, chunks, newcomer_key
+from responsys_activation.aws.delivery_table import Key, newcomer_key
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.newcomers import Newcomers
@@ -31,7 +31,7 @@ from responsys_activation.observability import logger
 from responsys_activation.recipient import NoIdentifierError, find_match_value
 from responsys_activation.responsys.classification import RETRY_AFTER, ErrorClass, class_of_code
 from responsys_activation.responsys.errors import RefusalScope, RequestRefusedError
-from responsys_activation.responsys.list_merge import MAXIMUM_RECORDS, MergeResult
+from responsys_activation.responsys.list_merge import MergeResult
 from responsys_activation.upstream.addressing import addressed
 
 __all__ = ["RecipientCreator"]
@@ -60,7 +60,7 @@ class Newcomer(NamedTuple):
 
 
 class RecipientCreator:
-    """Creates one connector's missing recipients; used by one thread at a time.
+    """Creates one connector's missing recipients; safe to use from several threads.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class RecipientCreator:
         Parameters
         ----------
         request : PlannedRequest
-            Messages whose recipients the list does not have.
+            At most 200 messages whose recipients the list does not have.
         deadline : float
             Epoch seconds by which the last reply must be there.
         """
@@ -116,17 +116,16 @@ class RecipientCreator:
         riids: dict[str, int] = {}
         found: set[int] = set()
         created, not_created = 0, len(unusable)
-        for number, chunk in enumerate(chunks(newcomers, MAXIMUM_RECORDS)):
-            ends = self._merge(chunk, merging, f"{request.request_id}-{number}", deadline)
-            for newcomer, end in zip(chunk, ends, strict=True):
-                if isinstance(end, MergeResult):
-                    created += 1
-                    found.update(newcomer.positions)
-                    if end.riid is not None:
-                        riids[request.items[newcomer.positions[0]].event.recipient] = end.riid
-                else:
-                    not_created += isinstance(end, Rejected)
-                    outcomes |= dict.fromkeys(newcomer.positions, end)
+        ends = self._merge(newcomers, merging, request.request_id, deadline) if newcomers else []
+        for newcomer, end in zip(newcomers, ends, strict=True):
+            if isinstance(end, MergeResult):
+                created += 1
+                found.update(newcomer.positions)
+                if end.riid is not None:
+                    riids[request.items[newcomer.positions[0]].event.recipient] = end.riid
+            else:
+                not_created += isinstance(end, Rejected)
+                outcomes |= dict.fromkeys(newcomer.positions, end)
         return CreationResult(
             self._name,
             request,
@@ -183,7 +182,7 @@ class RecipientCreator:
     def _merge(
         self, newcomers: Sequence[Newcomer], merging: Merging, owner: str, deadline: float
     ) -> list[MergeResult | Outcome]:
-        """Add up to 200 newcomers whom nobody else is adding; give what became of each."""
+        """Add newcomers whom nobody else is adding; give what became of each."""
         if self._clock() < self._refused_until and self._refusal:
             return [_not_created(self._refusal.code, self._refusal.title)] * len(newcomers)
         if self._clock() + self._shortest_merge > deadline:

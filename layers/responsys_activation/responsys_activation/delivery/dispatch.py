@@ -30,6 +30,7 @@ from responsys_activation.responsys.errors import (
     ThrottledError,
     UnavailableError,
 )
+from responsys_activation.responsys.list_merge import MAXIMUM_RECORDS
 
 __all__ = ["Lane", "dispatch"]
 
@@ -60,9 +61,11 @@ class Lane:
     held_back : dict of str to Outcome
         By membership, how a change ended that comes back: a newer one must not go before it.
     missing : list of Outgoing
-        Messages whose recipients are to be created: gathered until all others have gone, for a merge takes 200 as well.
+        Messages whose recipients are to be created: gathered until they fill a merge, or nothing else is left to do.
     afterwards : list of Outgoing
-        What is planned anew when that has been done: those messages, and later changes of the same memberships.
+        What is planned anew when that has been done: those messages, and others of the same memberships and recipients.
+    away : set of str
+        The memberships and the recipients of both.
     """
 
     connector: str
@@ -78,6 +81,7 @@ class Lane:
     held_back: dict[str, Outcome] = field(default_factory=dict)
     missing: list[Outgoing] = field(default_factory=list)
     afterwards: list[Outgoing] = field(default_factory=list)
+    away: set[str] = field(default_factory=set)
     knows_event: Callable[[str], bool] = lambda _event_name: True
 
     @property
@@ -86,21 +90,22 @@ class Lane:
         return bool(self.waiting or self.missing or self.afterwards)
 
     def plan_on(self) -> RequestResult | None:
-        """Plan what comes when all requests have ended: who is missing is created once, and then sent.
+        """Plan who is created, and when all requests have ended, the messages that waited for that.
 
         Returns
         -------
         RequestResult or None
             What does not go in this batch any more.
         """
-        if self.waiting or self.in_flight:
-            return None
-        if self.missing:
-            self.waiting.append(PlannedCreation("", 0, self.missing))
-            self.missing = []
-        elif self.afterwards:
+        idle = not self.waiting and not self.in_flight
+        while len(self.missing) >= MAXIMUM_RECORDS or (idle and self.missing):
+            self.waiting.appendleft(PlannedCreation("", self.wave, self.missing[:MAXIMUM_RECORDS]))
+            del self.missing[:MAXIMUM_RECORDS]
+        if idle and not self.waiting and self.afterwards:
+            self.create = None  # who is still not found after that comes back
             plan = plan_requests(self.afterwards)
             self.afterwards = []
+            self.away.clear()
             self.waiting.extend(plan.requests)
             if plan.put_off:
                 left = PlannedRequest("", 0, plan.put_off)
@@ -122,13 +127,11 @@ class Lane:
     def hold_back(self, request: PlannedRequest) -> RequestResult | None:
         """Take out of a request what would overtake an older change of its membership; it shares its outcome.
 
-        Where the older one waits for its recipient, it waits as well.
+        What waits for its recipient lets wait all of the same membership and recipient.
         """
-        if self.missing:
-            away = {item.change.membership for item in self.missing}
-            self.afterwards += request.take_out(
-                [position for position, item in enumerate(request.items) if item.change.membership in away]
-            ).items
+        if self.away and not isinstance(request, PlannedCreation):
+            waits = [position for position, item in enumerate(request.items) if not self.away.isdisjoint(_whose(item))]
+            self.afterwards += request.take_out(waits).items
         if not self.held_back:
             return None
         positions = [
@@ -144,6 +147,7 @@ class Lane:
         for position, (item, outcome) in enumerate(zip(result.request.items, result.outcomes, strict=True)):
             if position in result.goes_on:
                 (self.afterwards if isinstance(result, CreationResult) else self.missing).append(item)
+                self.away |= _whose(item)
             elif isinstance(outcome, Retried | Throttled):
                 self.held_back[item.change.membership] = outcome
         if isinstance(result, CreationResult):
@@ -211,7 +215,7 @@ def dispatch(
                     yield held
                 if not request.items:
                     continue
-                outcome = lane.stop_for(request) or lane.exhausted
+                outcome = lane.stop_for(request) or (None if isinstance(request, PlannedCreation) else lane.exhausted)
                 if outcome is None and clock() + shortest_request > deadline:
                     outcome = Retried(ErrorCode.OUT_OF_TIME)
                 if outcome is not None:
@@ -234,9 +238,12 @@ def dispatch(
 
 def _submit(pool: ThreadPoolExecutor, lane: Lane, request: PlannedRequest, deadline: float) -> Future[RequestResult]:
     if lane.create and isinstance(request, PlannedCreation):
-        create, lane.create = lane.create, None  # once: who is still not found after that comes back
-        return pool.submit(create, request, deadline)
+        return pool.submit(lane.create, request, deadline)
     return pool.submit(lane.send, request, deadline, partial(lane.stop_for, request))
+
+
+def _whose(item: Outgoing) -> set[str]:
+    return {f"membership {item.change.membership}", f"recipient {item.event.recipient}"}
 
 
 def _by_riid(item: Outgoing, riids: Mapping[str, int]) -> Outgoing:

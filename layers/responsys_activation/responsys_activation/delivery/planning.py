@@ -78,7 +78,7 @@ class PlannedRequest:
 
 
 class PlannedCreation(PlannedRequest):
-    """Messages whose recipients are to be created before they can go: of any event, and of any number."""
+    """Messages whose recipients are to be created before they can go: of any event, as many as one merge takes."""
 
 
 class Plan(NamedTuple):
