@@ -25,7 +25,7 @@ FIND_PYTHON = for candidate in python3.14 python3.13 python3.12 python3.11 pytho
 	done; \
 	echo "error: no Python from 3.11 to 3.14 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup requirements build release demo local replay send check-connector verify-deployment test format lint types unit property integration tools template audit end_to_end threads release-check reliability promises neighbours backlog kills soak bench bench-quick fuzz clean
+.PHONY: help setup requirements build release demo local replay send check-connector verify-deployment test format lint types unit property integration tools template audit end_to_end threads release-check reliability promises neighbours backlog kills newcomers soak bench bench-quick fuzz clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -175,6 +175,9 @@ backlog: setup  ## Work off 120,000 messages: is the account's limit kept, and u
 
 kills: setup  ## Kill the function 200 times while 20,000 messages flow
 	$(PYTHON) -m tests.reliability.kills
+
+newcomers: setup  ## Create 3,000 new people of 10,000 messages once, through kills and throttles
+	$(PYTHON) -m tests.reliability.newcomers
 
 soak: setup  ## The law of outcomes in random worlds, for MINUTES (10)
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.property --minutes $(or $(MINUTES),10)

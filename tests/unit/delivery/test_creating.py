@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
 import pytest
+import requests
 
 from tests.fakes.account import REJECTED, THROTTLED, Account, Record, record
 from tests.fakes.clock import NOW
@@ -444,3 +447,64 @@ def test_a_first_receive_sent_at_the_age_limit_still_ends() -> None:
     account.deliver([joins(1, sent_at=NOW - 86_401)])
 
     assert account.codes(REJECTED) == {"sqs-1": "EXPIRED"}
+
+
+# ---- kills
+
+
+class _KilledError(BaseException):
+    """The function was killed."""
+
+
+def _kill_at(account: Joining, step: int | None) -> Callable[[], int]:
+    """Let the function be killed at a step: before or after a call to the table, a login or request; count the steps."""
+    steps = itertools.count()
+    taken = 0
+
+    def take(_operation: str = "") -> None:
+        nonlocal taken
+        taken = next(steps) + 1
+        if taken - 1 == step:
+            raise _KilledError
+
+    send = type(account.there).send
+
+    def send_in_steps(*arguments: Any, **options: Any) -> requests.Response:
+        take()
+        response = send(account.there, *arguments, **options)
+        take()
+        return response
+
+    account.there.send = send_in_steps  # type: ignore[method-assign]
+    account.surroundings.table.before = account.surroundings.table.after = take
+    return lambda: taken
+
+
+def _steps_of_a_creation() -> int:
+    account = Joining()
+    count = _kill_at(account, None)
+    account.deliver([joins(1), known(2)])
+    return count()
+
+
+@pytest.mark.parametrize("step", range(_steps_of_a_creation()))
+def test_a_kill_at_any_step_loses_nobody_and_creates_nobody_twice(step: int) -> None:
+    # Given a function that is killed there, between a newcomer's event and its second event
+    account = Joining()
+    _kill_at(account, step)
+    with pytest.raises(_KilledError):
+        account.deliver([joins(1, messageId="m-1"), known(2)])
+    _kill_at(account, None)
+
+    # When the messages come back until they have ended
+    outcomes, doubts = Counter[str](), 0.0
+    while not outcomes["delivered"] + outcomes["duplicate"]:
+        account.clock.sleep(400)
+        delivered = account.deliver([joins(1, messageId="m-1", receives=2)])
+        outcomes.update(delivered.outcomes)
+        doubts += sum(each["messages"] for each in delivered.output.lines("outcome unknown"))
+
+    # Then the newcomer is in the list once, and was sent the event, more than once only if that was told
+    assert outcomes["rejected"] == 0
+    assert account.created() == {"new-1": 1}
+    assert 1 <= account.accepted()["profile-1"] <= 1 + doubts
