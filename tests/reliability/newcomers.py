@@ -99,7 +99,8 @@ class Joined:
 
 def measure(messages: int, new: int, kills: int, throttles: int) -> Joined:
     """Send messages, a share of them of new people, while killing workers and throttling."""
-    parameters = {"BatchingWindowSeconds": "5"}
+    # The emulated SQS hands over a few hundred messages per second: the window is as long as a batch takes to fill.
+    parameters = {"BatchingWindowSeconds": "40", "MaximumConcurrency": "2"}
     with LocalStack(
         parameters, time_scale=_TIME_SCALE, visibility_seconds=_VISIBILITY_SECONDS, say=lambda _: None
     ) as stack:

@@ -457,7 +457,7 @@ class _KilledError(BaseException):
 
 
 def _kill_at(account: Joining, step: int | None) -> Callable[[], int]:
-    """Let the function be killed at a step: before or after a call to the table, a login or request; count the steps."""
+    """Let the function be killed at a step, before or after a call to the table, a login or request; count them."""
     steps = itertools.count()
     taken = 0
 

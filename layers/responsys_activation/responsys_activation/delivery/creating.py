@@ -17,10 +17,10 @@ from responsys_activation.aws.delivery_table import Key, newcomer_key
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.newcomers import Newcomers
-from responsys_activation.connector import Connector, IdentifierType
+from responsys_activation.connector import Connector
 from responsys_activation.delivery.isolating import End, InDoubt, post_isolating
 from responsys_activation.delivery.merging import MATCH_COLUMNS, Merging
-from responsys_activation.delivery.missing import BEING_CREATED, NO_RECIPIENT_FOUND
+from responsys_activation.delivery.missing import BEING_CREATED, NO_RECIPIENT_FOUND, match_value
 from responsys_activation.delivery.order import withdrawn
 from responsys_activation.delivery.outcome import Outcome, Rejected, Retried, Throttled
 from responsys_activation.delivery.pacing import Pacing
@@ -28,11 +28,10 @@ from responsys_activation.delivery.planning import Outgoing, PlannedRequest
 from responsys_activation.delivery.result import FAILURES, CreationResult, Failure, outcome_of_error
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import logger
-from responsys_activation.recipient import NoIdentifierError, find_match_value
+from responsys_activation.recipient import NoIdentifierError
 from responsys_activation.responsys.classification import RETRY_AFTER, ErrorClass, class_of_code
 from responsys_activation.responsys.errors import RefusalScope, RequestRefusedError
 from responsys_activation.responsys.list_merge import MergeResult
-from responsys_activation.upstream.addressing import addressed
 
 __all__ = ["RecipientCreator"]
 
@@ -161,7 +160,7 @@ class RecipientCreator:
             if position in ended:
                 continue
             try:
-                value, same = self._match_value(item)
+                value, same = match_value(item.part, self._name, connector)
             except NoIdentifierError as exc:
                 reason = f"identifiers: connector {self._name} {exc}"
                 unusable[position] = Rejected(ErrorCode.RECIPIENT_NOT_CREATED, reason, NO_RECIPIENT_FOUND)
@@ -171,13 +170,6 @@ class RecipientCreator:
                 found[same] = Newcomer(value, newcomer_key(account, connector.profile_list.name, column, same), [])
             found[same].positions.append(position)
         return list(found.values()), unusable
-
-    def _match_value(self, item: Outgoing) -> tuple[str, str]:
-        chosen = addressed(item.part, self._name, self._connector).identifiers
-        # Where ``identifierFrom`` leads to a hash, the address that it is the hash of is where it always is.
-        given = item.part.membership.identifiers.items()
-        clear = {name: value for name, value in given if name.upper() == IdentifierType.EMAIL}
-        return find_match_value(clear | dict(chosen), self._connector.identifier_type)
 
     def _merge(
         self, newcomers: Sequence[Newcomer], merging: Merging, owner: str, deadline: float

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from responsys_activation.connector import MissingAction
+from responsys_activation.connector import Connector, IdentifierType, MissingAction
 from responsys_activation.delivery.outcome import Outcome, Rejected, Throttled
+from responsys_activation.recipient import find_match_value
+from responsys_activation.upstream.addressing import addressed
+from responsys_activation.upstream.memberships import Part
 
-__all__ = ["BEING_CREATED", "NO_RECIPIENT_FOUND", "outcome_of_missing"]
+__all__ = ["BEING_CREATED", "NO_RECIPIENT_FOUND", "match_value", "outcome_of_missing"]
 
 NO_RECIPIENT_FOUND = "NO_RECIPIENT_FOUND"
 _LIST_LOAD_SECONDS = 900.0  # SQS's longest delay: a nightly load is hours away
@@ -39,3 +42,18 @@ def outcome_of_missing(action: MissingAction, *, may_create: bool) -> Outcome:
             return BEING_CREATED
         case _:
             return _REJECTED
+
+
+def match_value(part: Part, name: str, connector: Connector) -> tuple[str, str]:
+    """Find by which value a membership's recipient could be created, as :func:`find_match_value` does.
+
+    Parameters
+    ----------
+    name : str
+        The connector's.
+    """
+    chosen = addressed(part, name, connector).identifiers
+    # Where ``identifierFrom`` leads to a hash, the address that it is the hash of is where it always is.
+    given = part.membership.identifiers.items()
+    clear = {each: value for each, value in given if each.upper() == IdentifierType.EMAIL}
+    return find_match_value(clear | dict(chosen), connector.identifier_type)
