@@ -308,8 +308,9 @@ def test_a_merge_whose_reply_is_lost_adds_nobody_twice(fault: Fault) -> None:
     # Given a merge that is made, and whose reply is lost
     account = Joining()
     account.go_wrong("merge", fault)
-    account.deliver([joins(1)], seconds=240)
+    first = account.deliver([joins(1)], seconds=240)
     assert set(account.codes(THROTTLED)) == {"sqs-1"}
+    assert first.output.lines("outcome unknown") == []
 
     # When the message comes back
     account.clock.sleep(301)
@@ -389,6 +390,18 @@ def test_who_was_created_is_never_rejected_while_events_do_not_find_them() -> No
     assert outcomes["rejected"] == 0
     assert account.created() == {"new-1": 1}
     assert account.requests()["merge"] <= 3
+
+
+def test_who_is_not_found_after_the_merge_is_not_created_again_in_the_same_invocation() -> None:
+    account = Joining()
+    slow = Newcomers(visible_after_seconds=1800, by_riid_at_once=False)
+    account.there.settings = account.there.settings.model_copy(update={"newcomers": slow})
+
+    delivered = account.deliver([joins(1)])
+
+    assert delivered.outcomes == {"throttled": 1}
+    assert account.requests() == {"event": 2, "merge": 1}
+    assert account.surroundings.table.calls["Query"] == 1  # for who has left meanwhile
 
 
 def test_without_time_for_a_merge_nobody_is_created_in_this_invocation() -> None:

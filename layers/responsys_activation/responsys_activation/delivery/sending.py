@@ -168,7 +168,7 @@ class RequestSender:
         # Nobody is created for the sake of a message that this table does not have as not taken.
         if not self._record(request, claims, outcomes, unknown):
             goes_on.clear()
-        return outcomes, unknown, {position for position in goes_on if claims[position].written}, failure
+        return outcomes, unknown, goes_on, failure
 
     def _outcome_of_missing(self, item: Outgoing) -> Outcome:
         return outcome_of_missing(self._missing_action, may_create=item.change.call_type != CallType.REMOVE)
