@@ -41,6 +41,9 @@ OTHER = {
     "ThrottledRequestsAllowed": "9",
     "TrustedEndpointDomains": "responsys.net",
     "UnknownOutcome": "Reject",
+    "UpstreamEventBusName": "aws.partner/segment.com/abc",
+    "UpstreamEventSource": "aws.partner/segment.com",
+    "UpstreamStreamArn": "arn:aws:kinesis:eu-west-1:123456789012:stream/memberships",
     "VpcSecurityGroupIds": "sg-0123456789abcdef0",
     "VpcSubnetIds": SUBNETS,
 }

@@ -26,6 +26,8 @@ PARAMETERS_OF_THE_CONTRACT = {
     "LogRetentionDays",
     "MaximumResends",
     "ReplySeconds",
+    "UpstreamEventSource",
+    "UpstreamStreamArn",
 }
 FURTHER_PARAMETERS = {
     "Architecture",
@@ -34,6 +36,7 @@ FURTHER_PARAMETERS = {
     "KmsKeyArn",
     "RequestsInFlight",
     "UnknownOutcome",
+    "UpstreamEventBusName",
     "VpcSecurityGroupIds",
     "VpcSubnetIds",
     # Alarms
