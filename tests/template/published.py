@@ -7,7 +7,7 @@ from responsys_activation.connector_check.report import count_failures
 from responsys_activation.delivery.outcome import Delivered, Ending, Rejected
 from responsys_activation.delivery.planning import Outgoing, PlannedRequest
 from responsys_activation.delivery.reporting import Reporting
-from responsys_activation.delivery.result import Exchange, RequestResult
+from responsys_activation.delivery.result import CreationResult, Exchange, RequestResult
 from responsys_activation.login_report import LoginReport
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.received import read_record
@@ -110,6 +110,7 @@ def _written() -> tuple[tuple[str, dict[str, str]], ...]:
         reporting.connector_used("default", {"EVENT"}, [])
         reporting.doubted("default", outcomes_unknown=1, sent_in_doubt=1)
         reporting.request_ended(RequestResult("default", request, [Delivered()], exchanges=[throttled]))
+        reporting.request_ended(CreationResult("default", request, [Delivered()], exchanges=[throttled]))
         endings = [Ending(message, outcome, "default", "EVENT") for outcome in (Delivered(), Rejected("EXPIRED"))]
         reporting.batch_ended(len(endings), endings, 0.1)
     metrics_written = list(output.metrics())

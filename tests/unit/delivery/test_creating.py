@@ -238,10 +238,11 @@ def test_who_may_not_merge_is_told_so_and_asks_no_more_for_a_while() -> None:
     # When more newcomers come than one merge takes, in two batches
     account.there.unknown |= {f"new-{number}" for number in range(1000, 1300)}
     environment.invoke([known(1), *(joins(number) for number in range(2, 302))], 120)
+    tried = account.requests()["merge"]
     environment.invoke([joins(number) for number in range(302, 402)], 120)
 
-    # Then one merge was tried, the others' events went, and the letters name the code
-    assert account.requests()["merge"] == 1
+    # Then only merges that went together were tried, the others' events went, and the letters name the code
+    assert 1 <= tried == account.requests()["merge"] <= 2
     assert account.accepted() == {"profile-1": 1}
     assert set(account.codes(REJECTED).values()) == {"RECIPIENT_NOT_CREATED"}
     assert len(account.codes(REJECTED)) == 400
