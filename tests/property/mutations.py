@@ -21,11 +21,22 @@ from responsys_activation.aws import claims, ledger
 from responsys_activation.aws.claims import Claim, ClaimState
 from responsys_activation.aws.delivery_table import DeliveryTable, Updated
 from responsys_activation.aws.ledger import Ledger
+from responsys_activation.aws.newcomers import Newcomers
 from responsys_activation.aws.queues import DeadLetterQueue
 from responsys_activation.aws.request_pace import RequestPace
 from responsys_activation.aws.slots import Slot, Wait
 from responsys_activation.delivery import batch as delivery
-from responsys_activation.delivery import composition, dispatch, isolating, pacing, receiving, sending, settling
+from responsys_activation.delivery import (
+    composition,
+    creating,
+    dispatch,
+    isolating,
+    pacing,
+    receiving,
+    sending,
+    settling,
+)
+from responsys_activation.delivery.creating import RecipientCreator
 from responsys_activation.delivery.custom_event import custom_event
 from responsys_activation.delivery.outcome import Delivered, Duplicate, Ending, Retried, Throttled
 from responsys_activation.delivery.pacing import Pacing
@@ -404,7 +415,26 @@ SEVERAL: dict[str, Callable[[], Patches]] = {
     ),
 }
 
-MUTATIONS = CLAIMS | SAMENESS | DOUBT | ORDER | PACE | SETTLING | SEVERAL
+# ---- newcomers -------------------------------------------------------------------------------------------------
+
+NEWCOMERS: dict[str, Callable[[], Patches]] = {
+    "newcomers are taken by everybody": lambda: patch.object(
+        Newcomers, "take", lambda _self, keys, _owner: [True] * len(keys)
+    ),
+    "a merge without an answer lets others try": lambda: patch.object(
+        creating, "_certainly_not_added", lambda _end: True
+    ),
+    "a removal creates": lambda: around(
+        sending, "outcome_of_missing", lambda outcome, action, **_options: outcome(action, may_create=True)
+    ),
+    "nobody is asked who has left": lambda: patch.object(RecipientCreator, "_withdrawn", lambda _self, _items: {}),
+    "riids are mixed up": lambda: around(
+        dispatch, "addressed_by_riid", lambda addressed, event, riid: addressed(event, riid + 1)
+    ),
+    "later changes do not wait for the creation": lambda: patch.object(dispatch, "_whose", lambda _item: set()),
+}
+
+MUTATIONS = CLAIMS | SAMENESS | DOUBT | ORDER | PACE | SETTLING | SEVERAL | NEWCOMERS
 
 
 def worlds_until_seen(name: str) -> tuple[int, str]:
