@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 import requests
 
+from responsys_activation.delivery import dispatch
 from tests.fakes.account import REJECTED, THROTTLED, Account, Record, record
 from tests.fakes.clock import NOW
 from tests.fakes.dynamodb import client_error
 from tests.fakes.responsys import Fault, refusal
+from tests.simulator.event_request import Identifier
+from tests.simulator.recipient_results import stable_recipient_id
 from tests.simulator.settings import IdentifierSet, Newcomers, Recipients, Replies
 
 CREATE = {"action": "CREATE", "permission": "OPTOUT"}
@@ -138,6 +141,21 @@ def test_a_match_without_a_riid_is_sent_by_its_own_identifier() -> None:
     assert delivered.outcomes == {"delivered": 1}
     assert account.created() == {}
     assert account.there.seen[-1].recipients == ("new-1",)
+
+
+def test_a_customer_id_that_is_anothers_riid_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a newcomer whose customer id is the RIID that another newcomer gets, each in a merge of their own
+    account = Joining()
+    riid = stable_recipient_id(Identifier("customerId", "new-1"))
+    account.there.unknown.add(str(riid))
+    monkeypatch.setattr(dispatch, "MAXIMUM_RECORDS", 1)
+
+    # When both come
+    account.deliver([record(2, identifiers={"2001": str(riid)}), joins(1)], in_flight=1)
+
+    # Then each event reaches whom it is for
+    reached = {event.properties["profileId"]: event.recipient for event in account.there.accepted}
+    assert reached == {"profile-1": riid, "profile-2": stable_recipient_id(Identifier("customerId", str(riid)))}
 
 
 # ---- who is created, and who is not

@@ -66,6 +66,8 @@ class Lane:
         What is planned anew when that has been done: those messages, and others of the same memberships and recipients.
     away : set of str
         The memberships and the recipients of both.
+    riids : dict of str to int
+        Those of created recipients, by what identified them before.
     """
 
     connector: str
@@ -82,6 +84,7 @@ class Lane:
     missing: list[Outgoing] = field(default_factory=list)
     afterwards: list[Outgoing] = field(default_factory=list)
     away: set[str] = field(default_factory=set)
+    riids: dict[str, int] = field(default_factory=dict)
     knows_event: Callable[[str], bool] = lambda _event_name: True
 
     @property
@@ -103,7 +106,7 @@ class Lane:
             del self.missing[:MAXIMUM_RECORDS]
         if idle and not self.waiting and self.afterwards:
             self.create = None  # who is still not found after that comes back
-            plan = plan_requests(self.afterwards)
+            plan = plan_requests([_by_riid(item, self.riids) for item in self.afterwards])
             self.afterwards = []
             self.away.clear()
             self.waiting.extend(plan.requests)
@@ -151,7 +154,7 @@ class Lane:
             elif isinstance(outcome, Retried | Throttled):
                 self.held_back[item.change.membership] = outcome
         if isinstance(result, CreationResult):
-            self.afterwards = [_by_riid(item, result.riids) for item in self.afterwards]
+            self.riids |= result.riids
         else:
             self._learn_failure(result, now)
 
