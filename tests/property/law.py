@@ -189,6 +189,8 @@ def _reasons(world: World, sent: Sent) -> set[str]:
         reasons.add("CUSTOM_EVENT_NOT_FOUND")
     if message.of_platform and sent.connector != CONNECTORS[0] and scenario.mapping:
         reasons.add("NO_EVENT_NAME")  # nobody maps it there any more
+    if message.kind is Kind.SPOILING:  # it may wait behind an older change that waits for the list
+        reasons |= _reasons_of_missing(world, message) & {"EXPIRED"}
     if message.kind in _REJECTED_AS:
         return reasons | _REJECTED_AS[message.kind]
     return reasons | _reasons_of_missing(world, message)
