@@ -103,8 +103,7 @@ def outgoing(
         last_error_code="",
         mark=mark or Mark(),
     )
-    change = membership_change("default", given, f"m{number}", happened_at, NOW)
-    return Outgoing(message, event, change, Part(given))
+    return Outgoing(message, Part(given), event, membership_change("default", given, f"m{number}", happened_at, NOW))
 
 
 def request_of(*items: Outgoing) -> PlannedRequest:

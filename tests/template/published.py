@@ -113,6 +113,7 @@ def _written() -> tuple[tuple[str, dict[str, str]], ...]:
         reporting.request_ended(CreationResult("default", request, [Delivered()], exchanges=[throttled]))
         endings = [Ending(message, outcome, "default", "EVENT") for outcome in (Delivered(), Rejected("EXPIRED"))]
         reporting.batch_ended(len(endings), endings, 0.1)
+        reporting.outcomes_not_fed(1, [])
     metrics_written = list(output.metrics())
     assert {namespace for namespace, *_ in metrics_written} == {OURS}
     written = [(name, dimensions) for _, name, dimensions, _ in metrics_written]

@@ -23,9 +23,9 @@ from responsys_activation.received import Mark, ReceivedMessage
 from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS, MAXIMUM_REQUEST_BYTES, request_body
 from responsys_activation.upstream.memberships import Part
 from tests.fakes.clock import NOW
-from tests.fakes.memberships import membership as a_membership
+from tests.fakes.memberships import membership as read
 
-_PART = Part(a_membership())
+ANY_PART = Part(read())
 
 
 def outgoing(
@@ -54,7 +54,7 @@ def outgoing(
         mark=Mark(),
     )
     change = Change(membership or f"of {recipient}", key or f"m-{arrival}", "ADD", happened_at, NOW + arrival)
-    return Outgoing(message, CustomEvent(event_name, recipient, "x" * size, 0), change, _PART)
+    return Outgoing(message, ANY_PART, CustomEvent(event_name, recipient, "x" * size, 0), change)
 
 
 def check(items: Sequence[Outgoing], plan: Plan) -> None:

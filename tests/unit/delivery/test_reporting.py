@@ -55,8 +55,8 @@ def message(number: int = 1, **changes: Any) -> ReceivedMessage:
 
 
 def outgoing(message: ReceivedMessage) -> Outgoing:
-    event, change = CustomEvent("POINTS", "recipient", "{}", 0), Change("membership", "key", "ADD", NOW, NOW)
-    return Outgoing(message, event, change, Part(membership()))
+    event = CustomEvent("POINTS", "recipient", "{}", 0)
+    return Outgoing(message, Part(membership()), event, Change("membership", "key", "ADD", NOW, NOW))
 
 
 def ending(outcome: Outcome, *, dead_letter_failed: bool = False, number: int = 1, **changes: Any) -> Ending:

@@ -43,9 +43,9 @@ class Outgoing(NamedTuple):
     """
 
     message: ReceivedMessage
+    part: Part
     event: CustomEvent
     change: Change
-    part: Part
 
 
 @dataclass(slots=True)
