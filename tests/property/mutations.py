@@ -37,7 +37,6 @@ from responsys_activation.delivery import (
     sending,
     settling,
 )
-from responsys_activation.delivery.creating import RecipientCreator
 from responsys_activation.delivery.custom_event import custom_event
 from responsys_activation.delivery.outcome import Delivered, Duplicate, Ending, Retried, Throttled
 from responsys_activation.delivery.outcome_feed import OutcomeFeed
@@ -429,7 +428,6 @@ NEWCOMERS: dict[str, Callable[[], Patches]] = {
     "a removal creates": lambda: around(
         sending, "outcome_of_missing", lambda outcome, action, **_options: outcome(action, may_create=True)
     ),
-    "nobody is asked who has left": lambda: patch.object(RecipientCreator, "_withdrawn", lambda _self, _items: {}),
     "riids are mixed up": lambda: around(
         dispatch, "addressed_by_riid", lambda addressed, event, riid: addressed(event, riid + 1)
     ),
