@@ -29,7 +29,6 @@ from responsys_activation.aws.slots import Slot, Wait
 from responsys_activation.delivery import batch as delivery
 from responsys_activation.delivery import (
     composition,
-    creating,
     dispatch,
     isolating,
     pacing,
@@ -421,9 +420,6 @@ SEVERAL: dict[str, Callable[[], Patches]] = {
 NEWCOMERS: dict[str, Callable[[], Patches]] = {
     "newcomers are taken by everybody": lambda: patch.object(
         Newcomers, "take", lambda _self, keys, _owner: [True] * len(keys)
-    ),
-    "a merge without an answer lets others try": lambda: patch.object(
-        creating, "_certainly_not_added", lambda _end: True
     ),
     "a removal creates": lambda: around(
         sending, "outcome_of_missing", lambda outcome, action, **_options: outcome(action, may_create=True)
