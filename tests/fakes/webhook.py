@@ -61,15 +61,15 @@ class Told:
 
 
 class WebhookUnderTest:
-    """The composed webhook."""
+    """The composed webhook of a stack."""
 
-    def __init__(self) -> None:
+    def __init__(self, stack: str = "stack") -> None:
         self.clock = Clock()
         self.sqs = RecordingSqs()
         self.secret = FakeSecret()
         settings = read_settings(
             WebhookSettings,
-            {"STACK_NAME": "stack", "SEGMENT_EVENTS_QUEUE_URL": QUEUE, "WEBHOOK_SECRET_ID": "stack-webhook"},
+            {"STACK_NAME": stack, "SEGMENT_EVENTS_QUEUE_URL": QUEUE, "WEBHOOK_SECRET_ID": "stack-webhook"},
         )
         clients = WebhookClients(sqs=cast("Any", self.sqs), secrets_manager=cast("Any", self.secret))
         self._webhook = compose_webhook(settings, clients, clock=self.clock)

@@ -43,4 +43,9 @@ OTHER = {
     "UnknownOutcome": "Reject",
     "VpcSecurityGroupIds": "sg-0123456789abcdef0",
     "VpcSubnetIds": SUBNETS,
+    "Webhook": "On",
+    "WebhookBurst": "9",
+    "WebhookErrorsAllowed": "9",
+    "WebhookRefusalsAllowed": "9",
+    "WebhookRequestsPerSecond": "9",
 }

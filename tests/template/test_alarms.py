@@ -32,14 +32,21 @@ WAKES_UP = {
     "SentWithoutLedgerAlarm",
     "ThrottledBacklogAlarm",
     "ThrottledRetentionAlarm",
+    "WebhookErrorsAlarm",
 }
 PAGING_TOPIC = "arn:aws:sns:eu-west-1:123456789012:on-call"
 
 
 @pytest.fixture(scope="module")
+def stack(stack_with: Callable[..., Stack]) -> Stack:
+    """A stack with a webhook, whose alarms the others stand beside."""
+    return stack_with(Webhook="On")
+
+
+@pytest.fixture(scope="module")
 def alarms(stack_with: Callable[..., Stack]) -> dict[str, Any]:
-    """All of them, the optional one included."""
-    return stack_with(ProducerSilentHours="6").of_type("AWS::CloudWatch::Alarm")
+    """All of them, the optional ones included."""
+    return stack_with(ProducerSilentHours="6", Webhook="On").of_type("AWS::CloudWatch::Alarm")
 
 
 def threshold(alarm: dict[str, Any]) -> float:

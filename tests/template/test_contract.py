@@ -26,6 +26,7 @@ PARAMETERS_OF_THE_CONTRACT = {
     "LogRetentionDays",
     "MaximumResends",
     "ReplySeconds",
+    "Webhook",
 }
 FURTHER_PARAMETERS = {
     "Architecture",
@@ -36,6 +37,8 @@ FURTHER_PARAMETERS = {
     "UnknownOutcome",
     "VpcSecurityGroupIds",
     "VpcSubnetIds",
+    "WebhookBurst",
+    "WebhookRequestsPerSecond",
     # Alarms
     "DeadLetterDaysAllowed",
     "DuplicateSharePercentAllowed",
@@ -50,6 +53,8 @@ FURTHER_PARAMETERS = {
     "RejectedMessagesAllowed",
     "RunbookUrl",
     "ThrottledRequestsAllowed",
+    "WebhookErrorsAllowed",
+    "WebhookRefusalsAllowed",
 }
 
 

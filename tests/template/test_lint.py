@@ -28,6 +28,7 @@ SECRET_ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:elsewhere-AbC
             "Architecture": "x86_64",
             "VpcSubnetIds": ["subnet-0123456789abcdef0"],
             "VpcSecurityGroupIds": ["sg-0123456789abcdef0"],
+            "Webhook": "On",
         },
     ],
     ids=["only what is required", "everything"],

@@ -71,4 +71,4 @@ class WebhookSecret:
         with aws_call(f"Secrets Manager get {self._secret_id} {stage}"):
             secret = self._client.get_secret_value(SecretId=self._secret_id, VersionStage=stage)
         text = secret.get("SecretString", "").strip()  # a file that it came from ends with a line break
-        return text.encode() if len(text) >= _LEAST_CHARACTERS and not text.startswith("{") else None
+        return text.encode() if len(text) >= _LEAST_CHARACTERS and not text.startswith('{"') else None
