@@ -82,6 +82,9 @@ def _print_directions(stack: LocalStack) -> None:
     print(f"  {credentials} \\\n    {send}")
     print("or, and follow it to its end:")
     print("  make send PROFILE_ID=profile-1 SEGMENT=aud-1 ID=364470825")
+    print("\nPost one to the webhook (outputs WebhookUrl and WebhookSecretArn), as a platform does:")
+    print(f"  curl -i {shlex.quote(stack.outputs['WebhookUrl'])} -H 'Content-Type: application/json' \\")
+    print(f"    -H 'Authorization: Bearer {stack.webhook_secret}' -d @events/upstream/segment_entered.json")
     print("\nCtrl-C stops everything.", flush=True)
 
 
