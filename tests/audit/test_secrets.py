@@ -30,6 +30,7 @@ REVIEWED = {
     "template.yaml": {
         "Instead of user name and password: ": "the description of a parameter",
         "Action: secretsmanager:GetSecretValue": "what a role may do",
+        "GenerateSecretString: ": "how a secret is made",
     },
     "tests/unit/delivery/test_custom_event.py": {
         'SHA256 = "b4c9a2': "the hash of an invented address",

@@ -24,7 +24,6 @@ EVERYTHING = {
     "Webhook": "On",
 }
 IN_VPC = {"VpcSubnetIds": "subnet-0123456789abcdef0", "VpcSecurityGroupIds": "sg-0123456789abcdef0"}
-OF_ROUTES = "CKV_AWS_309"
 WAIVERS = REPOSITORY / ".checkov.yaml"
 # So few checks, or so few resources read, would mean that the scanner no longer understands the template.
 LEAST_CHECKS_PASSED = 50
@@ -76,18 +75,15 @@ def test_the_scanner_has_no_findings(resources: dict[str, Any], tmp_path: Path) 
     assert report["summary"]["passed"] >= LEAST_CHECKS_PASSED
 
 
-def test_every_waiver_is_needed_by_functions_or_the_route_and_by_nothing_else(
-    resources: dict[str, Any], tmp_path: Path
-) -> None:
+def test_every_waiver_is_needed_by_functions_and_by_nothing_else(resources: dict[str, Any], tmp_path: Path) -> None:
     # Given the checks that are waived
     waived = yaml_parse(WAIVERS.read_text())["skip-check"]
     # When the scanner is asked about them alone
     report = scanned(resources, tmp_path, "--check", ",".join(waived))
     failed = [(c["check_id"], c["resource"].partition(".")[0]) for c in report["results"]["failed_checks"]]
-    # Then each would find fault, and with these only
+    # Then each would find fault, and with functions only
     assert {check for check, _ in failed} == set(waived)
-    assert {resource_type for check, resource_type in failed if check != OF_ROUTES} == {"AWS::Lambda::Function"}
-    assert {resource_type for check, resource_type in failed if check == OF_ROUTES} == {"AWS::ApiGatewayV2::Route"}
+    assert {resource_type for _, resource_type in failed} == {"AWS::Lambda::Function"}
 
 
 def test_a_vpc_adds_the_one_finding_that_lambda_insists_on(

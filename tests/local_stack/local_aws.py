@@ -173,9 +173,9 @@ class LocalAws:
         """Kill the workers that run an invocation of the function, and return how many they were."""
         return self._host.kill_running(self.function_name)
 
-    def set_function_environment(self, environment: Mapping[str, str]) -> None:
-        """Set variables of the function beside its own, in place of those set before."""
-        self._host.set_environment(self.function_name, environment)
+    def set_function_environment(self, environment: Mapping[str, str], name: str | None = None) -> None:
+        """Set variables of the function, or of another one, beside its own, in place of those set before."""
+        self._host.set_environment(name or self.function_name, environment)
 
     def worker_counts(self) -> dict[str, int]:
         """Return `invocations`, `coldStarts`, `running` and `warm` of the function."""
