@@ -39,10 +39,17 @@ def arrived(connector: ConnectorUnderTest) -> set[tuple[str, str, str | None, st
     }
 
 
+def mapping_connector(stack: LocalStack, identifier_type: str, event_names: dict[str, str]) -> ConnectorUnderTest:
+    """Return a connector that the function knows of already: what it listed before, it remembers for a while."""
+    connector = ConnectorUnderTest(stack, eventNames=event_names)
+    connector.put(identifier_type=identifier_type)
+    stack.set_function_environment({})  # new environments, which remember nothing
+    return connector
+
+
 def test_segments_signed_call_becomes_an_event(stack: LocalStack, post_it: Post) -> None:
     # Given a connector that maps an audience of Segment's
-    connector = ConnectorUnderTest(stack, eventNames={"aud_webhook": OTHER_EVENT})
-    connector.put(identifier_type="CRM_ID")
+    connector = mapping_connector(stack, "CRM_ID", {"aud_webhook": OTHER_EVENT})
     call = json.dumps(json.loads(SAMPLES["segment_entered"])["detail"]).replace("aud_3Fh0a", "aud_webhook").encode()
     # When Segment posts it, signed with the secret
     reply = post_it(call, X_Signature=hmac.digest(stack.webhook_secret.encode(), call, "sha1").hex())
@@ -54,8 +61,7 @@ def test_segments_signed_call_becomes_an_event(stack: LocalStack, post_it: Post)
 
 def test_mparticles_request_becomes_an_event_for_each_membership(stack: LocalStack, post_it: Post) -> None:
     # Given a connector that maps two audiences of mParticle's, of a request with three
-    connector = ConnectorUnderTest(stack, eventNames={"98022": EVENT, "98024": OTHER_EVENT})
-    connector.put(identifier_type="EMAIL")
+    connector = mapping_connector(stack, "EMAIL", {"98022": EVENT, "98024": OTHER_EVENT})
     request = SAMPLES["mparticle_many"].replace("5102", "9802")
     # When mParticle posts it, and a keep-alive
     assert post_it(request).status == 202
