@@ -150,7 +150,8 @@ def _may_be_overtaken(world: World, deliveries: Deliveries, key: str) -> bool:
 
 
 def _newer(other: Sent, sent: Sent) -> bool:
-    return other.group == sent.group and other.order > sent.order
+    """Return whether another change is newer; what has the same id is the same change, said again."""
+    return other.group == sent.group and other.order > sent.order and other.mark != sent.mark
 
 
 def _harmless(newer: Sent, older: Sent) -> bool:
