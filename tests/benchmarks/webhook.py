@@ -31,7 +31,8 @@ __all__ = ["measure", "report"]
 
 _SECONDS = 60
 _USERS = 20
-_RATE = 200
+# While SQS is out of order the connections wait, and do not catch up: so 200 are reached over the minute.
+_RATE = 240
 _WARM_UPS = 5 * _USERS
 # SQS is out of order for a moment, again and again; each second time it takes the message, and only its answer is lost.
 _SECONDS_BETWEEN_FAULTS = 10.0
@@ -58,7 +59,8 @@ def measure() -> dict[str, Any]:
         with serving(stack, proxy.environment) as served:
             alone = _loaded(stack, proxy, served.url)
             alone["CPU"] = round(1000 * served.cpu_seconds() / (alone["answers"] + _WARM_UPS), 1)
-    return {"seconds": _SECONDS, "rate": _RATE, "deployed": deployed, "code alone": alone}
+    # No setting of the template bears on it: the emulator throttles nothing.
+    return {"settings": {}, "seconds": _SECONDS, "rate": _RATE, "deployed": deployed, "code alone": alone}
 
 
 def report(result: dict[str, Any]) -> str:
