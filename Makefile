@@ -11,7 +11,8 @@ MAKEFLAGS += --no-print-directory
 REQUIREMENTS := tests/requirements
 ENVIRONMENTS := .venv .venv-lambda .venv-ministack .venv-sam
 STAMPS := $(ENVIRONMENTS:%=%/.complete)
-# Large, and needed for one target each.
+# Large, and needed for few targets.
+BROWSER := .venv-browser
 SCANNER := .venv-checkov
 PLOTTER := .venv-plots
 LOADER := .venv-load
@@ -26,7 +27,7 @@ FIND_PYTHON = for candidate in python3.14 python3.13 python3.12 python3.11 pytho
 	done; \
 	echo "error: no Python from 3.11 to 3.14 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup requirements build release demo local replay send check-connector verify-deployment test format lint types unit property integration tools template audit end_to_end threads release-check reliability promises neighbours backlog kills soak bench bench-quick fuzz clean
+.PHONY: help setup requirements build release demo local replay send check-connector verify-deployment test format lint types unit property integration tools template audit end_to_end page threads release-check reliability promises neighbours backlog kills soak bench bench-quick screenshots fuzz clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +41,7 @@ setup:  ## Make the tools' environments (once, and again when requirements chang
 .venv-lambda/.complete: $(REQUIREMENTS)/lambda_runtime.txt .venv/.complete
 .venv-ministack/.complete: $(REQUIREMENTS)/ministack.txt
 .venv-sam/.complete: $(REQUIREMENTS)/sam.txt
+$(BROWSER)/.complete: $(REQUIREMENTS)/browser.txt
 $(SCANNER)/.complete: $(REQUIREMENTS)/checkov.txt
 $(PLOTTER)/.complete: $(REQUIREMENTS)/plots.txt
 $(LOADER)/.complete: $(REQUIREMENTS)/load.txt
@@ -50,7 +52,7 @@ $(COMPILER)/.complete: $(REQUIREMENTS)/uv.txt
 .venv-lambda/.complete: FIND_PYTHON = echo .venv/bin/python
 
 # The lists are complete, so that pip need not resolve; --no-deps also keeps older pips from refusing pins with extras.
-$(STAMPS) $(SCANNER)/.complete $(PLOTTER)/.complete $(LOADER)/.complete $(RELEASER)/.complete $(COMPILER)/.complete: %/.complete:
+$(STAMPS) $(BROWSER)/.complete $(SCANNER)/.complete $(PLOTTER)/.complete $(LOADER)/.complete $(RELEASER)/.complete $(COMPILER)/.complete: %/.complete:
 	@python=$$($(FIND_PYTHON)); \
 	echo "Installing $* (once) ..."; \
 	rm -rf $*; \
@@ -84,8 +86,8 @@ release: setup  ## Make dist/responsys-activation-{version}.zip of the commit, w
 demo: setup $(if $(RELEASE),$(RELEASER)/.complete)  ## Everything from an SQS message to a Responsys event, with a report
 	@PYTHONPATH=layers/responsys_activation exec $(PYTHON) -u -m tests.local_stack.demo $(RELEASE:%=--release %)
 
-local: setup  ## The same stack, kept running for playing by hand
-	@exec $(PYTHON) -u -m tests.local_stack
+local: setup  ## The same stack, kept running for playing by hand, with a page to look at
+	@PYTHONPATH=layers/responsys_activation exec $(PYTHON) -u -m tests.local_stack
 
 # The command of operators, with variables for its options: ERROR_CODE=x becomes --error-code=x, APPLY=1 --apply. What is
 # none of its options it refuses. Only what stands behind `make` counts: a STACK of the environment would send a command
@@ -120,7 +122,7 @@ verify-deployment: .venv/.complete  ## Does a deployed stack work? STACK=name (S
 
 # ---- what a change must pass ------------------------------------------------------------------------------
 
-test: format lint types unit property integration tools template audit end_to_end  ## All of the checks below
+test: format lint types unit property integration tools template audit end_to_end page  ## All of the checks below
 
 format: setup  ## Is the code formatted?
 	$(PYTHON) -m ruff format --check .
@@ -143,7 +145,7 @@ integration: setup  ## Tests with an emulated AWS or Responsys
 	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/integration
 
 tools: setup  ## Tests of the tests' own tools: simulator, local stack, fakes
-	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/tools
+	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile -m "not browser" tests/tools
 
 template: setup  ## Tests of the template, and sam validate --lint
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --template template.yaml
@@ -153,7 +155,10 @@ audit: setup $(SCANNER)/.complete  ## Scan template, requirements and repository
 	$(PYTHON) -m pytest tests/audit
 
 end_to_end: setup  ## Tests of the deployed stack
-	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/end_to_end
+	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile -m "not browser" tests/end_to_end
+
+page: setup $(BROWSER)/.complete  ## Tests of the local stack's page, in a real browser
+	$(PYTHON) -m pytest -m browser tests/tools tests/end_to_end
 
 # ---- what takes longer -------------------------------------------------------------------------------------
 
@@ -192,5 +197,9 @@ bench: setup $(PLOTTER)/.complete $(LOADER)/.complete  ## Measure everything in 
 bench-quick: setup  ## The ratios of CPU and of cold start, in a minute; JSON on the last line
 	@$(PYTHON) -m tests.benchmarks.quick
 
+screenshots: setup $(BROWSER)/.complete $(PLOTTER)/.complete  ## Take docs/page-*.png: the local stack's page during a throttle, light and dark
+	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.browser.screenshots
+	$(PLOTTER)/bin/python -m tests.browser.palette
+
 clean:  ## Remove builds and environments
-	rm -rf .aws-sam .local dist build *.egg-info $(ENVIRONMENTS) $(SCANNER) $(PLOTTER) $(LOADER) $(RELEASER) $(COMPILER)
+	rm -rf .aws-sam .local dist build *.egg-info $(ENVIRONMENTS) $(BROWSER) $(SCANNER) $(PLOTTER) $(LOADER) $(RELEASER) $(COMPILER)

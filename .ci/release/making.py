@@ -17,7 +17,7 @@ from release.bill_of_materials import bill_of_materials
 from release.building import Built, build
 from release.commit import Commit
 from release.error import ReleaseError
-from release.template import ARCHITECTURES, archive_name, release_template
+from release.template import ARCHITECTURES, archive_name, has_archive, nested_templates, release_template
 
 __all__ = ["make_release"]
 
@@ -59,6 +59,7 @@ def make_release(repository: Path, output: Path, runtime: str | None = None) -> 
         version = _version(source)
         files = {Path(name).name: (source / name).read_bytes() for name in _FOR_WHO_DEPLOYS}
         files |= _deployed(template, built)
+        files |= {path: (source / path).read_bytes() for path in nested_templates(template)}
         files["sbom.cdx.json"] = bill_of_materials(
             folder / next(iter(ARCHITECTURES)) / "DependenciesLayer" / "python",
             version,
@@ -85,6 +86,8 @@ def _deployed(template: dict[str, Any], built: Built) -> dict[str, bytes]:
     files = {}
     of_one_architecture = set()
     for logical_id, contents in built.items():
+        if not has_archive(template["Resources"][logical_id]):
+            continue
         differ = any(content != contents[next(iter(ARCHITECTURES))] for content in contents.values())
         if differ:
             of_one_architecture.add(logical_id)

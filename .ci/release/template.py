@@ -11,13 +11,27 @@ from typing import Any
 
 from release.error import ReleaseError
 
-__all__ = ["ARCHITECTURES", "archive_name", "release_template"]
+__all__ = ["ARCHITECTURES", "archive_name", "has_archive", "nested_templates", "release_template"]
 
 ARCHITECTURES = {"arm64": "Arm64", "x86_64": "X8664"}  # as logical ids spell them
 _SOURCES = {
     "AWS::Serverless::Function": ("functions", "CodeUri"),
     "AWS::Serverless::LayerVersion": ("layers", "ContentUri"),
 }
+
+
+def has_archive(resource: Mapping[str, Any]) -> bool:
+    """Tell whether a resource is deployed as an archive of its own."""
+    return resource["Type"] in _SOURCES
+
+
+def nested_templates(source: Mapping[str, Any]) -> list[str]:
+    """Return the paths of the templates of nested stacks, which a release holds as they are."""
+    return [
+        resource["Properties"]["TemplateURL"]
+        for resource in source["Resources"].values()
+        if resource["Type"] == "AWS::CloudFormation::Stack"
+    ]
 
 
 def archive_name(resource_type: str, logical_id: str) -> str:
@@ -66,7 +80,7 @@ def release_template(source: Mapping[str, Any], of_one_architecture: Collection[
 
 
 def _located(logical_id: str, resource: Mapping[str, Any]) -> dict[str, Any]:
-    if resource["Type"] not in _SOURCES:
+    if not has_archive(resource):
         return dict(resource)
     _, location = _SOURCES[resource["Type"]]
     kept = {key: value for key, value in resource.items() if key != "Metadata"}

@@ -15,14 +15,16 @@ from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
 from tests.local_stack.environments import program
 from tests.template.cloudformation import Stack
-from tests.template.conftest import REPOSITORY, source, stack_with, translated  # noqa: F401 - fixtures
+from tests.template.conftest import REPOSITORY, source, stack_with, stream_inlet, translated  # noqa: F401 - fixtures
 
 EVERYTHING = {
     "KmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     "AlarmEmail": "crm@example.com",
     "ProducerSilentHours": "6",
     "Webhook": "On",
+    "UpstreamEventSource": "aws.partner/segment.com",
 }
+STREAM = {"UpstreamStreamArn": "arn:aws:kinesis:eu-west-1:123456789012:stream/memberships"}
 IN_VPC = {"VpcSubnetIds": "subnet-0123456789abcdef0", "VpcSecurityGroupIds": "sg-0123456789abcdef0"}
 WAIVERS = REPOSITORY / ".checkov.yaml"
 # So few checks, or so few resources read, would mean that the scanner no longer understands the template.
@@ -84,6 +86,19 @@ def test_every_waiver_is_needed_by_functions_and_by_nothing_else(resources: dict
     # Then each would find fault, and with functions only
     assert {check for check, _ in failed} == set(waived)
     assert {resource_type for _, resource_type in failed} == {"AWS::Lambda::Function"}
+
+
+def test_the_scanner_has_no_findings_in_the_nested_stack(
+    stack_with: Callable[..., Stack],  # noqa: F811
+    stream_inlet: dict[str, Any],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    # Given what the inlet for a stream makes / When the scanner reads it
+    (nested,) = stack_with(**EVERYTHING, **STREAM).of_type("AWS::CloudFormation::Stack").values()
+    report = scanned(Stack(stream_inlet, nested["Parameters"]).resources, tmp_path)
+    # Then it finds nothing, of its role among it
+    assert [f"{c['resource']}: {c['check_id']} {c['check_name']}" for c in report["results"]["failed_checks"]] == []
+    assert any("PipeRole" in check["resource"] for check in report["results"]["passed_checks"])
 
 
 def test_a_vpc_adds_the_one_finding_that_lambda_insists_on(

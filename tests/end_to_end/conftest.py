@@ -17,6 +17,8 @@ PARAMETERS = {
     "LogLevel": "DEBUG",
     # Few, so that a batch has requests that have not begun when something happens to those that have.
     "RequestsInFlight": "4",
+    # The emulator takes no event from a partner's bus; whose events they are makes no difference to a rule.
+    "UpstreamEventSource": "com.example.cdp",
 }
 
 

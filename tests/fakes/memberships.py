@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from responsys_activation.connector import Connector
 from responsys_activation.delivery.custom_event import CustomEvent, custom_event
-from responsys_activation.envelope import InvalidMessageError, Unopened, open_messages
+from responsys_activation.envelope import InvalidMessageError, Opened, Unopened, messages_in, read_body
 from responsys_activation.membership import Membership, membership_of
-from responsys_activation.upstream.memberships import Part
+from responsys_activation.upstream.memberships import Part, read
 
 ABSENT = object()
 
@@ -25,9 +26,21 @@ def document(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not ABSENT}
 
 
+def bodies_of(body: str, arrived_at: float) -> list[str]:
+    """Take a body apart, as the delivery does for dead letters; one that holds a single part is left as it is."""
+    return [written() for written in read(body, arrived_at).bodies] or [body]
+
+
 def membership(**changes: Any) -> Membership:
     """Read such a message."""
     return read_membership(json.dumps(document(**changes)))
+
+
+def open_messages(
+    body: str, is_message: Callable[[Mapping[str, Any]], bool] = lambda _: False
+) -> list[Opened | Unopened]:
+    """Find the messages of a body, in whatever is around them."""
+    return list(messages_in(read_body(body), is_message))
 
 
 def read_membership(body: str) -> Membership:

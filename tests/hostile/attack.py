@@ -18,15 +18,16 @@ import requests
 from responsys_activation.account import account_id
 from responsys_activation.connector import IdentifierType, read_connector
 from responsys_activation.received import LIFE_ATTRIBUTES
-from responsys_activation.upstream.memberships import read, split
+from responsys_activation.upstream.memberships import read
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.environment import CONNECTOR_PREFIX, QUEUE_URL, Environment, Surroundings
 from tests.fakes.function_output import FunctionOutput, captured_output
-from tests.fakes.memberships import connector_document
+from tests.fakes.memberships import bodies_of, connector_document
 from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
 from tests.fakes.recording_sqs import Entry, RecordingSqs
 from tests.fakes.responsys import FakeResponsys, Fault
 from tests.hostile.bodies import CONNECTORS
+from tests.hostile.platforms import PERSONAL
 from tests.local_stack.published_metrics import OUTCOMES
 from tests.local_stack.sqs_record import sqs_record
 
@@ -214,17 +215,21 @@ def _look_at_dead_letters(bodies: Sequence[str], entries: Sequence[Entry]) -> se
         for attribute in entry["MessageAttributes"].values():
             assert _SQS_TEXT.fullmatch(attribute["StringValue"]), attribute
             assert len(attribute["StringValue"]) <= 300
+        reason = entry["MessageAttributes"]["reason"]["StringValue"].lower()
+        assert not [word for word in PERSONAL if word in reason]
     for number, of_message in letters.items():
         if of_message != [bodies[number]]:
-            assert not Counter(of_message) - Counter(split(bodies[number], NOW))
+            assert not Counter(of_message) - Counter(bodies_of(bodies[number], NOW))
     return set(numbers)
 
 
 def _look_at_output(output: FunctionOutput) -> None:
-    """Assert that no body forged a line, or made one long."""
+    """Assert that no body forged a line, or made one long, and that no line says who anybody is."""
     for document in output.documents():
+        line = json.dumps(document)
         assert document.keys() & {"_aws", "level"}
-        assert len(json.dumps(document)) <= _LONGEST_LINE
+        assert len(line) <= _LONGEST_LINE
+        assert not [word for word in PERSONAL if word in line.lower()]
     for namespace, _, dimensions, _ in output.metrics():
         assert namespace == "ResponsysActivation"
         assert tuple(dimensions) in [

@@ -18,8 +18,8 @@ from typing import Any
 from responsys_activation.envelope import read_body
 from responsys_activation.json_text import JsonNumber, Repeated, read_json, write_json
 from responsys_activation.upstream.addressing import addressed
-from responsys_activation.upstream.memberships import Part, Refused, in_groups, read, split
-from tests.fakes.memberships import connector
+from responsys_activation.upstream.memberships import Part, Refused, in_groups, read
+from tests.fakes.memberships import bodies_of, connector
 
 _EVENTS = Path(__file__).parents[2] / "events/upstream"
 SAMPLES = {path.stem: path.read_text() for path in sorted(_EVENTS.glob("*.json"))}
@@ -123,7 +123,7 @@ def json_copy(value: Any) -> Any:
 def look_at_reading(body: str) -> Counter[str]:
     """Look whether each part of a body says the same alone; give what the parts came to."""
     found = read(body, ARRIVED_AT)
-    alone = list(split(body, ARRIVED_AT))
+    alone = bodies_of(body, ARRIVED_AT)
     assert found.parts or found.ignored
     assert len(alone) == max(1, len(found.parts))
     if len(found.parts) <= 1:
@@ -133,7 +133,7 @@ def look_at_reading(body: str) -> Counter[str]:
         again = read(one, ARRIVED_AT)
         assert len(again.parts) == 1
         assert not again.ignored
-        assert list(split(one, ARRIVED_AT)) == [one]
+        assert bodies_of(one, ARRIVED_AT) == [one]
         assert len(one.encode()) <= len(body.encode()) + 200
         _assert_the_same(part, again.parts[0])
     _look_at_groups(body, found.parts, alone)

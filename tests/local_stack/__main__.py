@@ -7,7 +7,9 @@ import sys
 import threading
 
 from tests.local_stack.environments import LOCAL_DIRECTORY, REPOSITORY
-from tests.local_stack.processes import LocalStackError, ending_on_signals
+from tests.local_stack.page.server import serving
+from tests.local_stack.page.state import SEND_COMMAND, State
+from tests.local_stack.processes import LocalStackError, ending_on_signals, require_free_port
 from tests.local_stack.settings import read_settings
 from tests.local_stack.stack import STACK_NAME, LocalStack
 
@@ -32,12 +34,13 @@ def main() -> int:
 
 def _run() -> None:
     settings = read_settings(os.environ)
+    require_free_port(settings.page_port, "PAGE_PORT")
     stack = LocalStack(settings.parameters, time_scale=settings.time_scale, port=settings.aws_port)
     print("Starting (the first build takes a few seconds longer) ...")
-    with stack:
+    with stack, serving(State(stack).read, settings.page_port) as page_url:
         try:
             _write_outputs(stack)
-            _print_directions(stack)
+            _print_directions(stack, page_url)
             threading.Event().wait()
         finally:
             # Whoever waits for the file must not find it while the stack comes down.
@@ -59,7 +62,7 @@ def _write_outputs(stack: LocalStack) -> None:
     partial.replace(_OUTPUTS)
 
 
-def _print_directions(stack: LocalStack) -> None:
+def _print_directions(stack: LocalStack, page_url: str) -> None:
     queue_url = stack.outputs["SegmentEventsQueueUrl"]
     message = json.dumps(
         {
@@ -77,11 +80,12 @@ def _print_directions(stack: LocalStack) -> None:
         print(f"Responsys:  {stack.simulator.url} (simulated; inbox at /_simulator/inbox)")
     else:
         print(f"Responsys:  {stack.parameters['ResponsysAuthEndpoint']}")
+    print(f"Page:       {page_url} (what becomes of your messages)")
     print(f"Outputs:    {_OUTPUTS.relative_to(REPOSITORY)}")
     print("\nSend a message:")
     print(f"  {credentials} \\\n    {send}")
     print("or, and follow it to its end:")
-    print("  make send PROFILE_ID=profile-1 SEGMENT=aud-1 ID=364470825")
+    print(f"  {SEND_COMMAND}")
     print("\nPost one to the webhook (outputs WebhookUrl and WebhookSecretArn), as a platform does:")
     print(f"  curl -i {shlex.quote(stack.outputs['WebhookUrl'])} -H 'Content-Type: application/json' \\")
     print(f"    -H 'Authorization: Bearer {stack.webhook_secret}' -d @events/upstream/segment_entered.json")

@@ -40,8 +40,11 @@ def locally_evaluated(properties: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     UnsupportedExpressionError
-        The alarm uses a statistic, a comparison or metric math that is not evaluated here.
+        The alarm uses a statistic, a comparison or metric math that is not evaluated here, or dimensions that depend on
+        a condition.
     """
+    if not isinstance(properties.get("Dimensions", []), list):
+        raise UnsupportedExpressionError("dimensions that depend on a condition are not evaluated locally")
     plain = {
         "Id": "metric",
         "MetricStat": {

@@ -102,7 +102,7 @@ def _digest(template: Mapping[str, Any], sources: Iterable[Path]) -> str:
 
 def _sam_build(template: Mapping[str, Any], base: Path, directory: Path) -> None:
     copy = directory / "template.json"
-    copy.write_text(json.dumps(template))
+    copy.write_text(json.dumps(_with_nested_templates_from(base, template)))
     shutil.rmtree(directory / "out", ignore_errors=True)
     # SAM looks on PATH for an interpreter of the runtime's version that really runs, which the shims of version
     # managers need not be.
@@ -125,6 +125,16 @@ def _sam_build(template: Mapping[str, Any], base: Path, directory: Path) -> None
         reason = next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else "no output")
         shown = (directory / "build.log").relative_to(REPOSITORY)
         raise LocalStackError(f"sam build failed: {reason.strip()} (all of it: {shown})")
+
+
+def _with_nested_templates_from(base: Path, template: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a template that finds the templates of its nested stacks wherever it lies itself."""
+    resources = {**template["Resources"]}
+    for logical_id, resource in resources.items():
+        if resource["Type"] == "AWS::CloudFormation::Stack":
+            url = str(base.resolve() / resource["Properties"]["TemplateURL"])
+            resources[logical_id] = {**resource, "Properties": {**resource["Properties"], "TemplateURL": url}}
+    return {**template, "Resources": resources}
 
 
 def _archive(source: Path, archive: Path) -> None:

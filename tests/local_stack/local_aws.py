@@ -58,6 +58,8 @@ class LocalAws:
         The deployment parameters.
     outputs
         The outputs of the stack.
+    time_scale
+        As it was given.
     endpoint
         The emulated AWS.
 
@@ -93,7 +95,7 @@ class LocalAws:
         self._port = port
         self._function_environment = function_environment or {}
         self._visibility_seconds = visibility_seconds
-        self._time_scale = time_scale
+        self.time_scale = time_scale
         self._enforces_iam = enforces_iam
         self._say = say
         self._resources = contextlib.ExitStack()
@@ -139,7 +141,7 @@ class LocalAws:
             resources.callback(source.stop)
             self._event_sources.append(source)
         metrics = QueueMetrics(self.endpoint, {source.mapping.queue_arn: source for source in self._event_sources})
-        alarms = AlarmStates(self.endpoint, self._time_scale)
+        alarms = AlarmStates(self.endpoint, self.time_scale)
         resources.enter_context(repeating("queue-metrics", _SECONDS_BETWEEN_METRICS, metrics.publish))
         resources.enter_context(repeating("alarm-states", _SECONDS_BETWEEN_METRICS, alarms.update))
 

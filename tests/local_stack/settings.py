@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from tests.local_stack.processes import LocalStackError
 
 DEFAULT_AWS_PORT = 4566
+DEFAULT_PAGE_PORT = 4567
 
 _PARAMETERS = {
     "RESPONSYS_AUTH_ENDPOINT": "ResponsysAuthEndpoint",
@@ -30,12 +31,15 @@ class LocalSettings:
         Deployment parameters that were given.
     aws_port
         Port of the emulated AWS.
+    page_port
+        Port of the page.
     time_scale
         Divides every wait of ours.
     """
 
     parameters: Mapping[str, str] = field(default_factory=dict)
     aws_port: int = DEFAULT_AWS_PORT
+    page_port: int = DEFAULT_PAGE_PORT
     time_scale: float = 1.0
 
 
@@ -45,17 +49,22 @@ def read_settings(environment: Mapping[str, str]) -> LocalSettings:
     Raises
     ------
     LocalStackError
-        AWS_PORT is no port or TIME_SCALE no positive number.
+        AWS_PORT or PAGE_PORT is no port, or TIME_SCALE no positive number.
     """
-    port = environment.get("AWS_PORT") or str(DEFAULT_AWS_PORT)
     scale = environment.get("TIME_SCALE") or "1"
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise LocalStackError(f"AWS_PORT must be a port from 1 to 65535, not {port}.")
     return LocalSettings(
         parameters={name: environment[variable] for variable, name in _PARAMETERS.items() if variable in environment},
-        aws_port=int(port),
+        aws_port=_port("AWS_PORT", environment, DEFAULT_AWS_PORT),
+        page_port=_port("PAGE_PORT", environment, DEFAULT_PAGE_PORT),
         time_scale=_positive_number("TIME_SCALE", scale),
     )
+
+
+def _port(variable: str, environment: Mapping[str, str], default: int) -> int:
+    value = environment.get(variable) or str(default)
+    if not value.isdecimal() or not 0 < int(value) < 65536:
+        raise LocalStackError(f"{variable} must be a port from 1 to 65535, not {value}.")
+    return int(value)
 
 
 def _positive_number(variable: str, value: str) -> float:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from responsys_activation.upstream.memberships import split
 from tests.fakes.clock import NOW
+from tests.fakes.memberships import bodies_of
 from tests.fakes.responsys import SPOILING
 from tests.property.scenario import CONNECTORS, Kind, Upstream
 
@@ -69,7 +69,7 @@ def pairs_of(
     messages: Sequence[tuple[int, Upstream]], body: str, arrived: float, message_ids: tuple[str, ...]
 ) -> Iterator[Sent]:
     """Return what is in the body of these messages, each for each connector that it may go to."""
-    alone = list(split(body, arrived))
+    alone = bodies_of(body, arrived)
     assert len(alone) == len(messages)
     for position, (number, message) in enumerate(messages):
         happened = arrived if message.occurred is None else NOW + message.occurred

@@ -143,7 +143,8 @@ class Stack:
             case "AWS::DynamoDB::Table", "Arn":
                 return _arn("dynamodb", f"table/{name}")
             case "AWS::Events::Rule", "Arn":
-                return _arn("events", f"rule/{name}")
+                bus = self.resolved(resource["Properties"].get("EventBusName", "default"))
+                return _arn("events", f"rule/{name}" if bus == "default" else f"rule/{bus}/{name}")
             case "AWS::Lambda::Function", "Arn":
                 return _arn("lambda", f"function:{name}")
             case "AWS::Lambda::Version", "Version":

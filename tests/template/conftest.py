@@ -23,6 +23,14 @@ REQUIRED = {
 }
 
 
+# Where packaging puts what is beside the template, in the words of each property.
+_UPLOADED_TO = {
+    "CodeUri": "s3://artifacts",
+    "ContentUri": "s3://artifacts",
+    "TemplateURL": "https://artifacts.s3.amazonaws.com",
+}
+
+
 class NoManagedPolicies:
     """Stands where SAM looks up AWS managed policies, which carry `*` resources: this template has none."""
 
@@ -34,6 +42,13 @@ class NoManagedPolicies:
 def source() -> dict[str, Any]:
     """Return the template as it is written."""
     template: dict[str, Any] = yaml_parse((REPOSITORY / "template.yaml").read_text())
+    return template
+
+
+@pytest.fixture(scope="session")
+def stream_inlet() -> dict[str, Any]:
+    """Return the template of the nested stack, as it is written."""
+    template: dict[str, Any] = yaml_parse((REPOSITORY / "functions/upstream_stream/template.yaml").read_text())
     return template
 
 
@@ -58,9 +73,9 @@ def sam_translated(source: dict[str, Any]) -> dict[str, Any]:
     """Translate a template as SAM does when the required parameters are given."""
     packaged = copy.deepcopy(source)
     for resource in packaged["Resources"].values():
-        for location in ("CodeUri", "ContentUri"):
+        for location, bucket in _UPLOADED_TO.items():
             if location in resource["Properties"]:
-                resource["Properties"][location] = f"s3://artifacts/{resource['Properties'][location]}"
+                resource["Properties"][location] = f"{bucket}/{resource['Properties'][location]}"
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_DEFAULT_REGION", REGION)
         template: dict[str, Any] = transform(packaged, dict(REQUIRED), NoManagedPolicies())

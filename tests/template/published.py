@@ -25,6 +25,8 @@ _TOO_LARGE = json.dumps(document(variables={"text": "x" * LARGEST_MESSAGE}))
 
 # From the lists of metrics in the services' own documentation, each with the dimension used here.
 DOCUMENTED_BY_AWS: Mapping[tuple[str, str], str] = {
+    ("AWS/EventBridge/Pipes", "ExecutionFailed"): "PipeName",
+    ("AWS/Events", "InvocationsFailedToBeSentToDlq"): "RuleName",
     **{
         ("AWS/SQS", name): "QueueName"
         for name in (
@@ -71,6 +73,12 @@ def require_metric(stack: Stack, namespace: str, name: str, dimensions: Mapping[
         assert dimensions["service"] in services_of_our_code()[name]
         assert "status" not in dimensions or (name, dict(dimensions)) in _written()
         return
+    if namespace == "AWS/Events" and "EventBusName" in dimensions:  # of any other bus than the default one
+        (rule,) = [
+            each for each in stack.of_type("AWS::Events::Rule").values() if each["Name"] == dimensions["RuleName"]
+        ]
+        assert rule["EventBusName"] == dimensions["EventBusName"] != "default"
+        dimensions = {name: value for name, value in dimensions.items() if name != "EventBusName"}
     ((dimension, value),) = dimensions.items()
     assert DOCUMENTED_BY_AWS[namespace, name] == dimension
     assert (
@@ -79,6 +87,10 @@ def require_metric(stack: Stack, namespace: str, name: str, dimensions: Mapping[
             "QueueName": {queue["QueueName"] for queue in stack.of_type("AWS::SQS::Queue").values()},
             "FunctionName": {function["FunctionName"] for function in stack.of_type("AWS::Lambda::Function").values()},
             "ApiId": set(stack.of_type("AWS::ApiGatewayV2::Api")),
+            "PipeName": {
+                nested["Parameters"]["PipeName"] for nested in stack.of_type("AWS::CloudFormation::Stack").values()
+            },
+            "RuleName": {rule["Name"] for rule in stack.of_type("AWS::Events::Rule").values()},
             "TopicName": {topic["TopicName"] for topic in stack.of_type("AWS::SNS::Topic").values()},
         }[dimension]
     )

@@ -32,21 +32,29 @@ WAKES_UP = {
     "SentWithoutLedgerAlarm",
     "ThrottledBacklogAlarm",
     "ThrottledRetentionAlarm",
+    "UpstreamEventsAlarm",
+    "UpstreamStreamAlarm",
     "WebhookErrorsAlarm",
+}
+# Parameters that bring alarms.
+OPTIONAL = {
+    "ProducerSilentHours": ("6", {"ProducerSilentAlarm"}),
+    "UpstreamEventSource": ("crm", {"UpstreamEventsAlarm"}),
+    "UpstreamStreamArn": ("arn:aws:kinesis:eu-west-1:123456789012:stream/memberships", {"UpstreamStreamAlarm"}),
+    "Webhook": ("On", {"WebhookErrorsAlarm", "WebhookFunctionAlarm", "WebhookRefusalsAlarm"}),
 }
 PAGING_TOPIC = "arn:aws:sns:eu-west-1:123456789012:on-call"
 
 
 @pytest.fixture(scope="module")
 def stack(stack_with: Callable[..., Stack]) -> Stack:
-    """A stack with a webhook, whose alarms the others stand beside."""
-    return stack_with(Webhook="On")
+    """Return a stack with all alarms."""
+    return stack_with(**{parameter: value for parameter, (value, _) in OPTIONAL.items()})
 
 
 @pytest.fixture(scope="module")
-def alarms(stack_with: Callable[..., Stack]) -> dict[str, Any]:
-    """All of them, the optional ones included."""
-    return stack_with(ProducerSilentHours="6", Webhook="On").of_type("AWS::CloudWatch::Alarm")
+def alarms(stack: Stack) -> dict[str, Any]:
+    return stack.of_type("AWS::CloudWatch::Alarm")
 
 
 def threshold(alarm: dict[str, Any]) -> float:
@@ -122,11 +130,24 @@ def test_the_page_stands_for_the_alarms_that_cannot_wait(stack: Stack) -> None:
     assert set(rule.split(" OR ")) == {f'ALARM("{name}")' for name in names}
 
 
-def test_an_alarm_on_the_producer_is_there_only_when_asked_for(stack_with: Callable[..., Stack]) -> None:
-    # Given stacks with and without hours of silence / When their alarms are listed
-    optional = set(stack_with(ProducerSilentHours="6").resources) - set(stack_with().resources)
-    # Then the second lacks that one alarm
-    assert optional == {"ProducerSilentAlarm"}
+@pytest.mark.parametrize("parameter", OPTIONAL)
+def test_an_optional_alarm_is_there_only_when_asked_for(stack_with: Callable[..., Stack], parameter: str) -> None:
+    # Given stacks with and without a parameter / When their alarms are listed
+    value, alarms = OPTIONAL[parameter]
+    with_it, without = (
+        set(each.of_type("AWS::CloudWatch::Alarm")) for each in (stack_with(**{parameter: value}), stack_with())
+    )
+    # Then the second lacks those of the parameter
+    assert with_it - without == alarms
+
+
+def test_the_page_names_no_alarm_that_is_not_there(stack_with: Callable[..., Stack]) -> None:
+    # Given a stack without the optional alarms / When the rule of the composite is read / Then it is of the others
+    stack = stack_with()
+    names = {alarm["AlarmName"] for alarm in stack.of_type("AWS::CloudWatch::Alarm").values()}
+    (page,) = stack.of_type("AWS::CloudWatch::CompositeAlarm").values()
+    assert set(re.findall(r'ALARM\("([^"]+)"\)', page["AlarmRule"])) <= names
+    assert not page["AlarmRule"].endswith(("OR", " "))
 
 
 @pytest.mark.parametrize("name", ALARMS)
@@ -381,6 +402,37 @@ def test_a_lasting_throttle_raises_the_alarm_and_a_single_one_does_not(alarms: d
     assert alarm["Period"] > 600
     assert (alarm["EvaluationPeriods"], "DatapointsToAlarm" in alarm) == (2, False)
     assert (alarm["MetricName"], alarm["Statistic"], threshold(alarm)) == ("ApiThrottles", "Sum", 0)
+
+
+@pytest.mark.parametrize(
+    ("bus", "dimensions"),
+    [
+        ("default", {"RuleName": "crm-upstream-events"}),
+        (
+            "aws.partner/segment.com/abc",
+            {"EventBusName": "aws.partner/segment.com/abc", "RuleName": "crm-upstream-events"},
+        ),
+    ],
+)
+def test_a_lost_event_of_upstream_is_noticed_on_whichever_bus_it_came(
+    stack_with: Callable[..., Stack], bus: str, dimensions: dict[str, str]
+) -> None:
+    # Given a rule on a bus / When its alarm is read
+    stack = stack_with(UpstreamEventSource="crm", UpstreamEventBusName=bus)
+    alarm = stack.of_type("AWS::CloudWatch::Alarm")["UpstreamEventsAlarm"]
+    # Then it counts what no dead-letter queue took, as EventBridge counts it for that bus, and one is enough
+    (metric,) = metrics_of(alarm)
+    require_metric(stack, *metric)
+    assert metric == ("AWS/Events", "InvocationsFailedToBeSentToDlq", dimensions)
+    assert (alarm["Statistic"], threshold(alarm), alarm["EvaluationPeriods"]) == ("Sum", 0, 1)
+
+
+def test_a_pipe_that_keeps_failing_is_noticed_and_one_halved_batch_is_not(alarms: dict[str, Any]) -> None:
+    # Given that a batch too large for SQS fails once, and its halves do not
+    alarm = alarms["UpstreamStreamAlarm"]
+    # When the alarm's periods are read / Then it takes failures in two of them
+    assert (alarm["Statistic"], threshold(alarm), alarm["DatapointsToAlarm"]) == ("Sum", 0, 2)
+    assert alarm["EvaluationPeriods"] > alarm["DatapointsToAlarm"]
 
 
 def test_rejected_messages_left_lying_are_noticed_though_their_age_is_not_told(

@@ -27,6 +27,8 @@ PARAMETERS_OF_THE_CONTRACT = {
     "MaximumResends",
     "ReplySeconds",
     "Webhook",
+    "UpstreamEventSource",
+    "UpstreamStreamArn",
 }
 FURTHER_PARAMETERS = {
     "Architecture",
@@ -35,6 +37,7 @@ FURTHER_PARAMETERS = {
     "KmsKeyArn",
     "RequestsInFlight",
     "UnknownOutcome",
+    "UpstreamEventBusName",
     "VpcSecurityGroupIds",
     "VpcSubnetIds",
     "WebhookBurst",

@@ -253,9 +253,18 @@ def test_the_time_out_and_the_greatest_concurrency_are_those_of_the_function(sta
     assert most["expression"] == f"TIME_SERIES({concurrency[0]} + {concurrency[1]})"
 
 
-def test_every_alarm_of_the_stack_has_its_light(stack: Stack, body: Body) -> None:
-    # Given all alarms / When the widget with their states is read / Then each is there once
-    (widget,) = [widget for widget in body.widgets if isinstance(widget, AlarmWidget)]
+@pytest.mark.parametrize(
+    "optional",
+    [
+        {},
+        {"UpstreamStreamArn": "arn:aws:kinesis:eu-west-1:123456789012:stream/memberships"},
+        {"UpstreamEventSource": "crm", "ProducerSilentHours": "6"},
+    ],
+)
+def test_every_alarm_of_the_stack_has_its_light(stack_with: Callable[..., Stack], optional: dict[str, str]) -> None:
+    # Given all alarms, optional ones among them / When the widget with their states is read / Then each is there once
+    stack = stack_with(**optional)
+    (widget,) = [widget for widget in read(stack).widgets if isinstance(widget, AlarmWidget)]
     alarms = stack.of_type("AWS::CloudWatch::Alarm") | stack.of_type("AWS::CloudWatch::CompositeAlarm")
     arns = [f"arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{alarm['AlarmName']}" for alarm in alarms.values()]
     assert sorted(widget.properties.alarms) == sorted(arns)

@@ -14,7 +14,7 @@ from tests.local_stack.environments import program
 from tests.template.cloudformation import Stack, refusals
 from tests.template.conftest import REPOSITORY, REQUIRED
 
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SECRET_ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:responsys/api-AbC123"
 

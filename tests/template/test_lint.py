@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from cfnlint.api import ManualArgs, lint  # type: ignore[import-untyped]
 from cfnlint.helpers import REGIONS  # type: ignore[import-untyped]
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
 
 from tests.template.conftest import REQUIRED
 
@@ -29,6 +30,9 @@ SECRET_ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:elsewhere-AbC
             "VpcSubnetIds": ["subnet-0123456789abcdef0"],
             "VpcSecurityGroupIds": ["sg-0123456789abcdef0"],
             "Webhook": "On",
+            "UpstreamEventSource": "aws.partner/segment.com",
+            "UpstreamEventBusName": "aws.partner/segment.com/abc",
+            "UpstreamStreamArn": "arn:aws:kinesis:eu-west-1:123456789012:stream/memberships",
         },
     ],
     ids=["only what is required", "everything"],
@@ -41,6 +45,16 @@ def test_translated_template_has_no_findings(translated: dict[str, Any], paramet
     findings = lint(json.dumps(translated), config=arguments)
     # Then there is nothing to say
     assert [str(finding) for finding in findings] == []
+
+
+def test_the_nested_template_has_no_findings_wherever_there_are_pipes(stream_inlet: dict[str, Any]) -> None:
+    # Given the regions that have its types: most, and not all, which is why it is a template of its own
+    types = {resource["Type"] for resource in stream_inlet["Resources"].values()}
+    regions = [region for region in REGIONS if types <= set(PROVIDER_SCHEMA_MANAGER.get_resource_types(region))]
+    assert 30 < len(regions) < len(REGIONS)
+    # When it is linted against the types of each of them / Then there is nothing to say
+    arguments = ManualArgs(regions=regions, include_checks=["I"])
+    assert [str(finding) for finding in lint(json.dumps(stream_inlet), config=arguments)] == []
 
 
 def test_the_linter_would_find_a_resource_that_a_region_does_not_have() -> None:

@@ -102,7 +102,7 @@ def test_a_queue_refuses_unencrypted_transport(stack: Stack, name: str) -> None:
 
 
 def test_only_topics_and_rules_of_this_account_are_let_in_by_a_queue(stack: Stack) -> None:
-    # Given the policies of all queues
+    # Given the policies of all queues, of a stack without inlets
     policies = stack.of_type("AWS::SQS::QueuePolicy").values()
     # When what they allow is read
     allowed = [s for p in policies for s in p["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]

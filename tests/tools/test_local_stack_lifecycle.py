@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.local_stack.aws_endpoint import AwsEndpoint
 from tests.local_stack.environments import LOCAL_DIRECTORY, REPOSITORY
@@ -74,11 +75,16 @@ def start(temporary: Path) -> Iterator[Callable[..., LocalStackProcess]]:
 
         def start(**environment: str) -> LocalStackProcess:
             command = [sys.executable, "-u", "-m", "tests.local_stack"]
-            own = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TMPDIR": str(temporary)}
+            own = {
+                "PATH": os.environ["PATH"],
+                "HOME": os.environ["HOME"],
+                "TMPDIR": str(temporary),
+                "PYTHONPATH": str(REPOSITORY / "layers" / "responsys_activation"),
+            }
             process = child_process(
                 command,
                 cwd=REPOSITORY,
-                env={**own, "AWS_PORT": str(free_port()), **environment},
+                env={**own, "AWS_PORT": str(free_port()), "PAGE_PORT": str(free_port()), **environment},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -93,8 +99,8 @@ def test_it_tells_its_outputs_while_it_runs_and_leaves_nothing_behind(
     start: Callable[..., LocalStackProcess], temporary: Path, stop: signal.Signals
 ) -> None:
     # Given a local stack that is ready
-    port = free_port()
-    local = start(AWS_PORT=str(port))
+    port, page_port = free_port(), free_port()
+    local = start(AWS_PORT=str(port), PAGE_PORT=str(page_port))
     outputs = local.wait_until_ready()
     contract = {
         *("SegmentEventsQueueUrl", "SegmentEventsQueueArn", "ThrottledDeadLetterQueueUrl"),
@@ -105,13 +111,16 @@ def test_it_tells_its_outputs_while_it_runs_and_leaves_nothing_behind(
     assert contract <= set(outputs)
     assert outputs["awsEndpointUrl"] == f"http://{LOOPBACK}:{port}"
     assert len(local.processes_left()) >= 2
+    page = f"http://{LOOPBACK}:{page_port}/"
+    assert requests.get(page, proxies={"http": ""}, timeout=10).ok
 
     # When it is told to stop
     local.process.send_signal(stop)
-    _, errors = local.process.communicate(timeout=20)
+    told, errors = local.process.communicate(timeout=20)
 
     # Then it ends well, with all its processes and files
     assert (local.process.returncode, errors) == (0, "")
+    assert f"Page:       {page} " in told
     assert not OUTPUTS.exists()
     assert local.processes_left() == []
     assert list(temporary.iterdir()) == []
@@ -164,16 +173,17 @@ def test_what_it_started_is_gone_soon_after_it_was_killed(start: Callable[..., L
     assert eventually(lambda: not local.processes_left(), seconds=5), local.processes_left()
 
 
-def test_a_port_in_use_is_told_in_one_line(start: Callable[..., LocalStackProcess]) -> None:
+@pytest.mark.parametrize("variable", ["AWS_PORT", "PAGE_PORT"])
+def test_a_port_in_use_is_told_in_one_line(start: Callable[..., LocalStackProcess], variable: str) -> None:
     with socket.socket() as taken:
         taken.bind((LOOPBACK, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        local = start(AWS_PORT=str(port))
+        local = start(**{variable: str(port)})
         _, errors = local.process.communicate(timeout=20)
 
     assert local.process.returncode != 0
-    assert re.fullmatch(rf"error: Port {port} is in use.*AWS_PORT.*\n", errors)
+    assert re.fullmatch(rf"error: Port {port} is in use.*{variable}.*\n", errors)
     assert local.processes_left() == []
 
 
@@ -191,6 +201,7 @@ def test_a_port_in_use_is_told_in_one_line(start: Callable[..., LocalStackProces
         ({"BATCHING_WINDOW_SECONDS": "2.5"}, "BatchingWindowSeconds"),
         ({"TIME_SCALE": "0"}, "TIME_SCALE"),
         ({"AWS_PORT": "http"}, "AWS_PORT"),
+        ({"PAGE_PORT": "65536"}, "PAGE_PORT"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(environment: dict[str, str], parameter: str) -> None:

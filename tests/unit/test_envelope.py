@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from responsys_activation.envelope import Opened, Unopened, enclose, open_messages
+from responsys_activation.envelope import Opened, Unopened, enclose
 from responsys_activation.json_text import JsonNumber
 from responsys_activation.membership import CallType, InvalidMessageError
-from tests.fakes.memberships import ABSENT, document, read_membership
+from tests.fakes.memberships import ABSENT, document, open_messages, read_membership
 
 SECRET = "do-not-quote-me-4711"
 

@@ -8,7 +8,7 @@ import pytest
 from tests.template.runbook import headings_of
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), *REPOSITORY.glob("events/*.md")])
+PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md"), *REPOSITORY.glob("events/*.md")])
 
 
 def links(page: Path) -> set[str]:
@@ -17,7 +17,7 @@ def links(page: Path) -> set[str]:
     return {target for target in re.findall(r"\]\(([^)\s]+)\)", text) if not target.startswith("https://")}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_links_lead_to_files_and_headings_that_are_there(page: Path) -> None:
     # Given a page / When its links are followed
     for target in links(page):

@@ -25,7 +25,6 @@ __all__ = [
     "enclose",
     "is_our_message",
     "messages_in",
-    "open_messages",
     "read_body",
 ]
 
@@ -118,28 +117,6 @@ class Unopened(NamedTuple):
     reason: str
 
 
-def _never(_document: Mapping[str, Any]) -> bool:
-    return False
-
-
-def open_messages(body: str, is_message: Callable[[Mapping[str, Any]], bool] = _never) -> Sequence[Opened | Unopened]:
-    """Find the messages of a body.
-
-    What has ``callType`` and an object ``segment`` is a message, whatever else it has; only a CloudEvent with data is
-    none, for its attributes may have any name.
-
-    Parameters
-    ----------
-    is_message : callable
-        Tells of what is no known envelope whether it is a message itself, though it has ``data`` or ``detail``.
-    """
-    try:
-        content = read_body(body)
-    except InvalidMessageError as exc:
-        return [Unopened(None, (), "", str(exc))]
-    return list(messages_in(content, is_message))
-
-
 def read_body(body: str) -> Any:
     """Read a body's JSON, as :func:`read_json` does.
 
@@ -152,12 +129,23 @@ def read_body(body: str) -> Any:
 
 
 def messages_in(content: Any, is_message: Callable[[Mapping[str, Any]], bool]) -> Iterator[Opened | Unopened]:
-    """Find the messages of a body that has been read; see :func:`open_messages`."""
+    """Find the messages of a body that has been read.
+
+    What has ``callType`` and an object ``segment`` is a message, whatever else it has; only a CloudEvent with data is
+    none, for its attributes may have any name.
+
+    Parameters
+    ----------
+    content : Any
+        What :func:`read_body` returns.
+    is_message : callable
+        Tells of what is no known envelope whether it is a message itself, though it has ``data`` or ``detail``.
+    """
     return _messages(content, "body", (), "", is_message)
 
 
 def is_our_message(content: Any) -> TypeGuard[dict[str, Any]]:
-    """Tell our own format by what it always has."""
+    """Return whether something is our own format, by what that always has."""
     if type(content) is not dict or "callType" not in content or type(content.get("segment")) is not dict:
         return False
     return "specversion" not in content or not _is_cloud_event(content)
@@ -208,7 +196,7 @@ def _messages(
 def _kind(
     document: Mapping[str, Any], envelopes: Sequence[Envelope], is_message: Callable[[Mapping[str, Any]], bool]
 ) -> _Kind | None:
-    """Tell an envelope by what only it has; ``None`` for what is none."""
+    """Return the kind of an envelope, by what only it has; ``None`` for what is none."""
     if _is_cloud_event(document):
         return _CLOUD_EVENT
     if is_our_message(document):

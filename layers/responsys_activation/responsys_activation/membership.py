@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +19,7 @@ from pydantic import (
     InstanceOf,
     PlainValidator,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     WithJsonSchema,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "InvalidMessageError",
     "Membership",
     "Segment",
+    "is_connector_name",
     "membership_of",
 ]
 
@@ -108,6 +110,7 @@ ConnectorName = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"),
     _or_say("must be 1 to 100 letters, digits, dots, dashes and underscores, the first a letter or digit"),
 ]
+_CONNECTOR_NAME = TypeAdapter[str](ConnectorName)
 SegmentType = Annotated[
     str,
     StringConstraints(to_upper=True, pattern="^(?i:AUDIENCE|JOURNEY)$"),
@@ -196,6 +199,15 @@ def membership_of(document: dict[str, Any], envelopes: Sequence[Envelope] = (), 
     except ValidationError as exc:
         text = reasons(exc, "body", in_our_words=_IN_OUR_WORDS, most=_REPORTED_ERRORS)
         raise InvalidMessageError(text) from None  # the cause would carry the values
+
+
+def is_connector_name(name: object) -> TypeGuard[str]:
+    """Return whether a message could name a connector so."""
+    try:
+        _CONNECTOR_NAME.validate_python(name)
+    except ValidationError:
+        return False
+    return True
 
 
 def _completed(message: dict[str, Any], envelopes: Sequence[Envelope], position: str) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+
+from responsys_activation.membership import is_connector_name
 
 __all__ = ["LIFE_ATTRIBUTES", "MARK", "Mark", "ReceivedMessage", "read_mark", "read_record"]
 
@@ -30,7 +32,6 @@ LIFE_ATTRIBUTES = frozenset(
         "reason",
     }
 )
-_CONNECTOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _KEY = re.compile(r"[0-9a-f]{32}")
 _MOST_PARTS = 1_000_000  # a body of 1 MiB holds fewer
 _END_OF_TIME = 1e11  # epoch seconds, in the year 5138: with a zone, the last hours of 9999 cannot be written again
@@ -118,6 +119,9 @@ class ReceivedMessage(NamedTuple):
         What else is known of its earlier lives.
     part : int or None
         Which of the memberships in its body is meant, 0 for the first; ``None``: it holds no other.
+    bodies : sequence of callable
+        What writes each of them alone. Of the same reading as the parts: how deep a text may be nested depends on how
+        deep its reader is called, so a second one could come to other parts.
     """
 
     message_id: str
@@ -134,6 +138,7 @@ class ReceivedMessage(NamedTuple):
     last_error_code: str
     mark: Mark
     part: int | None = None
+    bodies: Sequence[Callable[[], str]] = ()
 
 
 def read_record(record: Mapping[str, Any], now: float, throttled_queue: str) -> ReceivedMessage:
@@ -192,25 +197,21 @@ def read_mark(text: str) -> Mark | None:
         return None
     if not isinstance(document, dict):
         return None
-    last_error_code = document.get("lastErrorCode")
+    last_error_code, connector, key = (document.get(name) for name in ("lastErrorCode", "connector", "key"))
     return Mark(
         _time(document.get("firstSentAt")),
         _time(document.get("replayedAt")),
         last_error_code if isinstance(last_error_code, str) else "",
         _count(document.get("doubts"), 1_000),
         document.get("inDoubtAllowed") is True,
-        _fitting(document.get("connector"), _CONNECTOR),
-        _fitting(document.get("key"), _KEY),
+        connector if is_connector_name(connector) else "",
+        key if isinstance(key, str) and _KEY.fullmatch(key) else "",
         _count(document.get("position"), _MOST_PARTS),
     )
 
 
 def _count(value: object, below: int) -> int:
     return value if type(value) is int and 0 <= value < below else 0
-
-
-def _fitting(value: object, pattern: re.Pattern[str]) -> str:
-    return value if isinstance(value, str) and pattern.fullmatch(value) else ""
 
 
 def _number(text: str | None, default: int) -> int:

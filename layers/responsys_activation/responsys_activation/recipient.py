@@ -63,7 +63,7 @@ def is_email_address(text: str) -> bool:
 
 
 def hash_type(text: str) -> IdentifierType | None:
-    """Tell by its digits of which type a hash is; ``None`` for what is no hash."""
+    """Return of which type a hash is, by its digits; ``None`` for what is no hash."""
     if not _HEX_DIGITS.fullmatch(text):
         return None
     return _HASH_TYPES.get(len(text))

@@ -15,6 +15,7 @@ from responsys_activation.cli.exit_code import ExitCode
 from responsys_activation.cli.explain import UNDEPLOYED
 from responsys_activation.cli.masking import masked, without_personal_data
 from responsys_activation.cli.message_file import read_records
+from responsys_activation.delivery import receiving
 from tests.fakes.memberships import ABSENT, connector_document, document
 from tests.fakes.platform_events import ARRIVING, SETTINGS
 from tests.fakes.stack import FakeStack
@@ -276,3 +277,19 @@ def test_a_masked_value_shows_its_length_and_ends(value: str, shown: str) -> Non
 
 def test_a_short_identifier_hides_only_what_is_equal_to_it() -> None:
     assert without_personal_data(["12", "2012", "ADD"], {"12"}) == ["… (2 characters)", "2012", "ADD"]
+
+
+def test_a_message_that_is_rejected_as_a_whole_is_explained_as_none_of_its_memberships(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a cohort of more users than one message may hold
+    monkeypatch.setattr(receiving, "_MOST_PAIRS", 1)
+    cohort = {"cohort_id": "c", "in_cohort": True, "users": [{"user_id": "a"}, {"user_id": "b"}]}
+
+    # When it is explained
+    ended = explain(write(tmp_path / "body.json", cohort), "--json")
+
+    # Then its one outcome is not told of the first user
+    (part,) = parts(ended)
+    assert part["errorCode"] == "INVALID_MESSAGE"
+    assert "membership" not in part

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responsys_activation.delivery.custom_event import UnmappableError
+from responsys_activation.delivery.custom_event import UnmappableError, custom_event
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.events import request_body
+from responsys_activation.upstream.memberships import Part, read
 from tests.fakes.memberships import ABSENT, connector, document, event_of, membership, read_membership
 
 SHA256 = "b4c9a289323b21a01c3e940f150eb9b8c542587f1abfd8f0e1cc1ffc5e475514"
@@ -66,6 +67,24 @@ def test_the_recipient_carries_the_connectors_identifier_and_the_list_and_nothin
 
     expected = {field: sent, "listName": {"objectName": "CONTACTS_LIST", "folderName": "!MasterData"}}
     assert json.loads(mapped.recipient_json)["recipient"] == expected
+
+
+def test_what_flattening_makes_too_large_for_a_request_is_refused() -> None:
+    # Given a long name in front of so many short ones that a body of a megabyte takes more than Responsys's ten
+    inner = ",".join(f'"{number:x}":1' for number in range(80_000))
+    body = f'''{{"type": "identify", "messageId": "m", "userId": "u", "context": {{"personas": {{"computation_id": "a",
+        "computation_key": "k"}}}}, "traits": {{"k": true, "riid": "1", "{"k" * 200}": {{{inner}}}}}}}'''
+    assert len(body) < 1_048_576
+    (part,) = read(body, 0.0).parts
+    assert isinstance(part, Part)
+
+    # When it is mapped
+    with pytest.raises(UnmappableError) as refused:
+        custom_event(part, "default", connector())
+
+    # Then the message says so, and is not sent for Responsys to cut the connection
+    assert refused.value.error_code == ErrorCode.INVALID_MESSAGE
+    assert "10 MB" in str(refused.value)
 
 
 def test_without_a_folder_the_list_has_a_name_only() -> None:

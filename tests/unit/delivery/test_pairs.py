@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,10 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
+from responsys_activation.aws.faults import SLOWEST_SETTLING_CALL
 from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue
+from responsys_activation.delivery import receiving
+from responsys_activation.delivery.pacing import shortest_request
 from responsys_activation.received import MARK, read_mark
 from tests.fakes.account import REJECTED, THROTTLED, Account, Record, record
 from tests.fakes.environment import CONNECTOR_PREFIX
@@ -348,6 +352,19 @@ def test_while_settings_cannot_be_read_what_no_other_connector_maps_waits(platfo
     assert account.accepted() == {}
 
 
+@pytest.mark.parametrize("name", ["_old", ".old", "x" * 101])
+@pytest.mark.parametrize("settings", ["{", Account.settings(eventNames={CARTS: "CARTS"})], ids=["broken", "mapped"])
+def test_a_parameter_whose_name_no_message_can_have_is_no_connector(name: str, settings: str) -> None:
+    account = Account()
+    account.ssm.values[f"{CONNECTOR_PREFIX}{name}"] = settings
+
+    delivered = account.deliver([record(1, body=json.dumps(segment()))])
+
+    assert delivered.outcomes == {"delivered": 1}
+    (event,) = account.responsys["default"].accepted
+    assert event.event_name == "SEGMENT_CHANGED"
+
+
 def test_what_another_connector_maps_does_not_wait_for_broken_settings() -> None:
     account = Account(eventNames={CARTS: "CARTS"})
     account.ssm.values[f"{CONNECTOR_PREFIX}second"] = "{"
@@ -433,6 +450,60 @@ def test_a_large_profile_with_thousands_of_segments_makes_no_gigabytes() -> None
     assert time.process_time() - began < 5
 
 
+def test_segments_that_nobody_maps_need_no_letters_and_keep_nothing_from_being_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a person too large for a letter of each segment, and not for one
+    monkeypatch.setattr(receiving, "_MOST_LETTER_BYTES", 2_000)
+    account = Account()
+    mapped(account, "second", eventNames={"seg-1": "E"})
+    body = json.dumps(adobe("seg-1", "seg-2", "seg-3", tier="x" * 1_500))
+
+    # When one of them is mapped / Then it is sent
+    assert account.deliver([record(1, body=body)], pairs=3).outcomes == {"delivered": 1, "ignored": 2}
+
+    # And when two are, all are rejected
+    mapped(account, "default", eventNames={"seg-2": "E"})
+    assert account.deliver([record(1, body=body)]).outcomes == {"rejected": 1}
+
+
+def cohort(first: int, users: int) -> str:
+    """Write a list of Amplitude's, of so many users."""
+    listed = [{"user_id": f"u{number}", "riid": str(number)} for number in range(first, first + users)]
+    return json.dumps({"cohort_id": CARTS, "in_cohort": True, "message_id": "m", "users": listed})
+
+
+def test_a_message_of_more_pairs_than_a_batch_may_hold_is_rejected_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given 16 users, two connectors that map their cohort, and room for 30 pairs
+    monkeypatch.setattr(receiving, "_MOST_PAIRS", 30)
+    account = Account(eventNames={CARTS: "E"})
+
+    # When they come
+    delivered = account.deliver([record(1, body=cohort(1, 16)), record(2)])
+
+    # Then the message is rejected, and its neighbour delivered
+    assert delivered.outcomes == {"delivered": 1, "rejected": 1}
+    (entry,) = letters(account, REJECTED)
+    assert "each for every connector that it goes to" in attribute(entry, "reason")
+
+
+def test_messages_of_many_pairs_come_one_after_the_other_and_hold_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given messages that are too many for one batch, a large one that nobody would read for nothing, and small ones
+    monkeypatch.setattr(receiving, "_MOST_PAIRS", 30)
+    account = Account()
+    large = [record(number, body=cohort(20 * number, 16)) for number in (1, 2, 3)]
+    large.append(record(4, body=cohort(80, 2) + " " * 40_000))
+
+    # When they come together
+    delivered = account.deliver([*large, record(8), record(9)], pairs=21)
+
+    # Then the first is delivered with the small ones, and the others stay on the queue
+    assert delivered.outcomes == {"delivered": 18, "retried": 3}
+    assert delivered.retried == ["sqs-2", "sqs-3", "sqs-4"]
+    # And take their turn when they come again
+    assert account.deliver(large[2:], pairs=18).outcomes == {"delivered": 18}
+
+
 def test_a_megabyte_of_memberships_is_delivered() -> None:
     account = Account()
     body = json.dumps([own(number, variables={"total": number}) for number in range(1_000, 6_000)])
@@ -445,3 +516,89 @@ def test_a_forged_mark_names_no_connector_or_key_that_cannot_be() -> None:
     text = json.dumps({"connector": "../x", "key": "no hash", "position": -1})
 
     assert read_mark(text) == read_mark("{}")
+
+
+def test_what_is_nested_as_deep_as_can_just_be_read_is_a_letter_like_any_other() -> None:
+    # Given memberships that must be moved, one of them with arrays in each other: how many the reader takes depends on
+    # how deep it is called itself
+    account = Account()
+    account.responsys["default"].fault = lambda kind: Fault.API_LIMIT if kind == "event" else None
+    environment = account.environment()
+    for depth in range(900, 1_000, 2):
+        deep = json.dumps(own(2, more="@")).replace('"@"', "[" * depth + "]" * depth)
+        batch = [record(1, body=f"[{json.dumps(own(1))},{deep}]"), record(9)]
+
+        # When they are delivered beside another
+        response = environment.invoke(batch, 120.0)
+
+        # Then all are moved, whether that one could be read or not
+        assert response == {"batchItemFailures": []}, depth
+        moved = come_back(account, THROTTLED) + come_back(account, REJECTED)
+        ids = {each["messageAttributes"]["originalMessageId"]["stringValue"] for each in moved}
+        assert ids == {"sqs-1", "sqs-9"}, depth
+
+
+# ---- what comes back, and comes back again
+
+
+def test_a_letter_knows_its_place_in_every_life() -> None:
+    # Given a profile that left and entered, of which only the place in their message tells which came last, and which
+    # has no id of its own
+    account = Account()
+    records = [
+        {"eventSource": "aws:kinesis", "data": base64.b64encode(json.dumps(each).encode()).decode()}
+        for each in (own(1, callType="REMOVE"), own(1), own(1))
+    ]
+    message = record(1, body=json.dumps({"Records": [{"kinesis": each} for each in records]}))
+    account.responsys["default"].fault = lambda kind: Fault.API_LIMIT if kind == "event" else None
+    account.deliver([message], pairs=3)
+    # And letters that are put off a second time
+    account.clock.sleep(120)
+    assert account.deliver(come_back(account, THROTTLED)).outcomes == {"throttled": 3}
+    account.responsys["default"].fault = lambda _: None
+    account.clock.sleep(120)
+    remove, add, added_again = come_back(account, THROTTLED)
+
+    # When they come back, the newest first / Then each is a change of its own, and the oldest undoes nothing
+    assert account.deliver([add]).outcomes == {"delivered": 1}
+    assert account.deliver([added_again]).outcomes == {"delivered": 1}
+    assert account.deliver([remove]).outcomes == {"ignored": 1}
+
+
+def test_a_letter_of_default_that_nobody_maps_any_more_is_no_default_event_where_all_segments_are_sent() -> None:
+    # Given a segment of Adobe that only default maps, and a throttle
+    account = Account()
+    mapped(account, "default", eventNames={CARTS: "CARTS"})
+    account.responsys["default"].fault = lambda kind: Fault.API_LIMIT if kind == "event" else None
+    account.deliver([record(1, body=json.dumps(adobe(CARTS)))])
+
+    # When it comes back after that mapping is gone
+    mapped(account, "default", eventNames={})
+    account.responsys["default"].fault = lambda _: None
+    account.clock.sleep(300)
+    delivered = account.deliver(come_back(account, THROTTLED))
+
+    # Then it is not what default makes of others
+    assert delivered.outcomes == {"rejected": 1}
+    assert account.accepted() == {}
+
+
+def test_one_membership_may_go_to_any_number_of_connectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a message so large that two letters of it would be too much of a message of several
+    monkeypatch.setattr(receiving, "_MOST_LETTER_BYTES", 2_000)
+    account = Account(eventNames={CARTS: "E"})
+
+    # When it holds one membership / Then it is delivered
+    delivered = account.deliver([record(1, body=json.dumps(segment(note="x" * 1_500)))], pairs=2)
+    assert delivered.outcomes == {"delivered": 2}
+
+
+def test_time_to_settle_is_kept_back_for_each_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a message of three, each of which takes a second to settle, and time for a request and to settle one
+    monkeypatch.setattr("responsys_activation.delivery.batch._SETTLED_A_SECOND", 1)
+    account = Account()
+    seconds = SLOWEST_SETTLING_CALL + 2 + shortest_request(60) + 1.5  # as Settings have it without REPLY_SECONDS
+
+    # When it comes / Then it is not begun
+    assert account.deliver([together(own(1), own(2), own(3))], pairs=3, seconds=seconds).outcomes == {"retried": 3}
+    assert account.deliver([record(4)], seconds=seconds).outcomes == {"delivered": 1}

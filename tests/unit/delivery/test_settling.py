@@ -205,6 +205,16 @@ def test_a_reason_has_at_most_300_characters(length: int) -> None:
     assert reason == ("é" * length if length <= 300 else "é" * 299 + "…")
 
 
+def test_a_reason_has_no_character_that_sqs_refuses() -> None:
+    sqs = RecordingSqs()
+
+    settle(
+        sqs, [ending(Throttled("INVALID_CONNECTOR", 300.0, reason="connector a: eventNames.\x01\ud800\uffff: wrong"))]
+    )
+
+    assert attributes(sqs.sent[THROTTLED][0])["reason"] == "connector a: eventNames.   : wrong"
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from responsys_activation.received import MARK, Mark
 from responsys_activation.replay.request import Candidate, InvalidReplayRequestError, read_replay_request
 from tests.fakes.clock import NOW
 from tests.fakes.memberships import ABSENT, document
@@ -201,3 +202,19 @@ def test_a_continuation_asks_for_the_same_and_keeps_the_beginning() -> None:
     continuation = json.loads(json.dumps(request.continuation(moved=40)))
     # Then 60 are left of its limit, and all else is as before
     assert read_replay_request(continuation) == request.model_copy(update={"limit": 60})
+
+
+def test_what_is_new_of_adobe_is_judged_by_when_it_first_came() -> None:
+    # Given a letter of somebody who had just entered, put on the dead-letter queue a day later
+    first_sent_at = NOW - 86_400
+    entered = datetime.fromtimestamp(first_sent_at - 60, UTC).isoformat()
+    export = {
+        "segmentMembership": {"ups": {"seg-1": {"status": "realized", "lastQualificationTime": entered}}},
+        "identityMap": {"crmid": [{"id": "1"}]},
+    }
+    attributes = ATTRIBUTES | {MARK: Mark(first_sent_at=first_sent_at).text()}
+
+    # When a replay chooses by call type / Then it is an ADD, as the delivery will read it
+    letter = Candidate(attributes, json.dumps(export), NOW - 60)
+    assert chooses(letter, callType="ADD")
+    assert not chooses(letter, callType="UPDATE")

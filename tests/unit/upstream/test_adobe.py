@@ -202,3 +202,15 @@ def test_what_is_about_the_export_is_no_variable() -> None:
     document = export(_id="x", _repo={"createDate": "x"}, extSourceSystemAudit={"a": 1}, riid="7", person=ABSENT)
 
     assert part_of(document).membership.variables == {"_acme.loyalty.tier": "gold"}
+
+
+def test_of_a_namespace_in_two_spellings_the_first_counts() -> None:
+    twice = export(identityMap={"Email": [{"id": "first@example.org"}], "EMAIL": [{"id": "second@example.org"}]})
+
+    assert part_of(twice).membership.identifiers == {"EMAIL": "first@example.org"}
+
+
+def test_a_hash_is_put_into_lower_case() -> None:
+    shouted = export(identityMap={"Email_LC_SHA256": [{"id": SHA256.upper()}]})
+
+    assert part_of(shouted).membership.identifiers == {"HASHED_EMAIL": SHA256}

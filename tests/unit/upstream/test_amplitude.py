@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from responsys_activation.json_text import JsonNumber
+from responsys_activation.json_text import JsonNumber, Repeated
 from responsys_activation.membership import CallType, Segment
 from responsys_activation.upstream.memberships import Part, Refused
 from tests.unit.upstream.reading import ABSENT, SHA256, changed, ignored, part_of, parts_of, recipient, refusal
@@ -54,7 +54,7 @@ def test_what_is_no_boolean_is_never_guessed(value: Any) -> None:
     assert refusal(cohort(in_cohort=value)) == "Amplitude: in_cohort: must be true or false"
 
 
-@pytest.mark.parametrize("users", [[], None, ABSENT])
+@pytest.mark.parametrize("users", [[], None])
 def test_a_cohort_without_users_is_ignored(users: Any) -> None:
     assert ignored(cohort(users=users)) == ("Amplitude", "no users")
 
@@ -81,6 +81,7 @@ def test_all_users_of_a_message_share_its_id() -> None:
     ("document", "reason"),
     [
         (cohort(users={"user_id": "x"}), "users: must be a list"),
+        (cohort(users=ABSENT, user_id="x"), "users: is missing"),
         (cohort(cohort_id=None), "cohort_id: is missing"),
         (
             cohort(computed_time={}),
@@ -113,3 +114,9 @@ def test_a_path_begins_at_the_user() -> None:
 
     assert recipient(cohort(user), "EMAIL", identifierFrom=["user_properties.email"]) == "ann@example.org"
     assert recipient(cohort(user), "CRM_ID", identifierFrom=["users.0.user_properties.email"]) == "ann@example.org"
+
+
+def test_a_field_of_the_user_comes_before_a_property_of_the_same_name() -> None:
+    part = part_of(cohort({"user_id": "cust-1", "user_properties": {"plan": "pro"}, "plan": "free"}))
+
+    assert part.membership.variables == {"plan": Repeated(("free", "pro"))}

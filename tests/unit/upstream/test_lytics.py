@@ -121,3 +121,10 @@ def test_the_connectors_type_decides_which_field_is_used(
 def test_a_path_begins_at_the_user_or_at_the_message() -> None:
     assert recipient(message(loyalty={"id": "l-1"}), "CRM_ID", identifierFrom=["loyalty.id"]) == "l-1"
     assert recipient(message(loyalty={"id": "l-1"}), "CRM_ID", identifierFrom=["data.loyalty.id"]) == "l-1"
+
+
+@pytest.mark.parametrize("word", ["Enter", "ENTER"])
+def test_a_word_may_be_in_any_letter_case(word: str) -> None:
+    same = part_of(message(event(event=word))).membership
+
+    assert same == part_of(message()).membership

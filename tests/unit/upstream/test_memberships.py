@@ -12,16 +12,16 @@ import pytest
 from responsys_activation.change import membership_change
 from responsys_activation.membership import Membership
 from responsys_activation.upstream.memberships import (
+    MOST_MEMBERSHIPS,
     Memberships,
     Part,
     PartTooLargeError,
     Refused,
     in_groups,
     read,
-    split,
 )
 from responsys_activation.upstream.part import Ignored
-from tests.fakes.memberships import document, read_membership
+from tests.fakes.memberships import bodies_of, document, read_membership
 from tests.hostile.platforms import ARRIVED_AT, look_at_reading, mutated
 from tests.unit.upstream.reading import ignored, part_of, parts_of
 
@@ -42,14 +42,39 @@ def test_our_own_message_is_read_as_ever(changes: dict[str, Any]) -> None:
     body = json.dumps(document(**changes))
 
     assert read(body, ARRIVED_AT) == Memberships([Part(read_membership(body))], [])
-    assert list(split(body, ARRIVED_AT)) == [body]
+    assert bodies_of(body, ARRIVED_AT) == [body]
 
 
 def test_what_is_nobodys_is_refused_as_our_own_message() -> None:
     for body, reason in [("x", "body: not valid JSON at character 0"), ("7", "body: must be a JSON object")]:
         assert read(body, ARRIVED_AT) == Memberships([Refused(reason)], [])
-        assert list(split(body, ARRIVED_AT)) == [body]
+        assert bodies_of(body, ARRIVED_AT) == [body]
     assert parts_of({}) == [Refused("profileId: is missing; callType: is missing; segment: is missing")]
+
+
+def test_a_note_of_a_pipe_is_refused_for_what_it_is() -> None:
+    note = {
+        "context": {
+            "partnerResourceArn": "arn:aws:pipes:eu-west-1:123456789012:pipe/crm-upstream-stream",
+            "condition": "RetryAttemptsExhausted",
+        },
+        "version": "1.0",
+        "timestamp": "2026-11-20T08:15:02.120Z",
+        "KinesisBatchInfo": {
+            "shardId": "shardId-000000000000",
+            "startSequenceNumber": "49590338271490256608559692538361571095921575989136588898",
+            "endSequenceNumber": "49590338271490256608559692538361571095921575989136588898",
+            "batchSize": 1,
+            "streamArn": "arn:aws:kinesis:eu-west-1:123456789012:stream/memberships",
+        },
+    }
+
+    (refused,) = parts_of(note)
+
+    assert isinstance(refused, Refused)
+    assert "Kinesis stream" in refused.reason
+    assert "send the records themselves" in refused.reason
+    assert len(refused.reason) <= 300
 
 
 def test_an_array_holds_each_of_its_messages() -> None:
@@ -64,9 +89,21 @@ def test_an_array_holds_each_of_its_messages() -> None:
     ]
 
 
+def test_a_body_of_more_memberships_than_a_batch_may_hold_is_refused_as_a_whole() -> None:
+    # Given the smallest elements that there are, half a million of which fill a megabyte
+    most = ",".join("0" * MOST_MEMBERSHIPS)
+
+    # When one is too many
+    found = read(f"[{most},0]", ARRIVED_AT)
+
+    # Then nothing is read of any
+    assert found == Memberships([Refused("body: more than 30,000 memberships; send fewer in one message")], [])
+    assert len(read(f"[{most}]", ARRIVED_AT).parts) == MOST_MEMBERSHIPS
+
+
 def test_an_empty_array_is_ignored() -> None:
     assert ignored([]) == (None, "empty array")
-    assert list(split("[]", ARRIVED_AT)) == ["[]"]
+    assert bodies_of("[]", ARRIVED_AT) == ["[]"]
 
 
 def test_what_is_about_no_membership_is_told_beside_the_others() -> None:
@@ -118,7 +155,7 @@ def test_what_has_no_id_is_known_by_its_envelope_and_its_position(body: Any, exp
 def test_alone_a_message_keeps_the_id_of_its_position_and_its_envelopes_time() -> None:
     body = json.dumps(sns([document(profileId="a"), document(profileId="b")]))
 
-    first, second = split(body, ARRIVED_AT)
+    first, second = bodies_of(body, ARRIVED_AT)
 
     alone = part_of(json.loads(second)).membership
     assert alone.message_id == "sns-1/1"
@@ -168,7 +205,7 @@ def test_memberships_that_share_an_id_are_changes_of_their_own() -> None:
 def test_what_cannot_be_told_apart_is_kept_whole() -> None:
     body = json.dumps([{"segmentMembership": "x"}, {"detail-type": "x", "detail": 7}, document()])
 
-    first, second, _ = split(body, ARRIVED_AT)
+    first, second, _ = bodies_of(body, ARRIVED_AT)
 
     assert json.loads(first) == {"segmentMembership": "x"}
     assert json.loads(second) == {"detail-type": "x", "detail": 7}
@@ -178,7 +215,7 @@ def test_each_body_is_written_when_it_is_asked_for() -> None:
     segments = {f"s-{number}": {"status": "exited"} for number in range(10_000)}
     export = {"segmentMembership": {"ups": segments}, "identityMap": {"crmid": [{"id": "c"}]}, "text": "x" * 500_000}
 
-    bodies = split(json.dumps(export), ARRIVED_AT)
+    bodies = bodies_of(json.dumps(export), ARRIVED_AT)
 
     assert len(bodies) == 10_000
     assert json.loads(bodies[9_999])["segmentMembership"] == {"ups": {"s-9999": {"status": "exited"}}}
@@ -195,6 +232,12 @@ def test_a_part_that_is_larger_than_a_group_is_told() -> None:
 
     with pytest.raises(PartTooLargeError):
         list(in_groups([small, large], ARRIVED_AT, 1_000))
+
+
+def test_a_group_has_no_more_parts_than_are_read() -> None:
+    bodies = list(in_groups([True] * (MOST_MEMBERSHIPS + 1), ARRIVED_AT, 1_000_000))
+
+    assert [body.count("true") for body in bodies] == [MOST_MEMBERSHIPS, 1]
 
 
 def test_a_part_in_many_envelopes_is_in_no_array() -> None:
@@ -217,3 +260,32 @@ def test_a_part_in_many_envelopes_is_in_no_array() -> None:
 def test_each_part_says_the_same_alone(start: int) -> None:
     for seed in range(start, start + 100):
         look_at_reading(mutated(seed))
+
+
+def test_a_platforms_message_that_was_put_on_its_way_twice_is_the_same_one() -> None:
+    # Given a record without an id, in the records of a stream that gave it two
+    sent = {"AudienceId": 1, "IsMember": True, "MembershipChangedTimestamp": "1795162502", "MPID": "7"}
+    twice = [
+        {
+            "eventSource": "aws:kinesis",
+            "eventID": f"shard:{number}",
+            "data": base64.b64encode(json.dumps(sent).encode()).decode(),
+        }
+        for number in (1, 2)
+    ]
+
+    # When both are read / Then the time stands for the id, and no envelope's
+    first, second = ids(twice)
+    assert first == second
+    # And without a time the envelope's id does
+    del sent["MembershipChangedTimestamp"]
+    for record in twice:
+        record["data"] = base64.b64encode(json.dumps(sent).encode()).decode()
+    first, second = ids(twice)
+    assert first != second
+
+
+def test_a_cloud_event_may_have_attributes_of_our_names() -> None:
+    event = {"specversion": "1.0", "source": "/x", "id": "1", "callType": "x", "segment": {}, "data": document()}
+
+    assert part_of(event).membership.profile_id == "profile-1"

@@ -245,3 +245,11 @@ def test_an_identity_change_is_a_remove_and_an_add_in_their_order() -> None:
 )
 def test_a_record_that_says_no_membership_is_refused_by_its_field(document: dict[str, Any], reason: str) -> None:
     assert refusal(document) == f"mParticle: {reason}"
+
+
+def test_of_several_identities_of_a_type_the_first_counts() -> None:
+    person = profile(mpid=ABSENT, user_identities=[identity("customer", "first"), identity("customer", "second")])
+
+    assert part_of(request(person)).membership.profile_id == "first"
+    assert recipient(request(person), "CRM_ID") == "first"
+    assert recipient(request(person), "CRM_ID", identifierFrom=["user_identities.customer"]) == "first"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from responsys_activation.json_text import JsonNumber, Repeated, read_json
-from responsys_activation.upstream.memberships import Part, read
+from responsys_activation.upstream.memberships import Memberships, Part, Refused, read
 from responsys_activation.upstream.platform import Platform, platform_of
-from tests.fakes.memberships import document
+from tests.fakes.memberships import ABSENT, document
 from tests.hostile.platforms import ARRIVED_AT, SAMPLES, mutated
 
 # What each platform's documents are known by; without it they are nobody's.
@@ -92,6 +92,23 @@ def test_a_mutated_sample_is_its_platforms_or_nobodys(name: str) -> None:
     bare = original["detail"] if "detail-type" in original else original
     if isinstance(bare, dict):
         assert platforms_in(json.dumps({**json.loads(json.dumps(bare, default=str)), **document()})) == {None}
+
+
+@pytest.mark.parametrize(
+    ("incomplete", "reason"),
+    [
+        (document(callType=ABSENT), "callType: is missing"),
+        (document(segment="aud-42"), "segment: must be a JSON object with type and id"),
+        (document(segment=ABSENT, callType=ABSENT, calltype="ADD"), "callType: is missing; segment: is missing"),
+    ],
+)
+@pytest.mark.parametrize("call", ["track", "identify", "delete"])
+def test_our_own_message_that_lacks_something_is_never_ignored_as_a_call_of_segment(
+    call: str, incomplete: dict[str, Any], reason: str
+) -> None:
+    found = read(json.dumps(incomplete | {"type": call, "messageId": "m", "userId": "u"}), ARRIVED_AT)
+
+    assert found == Memberships([Refused(reason)], [])
 
 
 @pytest.mark.parametrize("shape", [{"segmentMembership": {}}, {"segment_events": []}, {"type": "track", "userId": "x"}])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from responsys_activation.upstream.memberships import Part, read, split
+from responsys_activation.upstream.memberships import Part, read
+from tests.fakes.memberships import bodies_of
 from tests.hostile.platforms import ARRIVED_AT, SAMPLES, look_at_reading
 
 CARTS, WINBACK, OLD = (
@@ -85,7 +86,7 @@ def test_each_sample_has_its_story_here() -> None:
 
 @pytest.mark.parametrize("story", STORIES)
 def test_a_sample_says_what_its_story_says(story: str) -> None:
-    parts, ignored = read(SAMPLES[story], ARRIVED_AT)
+    parts, ignored, _ = read(SAMPLES[story], ARRIVED_AT)
 
     said = [
         (part.membership.call_type.value, part.membership.profile_id, part.membership.segment.id)
@@ -102,7 +103,7 @@ def test_each_part_of_a_sample_says_the_same_alone(story: str) -> None:
 
 
 def test_a_part_of_a_request_is_a_request_with_one_audience() -> None:
-    bodies = split(SAMPLES["mparticle_many"], ARRIVED_AT)
+    bodies = bodies_of(SAMPLES["mparticle_many"], ARRIVED_AT)
 
     assert [body.count('"audience_id"') for body in bodies] == [1, 1, 1, 1]
     assert [body.count('"mpid"') for body in bodies] == [1, 1, 1, 1]

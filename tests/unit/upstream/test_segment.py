@@ -253,3 +253,7 @@ def test_one_event_for_each_of_a_profiles_addresses_is_several_messages() -> Non
     first, second = parts_of([track(), track(messageId="personas_2")])
 
     assert first != second
+
+
+def test_a_call_of_an_unknown_type_has_its_key_where_a_track_has_it() -> None:
+    assert part_of(track(type="audience")).membership.call_type is CallType.ADD

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from responsys_activation.account import account_id
 from responsys_activation.aws.faults import AwsCallError, aws_call, error_code
 from responsys_activation.connector import Connector, InvalidConnectorError, read_connector
+from responsys_activation.membership import is_connector_name
 from responsys_activation.observability import logger
 
 if TYPE_CHECKING:
@@ -173,7 +174,10 @@ class ConnectorSettings:
             logger.warning("connectors not listed", extra={"fault": str(exc)})
             self._fault, self._fault_until = exc, now + _FAULT_MEMORY / self._time_scale
             raise
-        self._listed = {name: _connector(parameter) for name, parameter in parameters.items()}
+        # A name that no message can have is no connector's; the connector check tells of it.
+        self._listed = {
+            name: _connector(parameter) for name, parameter in parameters.items() if is_connector_name(name)
+        }
         self._accounts = {account_id(found) for found in self._listed.values() if isinstance(found, Connector)}
         self._listed_at, self._fault = now, None
 

@@ -166,7 +166,8 @@ class _Memberships:
         if message.message_id not in self._read:
             self._read[message.message_id] = read(message.body, message.arrived_at).parts
         parts = self._read[message.message_id]
-        part = parts[message.part or 0] if parts else None
+        # A message of several that ends as a whole is about none of them.
+        part = parts[message.part or 0] if message.part is not None or len(parts) == 1 else None
         if not isinstance(part, Part):
             return {}
         membership, segment = part.membership, part.membership.segment
@@ -183,7 +184,7 @@ class _Memberships:
 
 
 def _message(message_id: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Tell of a message; what is ignored keeps nothing else from being sent."""
+    """Return what is told of a message; what is ignored keeps nothing else from being sent."""
     outcomes = {part.get("outcome", "sent") for part in parts}
     return {"messageId": message_id, "wouldBeSent": "sent" in outcomes <= {"sent", "ignored"}, "parts": parts}
 

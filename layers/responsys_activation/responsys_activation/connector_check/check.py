@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from responsys_activation.account import account_id
 from responsys_activation.aws.connectors import ConnectorParameter, ConnectorParameters
 from responsys_activation.aws.faults import AwsCallError
@@ -29,7 +27,7 @@ from responsys_activation.connector_check.report import count_failures, log_chec
 from responsys_activation.connector_check.request import read_check_request
 from responsys_activation.connector_check.routing import judge_audiences, judge_variables
 from responsys_activation.error_code import ErrorCode, advice
-from responsys_activation.membership import ConnectorName
+from responsys_activation.membership import is_connector_name
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.responsys.client import ResponsysClient
 from responsys_activation.responsys.endpoint import TrustedDomains, UntrustedEndpointError
@@ -42,8 +40,6 @@ __all__ = ["ConnectorCheck"]
 _SECONDS_TO_REPORT = 5.0
 _SECONDS_PER_CONNECTOR = 60.0
 _SHORTEST_CHECK = 3.0  # seconds; less than this would find fault with a connector that only got no time
-
-_CONNECTOR_NAME: TypeAdapter[str] = TypeAdapter(ConnectorName)
 
 
 class ConnectorCheck:
@@ -129,7 +125,7 @@ class ConnectorCheck:
         if names is None:
             parameters: dict[str, ConnectorParameter | None] = {**self._parameters.read_all()}
         else:
-            parameters = {name: self._parameters.read(name) if _is_name(name) else None for name in names}
+            parameters = {name: self._parameters.read(name) if is_connector_name(name) else None for name in names}
         logins = Logins(self._open_client, self._forget_refused_login if forget_refused_login else None)
         checked = [self._check(name, parameter, logins, deadline) for name, parameter in parameters.items()]
         compare_secrets(checked)
@@ -159,7 +155,7 @@ class ConnectorCheck:
 
     def _settings(self, checked: CheckedConnector, parameter: ConnectorParameter | None) -> Connector | None:
         parameter_name = self._parameters.name_of(checked.name)
-        if not _is_name(checked.name):
+        if not is_connector_name(checked.name):
             wrong = (
                 "no message can name it. A name has 1 to 100 letters, digits, dots, dashes and underscores, and begins "
                 "with a letter or digit"
@@ -259,11 +255,3 @@ def _look_into_account(
         checked.error(Check.LIMITS, "requestsPerMinute", why_not_read(exc, "the account's limits"))
     else:
         judge_requests_per_minute(checked, connector, limit)
-
-
-def _is_name(name: str) -> bool:
-    try:
-        _CONNECTOR_NAME.validate_python(name)
-    except ValidationError:
-        return False
-    return True

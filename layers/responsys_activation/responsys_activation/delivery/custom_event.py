@@ -17,6 +17,7 @@ from responsys_activation.json_text import Repeated, compact_json
 from responsys_activation.membership import Membership
 from responsys_activation.moment import as_iso_8601
 from responsys_activation.recipient import NoIdentifierError, find_recipient
+from responsys_activation.responsys.events import MAXIMUM_REQUEST_BYTES
 from responsys_activation.upstream.addressing import addressed, event_name
 from responsys_activation.upstream.memberships import Part
 
@@ -95,6 +96,10 @@ def custom_event(part: Part, name: str, connector: Connector, happened_at: float
         f'{{"recipient":{{{identifier},'
         f'"listName":{_list_name(profile_list.name, profile_list.folder)}}},"optionalData":[{properties}]}}'
     )
+    if len(recipient_json) > MAXIMUM_REQUEST_BYTES:
+        raise UnmappableError(
+            ErrorCode.INVALID_MESSAGE, "variables: take more than the 10 MB of a request; send fewer, or flatter"
+        )
     if r"\ud" in recipient_json and not _is_unicode(recipient_json):
         raise UnmappableError(
             ErrorCode.INVALID_MESSAGE, "variables: a text has half of a surrogate pair; send whole characters"

@@ -117,6 +117,8 @@ class Ending(NamedTuple):
 def reason_of(outcome: Throttled | Rejected | Ignored) -> str:
     """Say to a person who looks at the message why it is there."""
     text = outcome.reason or _meaning(outcome.error_code)
+    # It may name a setting as its owner wrote it, and SQS refuses a control character, with all letters of that call.
+    text = "".join(each if each.isprintable() else " " for each in text)
     return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 1]}…"
 
 

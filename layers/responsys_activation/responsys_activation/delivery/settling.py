@@ -18,7 +18,6 @@ from responsys_activation.aws.queues import DeadLetter, DeadLetterQueue, SourceQ
 from responsys_activation.delivery.outcome import NOT_KNOWN, Ending, Rejected, Retried, Throttled, reason_of
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.received import MARK, ReceivedMessage
-from responsys_activation.upstream.memberships import Bodies, split
 
 __all__ = ["Settling"]
 
@@ -93,16 +92,9 @@ class Settling:
 
     def _letters(self, endings: Iterable[Ending]) -> Iterator[DeadLetter]:
         """Write each letter when it is sent: together they may be many times the batch."""
-        taken_apart: dict[str, Bodies] = {}
         for ending in endings:
             message = ending.message
-            if message.part is None:
-                body = message.body
-            else:
-                if message.message_id not in taken_apart:
-                    taken_apart[message.message_id] = split(message.body, message.arrived_at)
-                body = taken_apart[message.message_id][message.part]
-            yield self._letter(ending, body)
+            yield self._letter(ending, message.body if message.part is None else message.bodies[message.part]())
 
     def _letter(self, ending: Ending, body: str) -> DeadLetter:
         message, outcome = ending.message, ending.outcome

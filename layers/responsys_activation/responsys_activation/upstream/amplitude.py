@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from responsys_activation.connector import IdentifierType
+from responsys_activation.envelope import InvalidMessageError
 from responsys_activation.membership import CallType
 from responsys_activation.upstream.identity import RIID_NAMES, identifiers_of, riids_of
 from responsys_activation.upstream.part import Around, Document, Ignored, Reading, Said, Unit, told
@@ -28,9 +29,11 @@ def read(document: Document, around: Around) -> Ignored | list[Reading]:
     Raises
     ------
     InvalidMessageError
-        The users cannot be told apart.
+        There are no users, or they cannot be told apart. An empty list is a cohort that did not change.
     """
-    users = list_of(document.get("users"), "users")
+    if "users" not in document:
+        raise InvalidMessageError("users: is missing")
+    users = list_of(document["users"], "users")
     readings: list[Reading] = [
         (partial(_alone, document, user), partial(_of_user, document, user, f"users[{number}]", around))
         for number, user in enumerate(users)

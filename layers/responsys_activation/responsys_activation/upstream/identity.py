@@ -43,7 +43,7 @@ def identifiers_of(candidates: Iterable[Candidate]) -> dict[str, Any]:
 
 
 def _usable(kind: IdentifierType, text: str) -> IdentifierType | None:
-    """Tell of which type a text is that was found where those of ``kind`` are."""
+    """Return of which type a text is that was found where those of ``kind`` are; ``None``: of none."""
     hashed = hash_type(text)
     match kind:
         case IdentifierType.EMAIL:

@@ -6,6 +6,7 @@ Our own format and those of the platforms, bare, in envelopes or in arrays.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from responsys_activation.envelope import (
@@ -17,14 +18,23 @@ from responsys_activation.envelope import (
     enclose,
     is_our_message,
     messages_in,
-    open_messages,
     read_body,
 )
 from responsys_activation.membership import Membership, membership_of
 from responsys_activation.upstream.part import Around, Document, Ignored, Reading
 from responsys_activation.upstream.platform import Platform, platform_of
 
-__all__ = ["Bodies", "Memberships", "Part", "PartTooLargeError", "Refused", "in_groups", "read", "split"]
+__all__ = ["MOST_MEMBERSHIPS", "Memberships", "Part", "PartTooLargeError", "Refused", "in_groups", "read"]
+
+# Of one body: more would fill the memory, for a megabyte has room for half a million elements, and the time of a batch.
+MOST_MEMBERSHIPS = 30_000
+
+
+# What a pipe leaves of records that it could not deliver; replayed from RejectedDLQ, it would only lack every field.
+_NOTE_OF_A_PIPE = (
+    "body: only says where in a Kinesis stream the records are that a pipe could not deliver; "
+    "send the records themselves"
+)
 
 
 class Part(NamedTuple):
@@ -78,14 +88,23 @@ class Memberships(NamedTuple):
         Each ends in an outcome of its own.
     ignored : list of Ignored
         What is about no membership. Where there is no part, that is what the message is.
+    bodies : sequence of callable
+        Of several parts, what writes the smallest body in the same words that holds each alone; of one, which has its
+        body already, none. They wait until they are asked: of a thousand segments of one person each repeats the
+        person. What has no id but its position in an array has it here if an envelope gives it; SQS's own id is no part
+        of a body.
     """
 
     parts: list[Part | Refused]
     ignored: list[Ignored]
+    bodies: Sequence[Callable[[], str]] = ()
+
+
+_TOO_MANY = Refused(f"body: more than {MOST_MEMBERSHIPS:,} memberships; send fewer in one message")
 
 
 def read(body: str, arrived_at: float) -> Memberships:
-    """Read one SQS body.
+    """Read one SQS body; one with more than ``MOST_MEMBERSHIPS`` is refused as a whole.
 
     Parameters
     ----------
@@ -101,51 +120,19 @@ def read(body: str, arrived_at: float) -> Memberships:
     if is_our_message(content):  # nearly all
         return Memberships([_read_own(content)], [])
     parts: list[Part | Refused] = []
+    bodies: list[Callable[[], str]] = []
     ignored: list[Ignored] = []
     for one in _units(messages_in(content, _is_message), arrived_at):
         if isinstance(one, Ignored):
             ignored.append(one)
+        elif len(parts) == MOST_MEMBERSHIPS:
+            return Memberships([_TOO_MANY], [])
         else:
             parts.append(one.read())
+            bodies.append(partial(_written, one.alone, one.envelopes))
     if not parts and not ignored:
         ignored.append(Ignored(None, "empty array"))
-    return Memberships(parts, ignored)
-
-
-class Bodies:
-    """For each part of a body, in their order, the smallest body in the same words that holds it alone.
-
-    Each is written when it is asked for: of a thousand segments of one person, each repeats the person. What has no id
-    but its position in an array has it here if an envelope gives it; SQS's own id is no part of a body.
-    """
-
-    def __init__(self, body: str, units: Sequence[_Unit]) -> None:
-        self._body = body
-        self._units = units
-
-    def __len__(self) -> int:
-        return max(1, len(self._units))
-
-    def __getitem__(self, number: int) -> str:
-        if len(self._units) <= 1 and number == 0:
-            return self._body
-        unit = self._units[number]
-        return enclose(unit.alone(), unit.envelopes)
-
-    def __iter__(self) -> Iterator[str]:
-        return (self[number] for number in range(len(self)))
-
-
-def split(body: str, arrived_at: float) -> Bodies:
-    """Take a body apart; one that holds a single part, or none, is left as it is.
-
-    Parameters
-    ----------
-    body, arrived_at
-        See :func:`read`.
-    """
-    messages = open_messages(body, _is_message)
-    return Bodies(body, [one for one in _units(messages, arrived_at) if not isinstance(one, Ignored)])
+    return Memberships(parts, ignored, bodies if len(parts) > 1 else ())
 
 
 class PartTooLargeError(ValueError):
@@ -155,7 +142,7 @@ class PartTooLargeError(ValueError):
 def in_groups(content: Any, arrived_at: float, most_bytes: int) -> Iterator[str]:
     """Write a body anew as bodies of a given size at most that together hold its parts, in their order.
 
-    What is about no membership is left out.
+    What is about no membership is left out. None has more parts than are read.
 
     Parameters
     ----------
@@ -182,7 +169,7 @@ def in_groups(content: Any, arrived_at: float, most_bytes: int) -> Iterator[str]
             raise PartTooLargeError
         # Envelopes may hold arrays, and one more array than is read would hide the part.
         stands_alone = len(unit.envelopes) >= MOST_ARRAYS
-        if group and (stands_alone or size + length >= most_bytes):
+        if group and (stands_alone or size + length >= most_bytes or len(group) == MOST_MEMBERSHIPS):
             yield _array(group)
             group, size = [], 0
         group.append(alone)
@@ -216,6 +203,10 @@ def _units(messages: Iterable[Opened | Unopened], arrived_at: float) -> Iterator
             yield _own(found)
 
 
+def _written(alone: Callable[[], Any], envelopes: Sequence[Envelope]) -> str:
+    return enclose(alone(), envelopes)
+
+
 def _is_message(document: Mapping[str, Any]) -> bool:
     return platform_of(document) is not None
 
@@ -235,7 +226,7 @@ def _read_own(document: Document, envelopes: Sequence[Envelope] = (), position: 
     try:
         membership = membership_of(document, envelopes, position)
     except InvalidMessageError as exc:
-        return Refused(str(exc))
+        return Refused(_NOTE_OF_A_PIPE if "KinesisBatchInfo" in document else str(exc))
     return Part(membership, position=position) if position else Part(membership)
 
 

@@ -16,6 +16,9 @@ __all__ = ["SEGMENT_CALLS", "Platform", "platform_of"]
 
 # Every type of call that Segment's sources make; a deletion is one, too.
 SEGMENT_CALLS = frozenset({"alias", "delete", "group", "identify", "page", "screen", "track"})
+# Members of our own format that no call of Segment has: a message of ours that lacks something, and has a `type` of its
+# own, is to be refused by the name of what it lacks, and not to be ignored as a call.
+_OURS = frozenset({"callType", "profileId", "segment"})
 # The requests of mParticle's SDK for partners; the other ones end in the same way and say which version wrote them.
 _MPARTICLE_REQUESTS = frozenset(
     {
@@ -44,7 +47,7 @@ class Platform(StrEnum):
 
 
 def platform_of(document: Mapping[str, Any]) -> Platform | None:
-    """Tell a platform by what only its documents have; ``None`` for what none of them wrote."""
+    """Return the platform of a document, by what only its documents have; ``None`` for what none of them wrote."""
     if "segmentMembership" in document:
         return Platform.ADOBE
     if "segment_events" in document or "segment_events" in members(document.get("data")):
@@ -71,5 +74,5 @@ def _is_segment_call(document: Mapping[str, Any]) -> bool:
     if type(key) is str and type(properties.get(key)) is bool:
         return True
     kind = document.get("type")
-    is_call = type(kind) is str and kind in SEGMENT_CALLS
+    is_call = type(kind) is str and kind in SEGMENT_CALLS and _OURS.isdisjoint(document)
     return is_call and any(text_of(document.get(name)) for name in ("messageId", "userId"))

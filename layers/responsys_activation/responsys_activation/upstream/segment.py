@@ -108,7 +108,7 @@ def _said(call: _Call, around: Around) -> Said:
 
 
 def _change(call: _Call) -> tuple[CallType, str]:
-    """Tell what happened, and in which word."""
+    """Return what happened, and Segment's word for it."""
     holder = call.holder
     if holder is None:
         if call.is_journey_step:

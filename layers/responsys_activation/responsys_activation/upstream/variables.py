@@ -58,7 +58,7 @@ def shaped(variables: Mapping[str, Any], rules: VariableRules) -> dict[str, Any]
 
 
 def _named(names: Collection[str]) -> Callable[[str], bool]:
-    """Tell names that are listed, or that are flattened from what is listed."""
+    """Return what is true of names that are listed, or flattened from what is listed."""
     listed, above = frozenset(names), tuple(f"{name}." for name in names)
     return lambda name: name in listed or name.startswith(above)
 
