@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-delivery = compose_delivery(read_settings(Settings, os.environ), open_clients())
+settings = read_settings(Settings, os.environ)
+delivery = compose_delivery(settings, open_clients(outcome_feed=settings.feeds_outcomes))
 
 # What a batch makes lives until its end, without cycles: to collect in its midst would only read it again and again.
 gc.freeze()

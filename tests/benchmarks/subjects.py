@@ -4,6 +4,7 @@
 - ``common``: common practice: a partial-batch processor, one request a message.
 - ``ours``: the deployed function without its delivery table.
 - ``ours_with_ledger``: the deployed function, the table on the emulated AWS.
+- ``ours_with_feed``: the same with ``OutcomeFeed=On``, EventBridge on the emulated AWS.
 
 `python -m tests.benchmarks.subjects SUBJECT` reads a :class:`Task` from standard input and prints a :class:`Cost`.
 """
@@ -14,7 +15,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import SimpleNamespace
 from typing import Any, TextIO
 
@@ -186,6 +187,11 @@ def ours_with_ledger(task: Task) -> Handler:
     return _checked(_app(task).handler)
 
 
+def ours_with_feed(task: Task) -> Handler:
+    """The function as it is deployed with the outcome feed."""
+    return ours_with_ledger(replace(task, environment={**task.environment, "OUTCOME_FEED": "On"}))
+
+
 def _app(task: Task) -> Any:
     os.environ.update(task.environment)
     from functions.segment_events import app
@@ -206,6 +212,7 @@ SUBJECTS: Mapping[str, Callable[[Task], Handler]] = {
     "common": common,
     "ours": ours,
     "ours_with_ledger": ours_with_ledger,
+    "ours_with_feed": ours_with_feed,
 }
 
 

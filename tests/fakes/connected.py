@@ -13,6 +13,7 @@ from responsys_activation.delivery.planning import Outgoing, PlannedRequest
 from responsys_activation.delivery.result import RequestResult
 from responsys_activation.delivery.sending import RequestSender
 from responsys_activation.received import Mark, ReceivedMessage
+from responsys_activation.upstream.memberships import Part
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb
 from tests.fakes.environment import Environment, Surroundings
@@ -100,7 +101,7 @@ def outgoing(
         last_error_code="",
         mark=mark or Mark(),
     )
-    return Outgoing(message, event, membership_change("default", given, f"m{number}", happened_at, NOW))
+    return Outgoing(message, Part(given), event, membership_change("default", given, f"m{number}", happened_at, NOW))
 
 
 def request_of(*items: Outgoing) -> PlannedRequest:

@@ -13,6 +13,7 @@ from responsys_activation.responsys.http import HttpSession
 from responsys_activation.settings import Settings, read_settings
 from tests.fakes.dynamodb import InMemoryDynamoDb
 from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
+from tests.fakes.recording_event_bridge import RecordingEventBridge
 from tests.fakes.responsys import FakeResponsys
 
 QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/"
@@ -36,6 +37,7 @@ class Surroundings:
     sqs: Any
     responsys: Mapping[str, FakeResponsys]
     table: InMemoryDynamoDb = field(default_factory=InMemoryDynamoDb)
+    events: RecordingEventBridge = field(default_factory=RecordingEventBridge)
 
 
 class Environment(DeliveryComposition):
@@ -83,6 +85,7 @@ class Environment(DeliveryComposition):
                 ssm=cast("Any", around.ssm),
                 secrets_manager=cast("Any", around.secrets),
                 dynamodb=cast("Any", around.table),
+                events=around.events if read.feeds_outcomes else None,
             ),
             http=http,
             metrics=metrics,

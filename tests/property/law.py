@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from responsys_activation.received import MARK
@@ -24,6 +24,7 @@ _REJECTED_AS = {
 _ON_EVERY_LETTER = {"connector", "eventName", "originalMessageId", "attempts", "firstReceivedAt", "reason", "errorCode"}
 _MOST_WRONG_PASSWORDS = 2  # in a row; the fifth locks the account
 _REMEMBERING_SECONDS = 5.0
+_FINAL = {"delivered", "duplicate", "rejected", "ignored"}  # after these a message does not come again
 
 _TABLE_CALLS = {
     "dynamodb",
@@ -90,6 +91,8 @@ def check(world: World) -> None:
     assert_no_account_is_locked(world)
     for told in world.told:
         assert_outcomes_add_up(told)
+        assert_outcomes_are_fed(world, told)
+    assert_whoever_was_sent_is_told_of(world, deliveries)
     assert_rate_is_kept(world)
     assert world.timed_out == 0, f"{world.timed_out} invocations took too long"
 
@@ -353,6 +356,53 @@ def assert_outcomes_add_up(told: Told) -> None:
     for dimensions, of_event in told.counts.items():
         if [name for name, _ in dimensions] == ["connector", "eventName"]:
             assert of_event["MessagesReceived"] == sum(of_event[outcome] for outcome in OUTCOMES), of_event
+
+
+def assert_outcomes_are_fed(world: World, told: Told) -> None:
+    """The feed has each outcome that the metrics have, once, or it is counted as not fed."""
+    if not world.scenario.outcome_feed:
+        assert not told.invocation.fed
+        assert not told.invocation.not_fed
+        return
+    counts, not_fed = told.counts[_SERVICE], told.invocation.not_fed
+    events = {event["id"]: event for event in told.invocation.fed}  # one whose answer got lost was written twice
+    fed = Counter(outcome["outcome"] for event in events.values() for outcome in event["outcomes"])
+    metrics = {word: counts[f"Events{word.capitalize()}"] for word in _FINAL | {"throttled", "retried"}}
+    assert fed <= Counter(metrics), f"fed {fed}, counted {metrics}"
+    if any(fault.call == "events" for fault in world.scenario.aws_faults):
+        # Some may be there although nobody knows it.
+        assert fed.total() + not_fed >= counts["MessagesReceived"], f"fed {fed}, not fed {not_fed}, counted {metrics}"
+    else:
+        assert len(events) == len(told.invocation.fed), "written twice without a reason"
+        assert fed.total() + not_fed == counts["MessagesReceived"], f"fed {fed}, not fed {not_fed}, counted {metrics}"
+
+
+def assert_whoever_was_sent_is_told_of(world: World, deliveries: Deliveries) -> None:
+    """Of each pair that Responsys accepted the feed has a last word, whoever was killed before it could be written.
+
+    A killed environment's messages come again, and are told of then.
+    """
+    if not world.scenario.outcome_feed or world.total("OutcomesNotFed", service="segment_events"):
+        return
+    told = {
+        (outcome["messageId"], outcome["connector"], outcome["callType"], outcome["segment"]["id"])
+        for event in world.fed
+        for outcome in event["outcomes"]
+        if outcome["outcome"] in _FINAL and "segment" in outcome and "connector" in outcome
+    }
+    # What SQS itself moved after five receives nobody was told of.
+    moved = {
+        key
+        for message in world.rejected.messages.values()
+        if MARK not in message.attributes or message.attributes.get("outcome") == "throttled"
+        for key in world.keys_of(message.body, message.attributes)
+    }
+    for key in deliveries.by_key.keys() - moved:
+        sent = world.sent[key]
+        number = sent.message.message_id
+        ids = sent.message_ids if number is None else [f"id-{number}"]
+        what = (sent.connector, sent.message.call_type, sent.message.segment)
+        assert any((message_id, *what) in told for message_id in ids), f"nobody was told of {sent}"
 
 
 def assert_rate_is_kept(world: World) -> None:

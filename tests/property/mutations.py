@@ -20,6 +20,7 @@ from responsys_activation import received
 from responsys_activation.aws import claims, ledger
 from responsys_activation.aws.claims import Claim, ClaimState
 from responsys_activation.aws.delivery_table import DeliveryTable, Updated
+from responsys_activation.aws.event_bus import EventBus, Written
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.queues import DeadLetterQueue
 from responsys_activation.aws.request_pace import RequestPace
@@ -28,6 +29,7 @@ from responsys_activation.delivery import batch as delivery
 from responsys_activation.delivery import composition, dispatch, isolating, pacing, receiving, sending, settling
 from responsys_activation.delivery.custom_event import custom_event
 from responsys_activation.delivery.outcome import Delivered, Duplicate, Ending, Retried, Throttled
+from responsys_activation.delivery.outcome_feed import OutcomeFeed
 from responsys_activation.delivery.pacing import Pacing
 from responsys_activation.delivery.posting import Posting
 from responsys_activation.delivery.reporting import Reporting
@@ -404,7 +406,47 @@ SEVERAL: dict[str, Callable[[], Patches]] = {
     ),
 }
 
-MUTATIONS = CLAIMS | SAMENESS | DOUBT | ORDER | PACE | SETTLING | SEVERAL
+# ---- the outcome feed --------------------------------------------------------------------------------------------
+
+
+def _told_as_meant() -> Patches:
+    meant: list[Ending] = []
+
+    def remember(settle: Any, self: Settling, endings: Sequence[Ending], until: float) -> list[Ending]:
+        meant[:] = endings
+        settled: list[Ending] = settle(self, endings, until)
+        return settled
+
+    return together(
+        around(Settling, "settle", remember),
+        around(OutcomeFeed, "tell", lambda tell, self, _settled, deadline: tell(self, list(meant), deadline)),
+    )
+
+
+def _all_taken(write: Any, bus: EventBus, details: Sequence[str], until: float) -> Written:
+    write(bus, details, until)
+    return Written(set(range(len(details))), set())
+
+
+FEED: dict[str, Callable[[], Patches]] = {
+    "the last outcome of a batch is not told": lambda: around(
+        OutcomeFeed, "tell", lambda tell, self, settled, deadline: tell(self, list(settled)[:-1], deadline)
+    ),
+    "duplicates are not told": lambda: around(
+        OutcomeFeed,
+        "tell",
+        lambda tell, self, settled, deadline: tell(
+            self, [each for each in settled if not isinstance(each.outcome, Duplicate)], deadline
+        ),
+    ),
+    "an outcome is told as it was meant, not as it was settled": _told_as_meant,
+    "what is not fed is not counted": lambda: patch.object(Reporting, "outcomes_not_fed", lambda *_arguments: None),
+    "events without an answer are taken for written": lambda: around(
+        EventBus, "write", lambda write, self, details, until: _all_taken(write, self, list(details), until)
+    ),
+}
+
+MUTATIONS = CLAIMS | SAMENESS | DOUBT | ORDER | PACE | SETTLING | SEVERAL | FEED
 
 
 def worlds_until_seen(name: str) -> tuple[int, str]:

@@ -105,7 +105,7 @@ class AwsFault:
     Attributes
     ----------
     call : str
-        One of :data:`AWS_CALLS`.
+        One of :data:`AWS_CALLS`, or ``events``.
     first, times : int
         Which calls, counted over the whole world.
     after : bool
@@ -224,6 +224,8 @@ class Scenario(_Brief):
         Which receives leave the message visible, which deletions get lost, which batch entries SQS refuses.
     skews : tuple of int
         Seconds that the environments' clocks are off.
+    outcome_feed : bool
+        Whether EventBridge is told of the outcomes.
     """
 
     messages: tuple[Upstream, ...]
@@ -255,6 +257,7 @@ class Scenario(_Brief):
     not_deleted: frozenset[int] = frozenset()
     refused_entries: frozenset[int] = frozenset()
     skews: tuple[int, ...] = (0,)
+    outcome_feed: bool = False
     seed: int = 0
 
     @property
@@ -408,6 +411,13 @@ _MAPPING = {
     ).map(tuple),
     "known_events": st.sampled_from([None, None, ("ENTERED", "LEFT"), ("CHANGED", "LEFT")]),
 }
+# EventBridge fails, as any call of AWS's may.
+_FEED = {
+    "outcome_feed": st.just(True),
+    "aws_faults": st.lists(_AWS_FAULTS.map(lambda fault: replace(fault, call="events")), min_size=1, max_size=2).map(
+        tuple
+    ),
+}
 _REPLAYS = {
     "replays": st.lists(
         st.builds(OperatorReplay, after=st.sampled_from([100, 1000, 6000, 40_000]), in_doubt=st.booleans()),
@@ -423,6 +433,7 @@ _TROUBLES: tuple[dict[str, st.SearchStrategy[Any]], ...] = (
     _AWS_TROUBLE | _REDELIVERY,
     _RESPONSYS_TROUBLE,
     _RESPONSYS_TROUBLE | _AWS_TROUBLE,
+    _RESPONSYS_TROUBLE | _FEED,
     _RESPONSYS_TROUBLE | _REPLAYS,
     _RESPONSYS_TROUBLE | _MAPPING | _REPLAYS,
     _SLOW,
@@ -456,12 +467,13 @@ _SETTINGS = _product(
     in_flight=[1, 2, 3, 4],
 )
 _DOUBT = _product(resend=[True, True, False], maximum_resends=[2, 0, 1, 3], reply_seconds=[60, 45, 120])
-_FEW = _product(batch_size=[10, 1, 4, 24], batching_window=[1, 40])
+_FEW = _product(batch_size=[10, 1, 4, 24], batching_window=[1, 40], outcome_feed=[False, True])
 _MANY = _product(
     batch_size=[10, 100, 400],
     batching_window=[1, 40],
     crowd=[Crowd(40), Crowd(40, 30), Crowd(150), Crowd(400, 5)],
     requests_per_minute=[60, 600],
+    outcome_feed=[False, True],
 )
 
 

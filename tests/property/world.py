@@ -29,6 +29,7 @@ from tests.fakes.dynamodb import client_error
 from tests.fakes.environment import Environment, Surroundings
 from tests.fakes.memberships import connector_document
 from tests.fakes.parameters import InMemoryParameters, InMemorySecrets
+from tests.fakes.recording_event_bridge import Fed
 from tests.fakes.responsys import FakeResponsys, Fault, Reply
 from tests.property.bodies import Sent, body_of, may_come_twice, pairs_of
 from tests.property.scenario import CONNECTORS, Attributes, AwsFault, Crowd, MappingChange, Scenario, Upstream
@@ -67,12 +68,18 @@ class Invocation:
         Pairs that nobody was given before.
     put_off : set of str
         Pairs that come back: left on their queue, or put on ThrottledDLQ.
+    fed : list of dict
+        The events that EventBridge took.
+    not_fed : int
+        Outcomes that are counted as not told.
     """
 
     began_at: float
     pairs: int
     fresh: set[str]
     put_off: set[str] = field(default_factory=set)
+    fed: list[Fed] = field(default_factory=list)
+    not_fed: int = 0
 
 
 @dataclass
@@ -87,6 +94,7 @@ class Told:
         Messages that stay on their queue, and most that they may hold.
     """
 
+    invocation: Invocation
     received: tuple[int, int]
     retried: tuple[int, int]
     counts: dict[Dimensions, dict[str, int]] = field(default_factory=dict)
@@ -201,6 +209,8 @@ class World:
         Invocations that took too long.
     table_failed_at : list of float
         When a call to the table failed as a whole.
+    fed : list of dict
+        All events that EventBridge took.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -219,6 +229,9 @@ class World:
             sqs=SqsClient([self.source, self.throttled, self.rejected], self.around, _nth(scenario.refused_entries)),
             responsys=self.accounts,
         )
+        self.fed: list[Fed] = []
+        self.surroundings.events.around = self.around
+        self.surroundings.events.on_taken = self._feed
         table = self.surroundings.table
         table.before = lambda operation: self._begin("dynamodb", operation)
         table.after = self._finish
@@ -272,7 +285,7 @@ class World:
         """Make one AWS call."""
         self._begin(call)
         answer = effect()
-        self._finish()
+        self._finish(call)
         return answer
 
     def _spawn_outside(self, run: Callable[[], Any]) -> Any:
@@ -313,7 +326,7 @@ class World:
         return None
 
     def _fail(self, fault: AwsFault, call: str) -> None:
-        if not call.startswith(("sqs", "ssm", "secrets")):
+        if not call.startswith(("sqs", "ssm", "secrets", "events")):
             self.table_failed_at.append(self.simulation.now)
         self.simulation.sleep(fault.seconds)
         if fault.code:
@@ -509,7 +522,7 @@ class World:
         failures = {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
         stays = [key for message_id in failures for key in keys[message_id]]
         task.errand.put_off.update(stays)
-        self.told.append(Told((least, most), (len(failures), len(stays)), metrics.last))
+        self.told.append(Told(task.errand, (least, most), (len(failures), len(stays)), metrics.last))
         if not self._not_deleted():
             queue.delete(message.message_id for message in received if message.message_id not in failures)
         return environment
@@ -531,11 +544,18 @@ class World:
             MAXIMUM_EVENT_AGE_HOURS="3" if self.scenario.passwords else "24",
             MAXIMUM_RESENDS=str(self.scenario.maximum_resends),
             REPLY_SECONDS=str(self.scenario.reply_seconds),
+            OUTCOME_FEED="On" if self.scenario.outcome_feed else "Off",
         )
         return place, environment, metrics
 
     def _tell(self, name: str, value: int, dimensions: Dimensions) -> None:
         self.told_at_once[name, dimensions] += value
+        if name == "OutcomesNotFed":
+            self._task().errand.not_fed += value
+
+    def _feed(self, event: Fed) -> None:
+        self.fed.append(event)
+        self._task().errand.fed.append(event)
 
 
 def _nth(chosen: Collection[int]) -> Callable[[], bool]:

@@ -25,6 +25,7 @@ OTHER = {
     "MaximumEventAgeHours": "9",
     "MaximumResends": "9",
     "OldestMessageSecondsAllowed": "999",
+    "OutcomeFeed": "On",
     "OutcomesUnknownAllowed": "9",
     "PagingTopicArn": "arn:aws:sns:eu-west-1:123456789012:on-call",
     "ProducerSilentHours": "9",

@@ -104,7 +104,7 @@ def _written() -> tuple[tuple[str, dict[str, str]], ...]:
         0.0,
         "throttled",
     )
-    request = PlannedRequest("EVENT", wave=0, items=[Outgoing(message, None, None)])  # type: ignore[arg-type]
+    request = PlannedRequest("EVENT", wave=0, items=[Outgoing(message, None, None, None)])  # type: ignore[arg-type]
     throttled = Exchange("request", 1, 0.1, failure=ThrottledError("API_LIMIT_EXCEEDED", retry_after=60))
     with captured_output() as output:
         # The names of the services, as functions/*/app.py give them; test_function.py holds them to the template.
@@ -120,6 +120,7 @@ def _written() -> tuple[tuple[str, dict[str, str]], ...]:
         reporting.request_ended(RequestResult("default", request, [Delivered()], exchanges=[throttled]))
         endings = [Ending(message, outcome, "default", "EVENT") for outcome in (Delivered(), Rejected("EXPIRED"))]
         reporting.batch_ended(len(endings), endings, 0.1)
+        reporting.outcomes_not_fed(1, [])
         webhook = WebhookUnderTest(STACK_NAME)
         for body, headers in (("{}", {}), ("no JSON", {}), ("{}", {"authorization": "none"}), (_TOO_LARGE, {})):
             webhook.answer(request_event(body, **headers))

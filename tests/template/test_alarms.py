@@ -38,6 +38,7 @@ WAKES_UP = {
 }
 # Parameters that bring alarms.
 OPTIONAL = {
+    "OutcomeFeed": ("On", {"OutcomesNotFedAlarm"}),
     "ProducerSilentHours": ("6", {"ProducerSilentAlarm"}),
     "UpstreamEventSource": ("crm", {"UpstreamEventsAlarm"}),
     "UpstreamStreamArn": ("arn:aws:kinesis:eu-west-1:123456789012:stream/memberships", {"UpstreamStreamAlarm"}),

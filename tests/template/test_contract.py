@@ -25,6 +25,7 @@ PARAMETERS_OF_THE_CONTRACT = {
     "LogLevel",
     "LogRetentionDays",
     "MaximumResends",
+    "OutcomeFeed",
     "ReplySeconds",
     "Webhook",
     "UpstreamEventSource",

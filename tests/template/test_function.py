@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from responsys_activation.delivery import batch as delivery
+from responsys_activation.delivery.outcome_feed import SOURCE
 from tests.template.cloudformation import Stack
 from tests.template.conftest import REPLY_SECONDS, REPOSITORY
 
@@ -128,15 +129,15 @@ def test_role_allows_exactly_what_its_function_does(stack: Stack, role: str) -> 
     assert permissions(stack, role) == MAY_BY_ROLE[role]
 
 
-def test_roles_allow_every_call_of_the_code_and_no_other(stack: Stack) -> None:
-    # Given the calls that the code makes on AWS clients
+def test_roles_allow_every_call_of_the_code_and_no_other(stack_with: Callable[..., Stack]) -> None:
+    # Given the calls that the code makes on AWS clients, where all that is optional is switched on
     # Nobody else has one: pyproject.toml holds that.
     aws = REPOSITORY / "layers/responsys_activation/responsys_activation/aws"
     code = [path.read_text() for path in aws.rglob("*.py")]
     called = {call for text in code for call in re.findall(r"\b_?client\.(\w+)\(", text)}
     assert called
     # When they are held against the actions that the roles allow
-    allowed = {action for actions in permissions(stack).values() for action in actions}
+    allowed = {action for actions in permissions(stack_with(OutcomeFeed="On")).values() for action in actions}
     by_name = {action.partition(":")[2].lower(): action for action in allowed}
     # IAM knows no batch actions of SQS: they are allowed by the single one.
     by_name |= {f"{name}batch": action for name, action in by_name.items() if action.startswith("sqs:")}
@@ -157,6 +158,18 @@ def test_role_also_reads_a_secret_that_was_given(stack_with: Callable[..., Stack
     stack = stack_with(ResponsysUsername="", ResponsysPassword="", CredentialsSecretArn=SECRET_ARN)
     # When the role is read / Then that secret is the only addition
     assert permissions(stack, role) == {**MAY_BY_ROLE[role], SECRET_ARN: {"secretsmanager:GetSecretValue"}}
+
+
+def test_role_also_writes_events_of_our_source_where_outcomes_are_fed(stack_with: Callable[..., Stack]) -> None:
+    # Given a stack with the outcome feed
+    stack = stack_with(OutcomeFeed="On")
+    # When the role is read / Then the default bus is the only addition
+    default_bus = ARN.format("events", "event-bus/default")
+    assert permissions(stack, "SegmentEventsFunctionRole") == {**MAY, default_bus: {"events:PutEvents"}}
+    # And there it may speak in our name alone
+    (policy,) = stack.of_type("AWS::IAM::Role")["SegmentEventsFunctionRole"]["Policies"]
+    (statement,) = (each for each in policy["PolicyDocument"]["Statement"] if each["Action"] == "events:PutEvents")
+    assert statement["Condition"] == {"StringEquals": {"events:source": SOURCE}}
 
 
 def test_every_role_names_its_resources_exactly(stack: Stack) -> None:
@@ -261,6 +274,7 @@ def test_function_is_told_where_everything_is(stack_with: Callable[..., Stack]) 
         "REPLY_SECONDS": "120",
         "UNKNOWN_OUTCOME": "Resend",
         "MAXIMUM_RESENDS": "5",
+        "OUTCOME_FEED": "Off",
         "MAXIMUM_CONCURRENCY": "2",
         "REPLAY_MAXIMUM_CONCURRENCY": "2",
     }

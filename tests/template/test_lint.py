@@ -27,6 +27,7 @@ SECRET_ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:elsewhere-AbC
             "AlarmEmail": "crm@example.com",
             "BatchingWindowSeconds": "300",
             "Architecture": "x86_64",
+            "OutcomeFeed": "On",
             "VpcSubnetIds": ["subnet-0123456789abcdef0"],
             "VpcSecurityGroupIds": ["sg-0123456789abcdef0"],
             "Webhook": "On",

@@ -1,4 +1,4 @@
-"""What are the JSON Schemas of a membership message and of a connector? Generated from the models.
+"""What are the JSON Schemas of a membership message, a connector and the outcome feed? Generated from the models.
 
 After a change of the models write them anew with::
 
@@ -11,18 +11,23 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from responsys_activation.connector import Connector
+from responsys_activation.delivery.outcome_feed import OutcomesSettled
 from responsys_activation.membership import Membership
 
 DOCS = Path(__file__).parents[2] / "docs"
-MODELS: dict[str, type[BaseModel]] = {"membership.schema.json": Membership, "connector.schema.json": Connector}
+MODELS: dict[str, type] = {
+    "membership.schema.json": Membership,
+    "connector.schema.json": Connector,
+    "outcome.schema.json": OutcomesSettled,
+}
 
 
-def render(model: type[BaseModel]) -> str:
+def render(model: type) -> str:
     """Return a model's schema as the text of its file."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | model.model_json_schema(by_alias=True)
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | TypeAdapter(model).json_schema(by_alias=True)
     return json.dumps(_for_readers(schema), indent=2, ensure_ascii=False) + "\n"
 
 

@@ -78,6 +78,8 @@ class Settings(ConnectionSettings):
         What becomes of a message whose request got no trustworthy reply.
     maximum_resends : int
         How often such a message is sent again at most, where it is sent again at all.
+    outcome_feed : str
+        Whether the outcomes are written to EventBridge, too.
     """
 
     segment_events_queue_url: Text
@@ -89,11 +91,17 @@ class Settings(ConnectionSettings):
     replay_maximum_concurrency: Annotated[int, Field(ge=1)] = 2
     unknown_outcome: Literal["Resend", "Reject"] = "Resend"
     maximum_resends: Annotated[int, Field(ge=0, le=10)] = 2
+    outcome_feed: Literal["Off", "On"] = "Off"
 
     @property
     def allowed_resends(self) -> int:
         """How often a message in doubt is sent again at most: never, where the owner would rather reject it."""
         return self.maximum_resends if self.unknown_outcome == "Resend" else 0
+
+    @property
+    def feeds_outcomes(self) -> bool:
+        """Whether there is an outcome feed."""
+        return self.outcome_feed == "On"
 
 
 class ReplaySettings(BaseModel):

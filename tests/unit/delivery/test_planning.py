@@ -21,7 +21,11 @@ from responsys_activation.delivery.planning import (
 )
 from responsys_activation.received import Mark, ReceivedMessage
 from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS, MAXIMUM_REQUEST_BYTES, request_body
+from responsys_activation.upstream.memberships import Part
 from tests.fakes.clock import NOW
+from tests.fakes.memberships import membership as read
+
+ANY_PART = Part(read())
 
 
 def outgoing(
@@ -50,7 +54,7 @@ def outgoing(
         mark=Mark(),
     )
     change = Change(membership or f"of {recipient}", key or f"m-{arrival}", "ADD", happened_at, NOW + arrival)
-    return Outgoing(message, CustomEvent(event_name, recipient, "x" * size, 0), change)
+    return Outgoing(message, ANY_PART, CustomEvent(event_name, recipient, "x" * size, 0), change)
 
 
 def check(items: Sequence[Outgoing], plan: Plan) -> None:

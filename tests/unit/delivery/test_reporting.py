@@ -26,8 +26,10 @@ from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.received import Mark, ReceivedMessage
 from responsys_activation.responsys.errors import RefusalScope, RequestRefusedError, ResponsysError, ThrottledError
+from responsys_activation.upstream.memberships import Part
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.function_output import FunctionOutput, captured_output
+from tests.fakes.memberships import membership
 
 SQS_ID = "0e1c1b58-7b7c-4c62-8c06-3d7c1d1b0001"
 
@@ -53,7 +55,8 @@ def message(number: int = 1, **changes: Any) -> ReceivedMessage:
 
 
 def outgoing(message: ReceivedMessage) -> Outgoing:
-    return Outgoing(message, CustomEvent("POINTS", "recipient", "{}", 0), Change("membership", "key", "ADD", NOW, NOW))
+    event = CustomEvent("POINTS", "recipient", "{}", 0)
+    return Outgoing(message, Part(membership()), event, Change("membership", "key", "ADD", NOW, NOW))
 
 
 def ending(outcome: Outcome, *, dead_letter_failed: bool = False, number: int = 1, **changes: Any) -> Ending:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from responsys_activation.aws.faults import CLIENT_CONFIG, SETTLING_CONFIG
+from responsys_activation.aws.faults import CLIENT_CONFIG, FEED_CONFIG, SETTLING_CONFIG
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -20,12 +20,19 @@ __all__ = ["Clients", "WebhookClients", "open_clients", "open_sqs", "open_webhoo
 
 @dataclass(frozen=True)
 class Clients:
-    """The clients that deliver, check and keep."""
+    """The clients that deliver, check and keep.
+
+    Attributes
+    ----------
+    events : Any
+        EventBridge's; ``None`` where nobody is told of the outcomes.
+    """
 
     sqs: SQSClient
     ssm: SSMClient
     secrets_manager: SecretsManagerClient
     dynamodb: DynamoDBClient
+    events: Any = None
 
 
 @dataclass(frozen=True)
@@ -41,13 +48,20 @@ def open_sqs() -> SQSClient:
     return boto3.client("sqs", config=CLIENT_CONFIG)
 
 
-def open_clients() -> Clients:
-    """Open them with the limits and retries of this project."""
+def open_clients(*, outcome_feed: bool = False) -> Clients:
+    """Open them with the limits and retries of this project.
+
+    Parameters
+    ----------
+    outcome_feed : bool
+        Whether EventBridge is told of the outcomes.
+    """
     return Clients(
         sqs=boto3.client("sqs", config=SETTLING_CONFIG),
         ssm=boto3.client("ssm", config=CLIENT_CONFIG),
         secrets_manager=boto3.client("secretsmanager", config=CLIENT_CONFIG),
         dynamodb=boto3.client("dynamodb", config=CLIENT_CONFIG),
+        events=boto3.client("events", config=FEED_CONFIG) if outcome_feed else None,
     )
 
 

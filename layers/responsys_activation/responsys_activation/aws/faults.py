@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 __all__ = [
     "CLIENT_CONFIG",
+    "FEED_CONFIG",
     "SETTLING_CONFIG",
     "SLOWEST_SETTLING_CALL",
     "AwsCallError",
@@ -40,6 +41,11 @@ SETTLING_CONFIG = CLIENT_CONFIG.merge(
     Config(connect_timeout=1, read_timeout=2.5, retries={"mode": "standard", "total_max_attempts": 2})
 )
 SLOWEST_SETTLING_CALL = 8.0  # seconds, with both attempts and the pause between them
+
+# What nothing waits for: whoever writes the feed tries again by himself, as long as he has time.
+FEED_CONFIG = CLIENT_CONFIG.merge(
+    Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1})
+)
 
 # Client errors by their status that pass by themselves: the codes that botocore tries again for, and DynamoDB's for an
 # item in somebody else's transaction. Codes with "throttl" in them need no mention.

@@ -18,6 +18,7 @@ from responsys_activation.connector import Connector, InvalidConnectorError
 from responsys_activation.delivery.custom_event import UnmappableError, custom_event
 from responsys_activation.delivery.dispatch import Lane, dispatch
 from responsys_activation.delivery.outcome import NOT_KNOWN, Ending, Outcome, Rejected, Retried, Throttled
+from responsys_activation.delivery.outcome_feed import OutcomeFeed
 from responsys_activation.delivery.planning import Outgoing, PlannedRequest, plan_requests
 from responsys_activation.delivery.receiving import Pair, Receiving
 from responsys_activation.delivery.reporting import Reporting
@@ -64,6 +65,8 @@ class Delivery:
     ----------
     open_sender : callable
         Gives a connector's sender, from its name and settings; called once for each version of the settings.
+    outcome_feed : OutcomeFeed or None
+        Who else is told of the outcomes; ``None``: nobody.
     maximum_age : float
         Seconds after which a message that could not be sent is rejected.
     in_flight : int
@@ -81,6 +84,7 @@ class Delivery:
         trusted: TrustedDomains,
         settling: Settling,
         reporting: Reporting,
+        outcome_feed: OutcomeFeed | None,
         maximum_age: float,
         in_flight: int,
         shortest_request: float,
@@ -92,6 +96,7 @@ class Delivery:
         self._trusted = trusted
         self._settling = settling
         self._reporting = reporting
+        self._outcome_feed = outcome_feed
         self._maximum_age = maximum_age
         self._in_flight = in_flight
         self._shortest_request = shortest_request
@@ -129,11 +134,20 @@ class Delivery:
         ):
             self._reporting.request_ended(result)
             endings.extend(
-                Ending(item.message, outcome, result.connector, item.event.event_name, result.request.request_id)
+                Ending(
+                    item.message,
+                    outcome,
+                    result.connector,
+                    item.event.event_name,
+                    result.request.request_id,
+                    part=item.part,
+                )
                 for item, outcome in zip(result.request.items, result.outcomes, strict=True)
             )
         settled = self._settling.settle(endings, deadline - SLOWEST_SETTLING_CALL)
         self._reporting.batch_ended(len(received), settled, self._clock() - now)
+        if self._outcome_feed:
+            self._outcome_feed.tell(settled, deadline)
         retried = dict.fromkeys(each.message.message_id for each in settled if isinstance(each.outcome, Retried))
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in retried]}
 
@@ -149,7 +163,7 @@ class Delivery:
             connector = self._connector(name)
             if not isinstance(connector, Connector):
                 endings.extend(
-                    Ending(pair.message, connector, name, pair.part.membership.event_name or NOT_KNOWN)
+                    Ending(pair.message, connector, name, pair.part.membership.event_name or NOT_KNOWN, part=pair.part)
                     for pair in pairs
                 )
                 continue
@@ -160,7 +174,7 @@ class Delivery:
                     outgoing.append(item)
                 else:
                     event = event_name(pair.part, name, connector)
-                    endings.append(Ending(pair.message, item, name, event or NOT_KNOWN))
+                    endings.append(Ending(pair.message, item, name, event or NOT_KNOWN, part=pair.part))
             self._reporting.connector_used(name, connector.configured_events, [item.event for item in outgoing])
             yield name, connector, outgoing
 
@@ -180,7 +194,7 @@ class Delivery:
         if message.mark.key:
             in_message = arrived_at + message.mark.position * _BETWEEN_PARTS
             change = change._replace(key=message.mark.key, arrived_at=in_message)
-        return Outgoing(message, event, change)
+        return Outgoing(message, part, event, change)
 
     def _connector(self, name: str) -> Connector | Outcome:
         """Return the connector's settings, or how the messages end that name it."""
@@ -199,7 +213,9 @@ class Delivery:
 
     def _lane(self, name: str, connector: Connector, outgoing: Sequence[Outgoing], endings: list[Ending]) -> Lane:
         plan = plan_requests(outgoing)
-        endings.extend(Ending(item.message, _LATER, name, item.event.event_name) for item in plan.put_off)
+        endings.extend(
+            Ending(item.message, _LATER, name, item.event.event_name, part=item.part) for item in plan.put_off
+        )
         known = self._senders.get(name)
         if known is None or known[0] != connector:
             known = self._senders[name] = (connector, self._open_sender(name, connector))

@@ -14,6 +14,7 @@ from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.clients import Clients
 from responsys_activation.aws.connectors import ConnectorParameters, ConnectorSettings
 from responsys_activation.aws.delivery_table import DeliveryTable, Key, account_budget_key, connector_budget_key
+from responsys_activation.aws.event_bus import EventBus
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue
 from responsys_activation.aws.request_budget import RequestBudget
@@ -21,6 +22,7 @@ from responsys_activation.aws.request_pace import RequestPace
 from responsys_activation.aws.slots import Timing
 from responsys_activation.connector import Connector
 from responsys_activation.delivery.batch import Delivery, Sender
+from responsys_activation.delivery.outcome_feed import DETAIL_TYPE, SOURCE, OutcomeFeed
 from responsys_activation.delivery.pacing import Pacing, shortest_request
 from responsys_activation.delivery.posting import Posting
 from responsys_activation.delivery.receiving import Receiving
@@ -111,11 +113,16 @@ class DeliveryComposition:
                 jitter=jitter,
             ),
             reporting=self.reporting,
+            outcome_feed=self._open_outcome_feed() if settings.feeds_outcomes else None,
             maximum_age=settings.maximum_event_age_hours * 3600,
             in_flight=settings.requests_in_flight,
             shortest_request=shortest_request(settings.reply_seconds),
             clock=clock,
         )
+
+    def _open_outcome_feed(self) -> OutcomeFeed:
+        bus = EventBus(SOURCE, DETAIL_TYPE, self._clients.events, clock=self._clock, sleep=self._sleep)
+        return OutcomeFeed(self._settings.stack_name, bus, self.reporting, clock=self._clock)
 
     def open_ledger(self) -> Ledger:
         """Open the ledger that all senders share."""

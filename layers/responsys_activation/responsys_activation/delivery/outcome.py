@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from responsys_activation.error_code import ERROR_CODES, plain
 from responsys_activation.received import ReceivedMessage
+from responsys_activation.upstream.memberships import Part
 
 __all__ = [
     "NOT_KNOWN",
@@ -104,6 +105,8 @@ class Ending(NamedTuple):
         Of the planned request that held the message; ``-`` if none did.
     dead_letter_failed : bool
         Its dead-letter queue did not take it, so it stays on its queue.
+    part : Part or None
+        The membership; ``None`` where none could be read.
     """
 
     message: ReceivedMessage
@@ -112,6 +115,7 @@ class Ending(NamedTuple):
     event_name: str = NOT_KNOWN
     request_id: str = NOT_KNOWN
     dead_letter_failed: bool = False
+    part: Part | None = None
 
 
 def reason_of(outcome: Throttled | Rejected | Ignored) -> str:

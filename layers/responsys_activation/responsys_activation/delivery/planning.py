@@ -17,6 +17,7 @@ from responsys_activation.change import Change
 from responsys_activation.delivery.custom_event import CustomEvent
 from responsys_activation.received import ReceivedMessage
 from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS, MAXIMUM_REQUEST_BYTES
+from responsys_activation.upstream.memberships import Part
 
 __all__ = [
     "MAXIMUM_WAVES",
@@ -35,6 +36,7 @@ class Outgoing(NamedTuple):
     """A message that has become a custom event."""
 
     message: ReceivedMessage
+    part: Part
     event: CustomEvent
     change: Change
 

@@ -122,7 +122,7 @@ class Receiving:
         message = message._replace(mark=mark)
         connectors = [mark.connector] if mark.connector else self._connectors(part)
         if isinstance(connectors, Outcome):
-            yield Ending(message, connectors)
+            yield Ending(message, connectors, part=part)
             return
         for connector in connectors:
             yield Pair(message._replace(mark=mark._replace(connector=connector)), part, connector)

@@ -77,6 +77,11 @@ class Reporting:
         if sent_without_ledger:
             self._metrics.tell("SentWithoutLedger", sent_without_ledger, by_connector, by_service)
 
+    def outcomes_not_fed(self, outcomes: int, faults: Iterable[str]) -> None:
+        """Count at once what the outcome feed does not tell, and log why."""
+        self._metrics.tell("OutcomesNotFed", outcomes, {"service": self._service})
+        logger.warning("outcomes not fed", extra={"outcomes": outcomes, "faults": sorted(faults)})
+
     def connector_used(self, connector: str, configured_events: Iterable[str], events: Sequence[CustomEvent]) -> None:
         """Note a connector that exists, the events that its settings name, and what it is about to send."""
         self._connectors.add(connector)

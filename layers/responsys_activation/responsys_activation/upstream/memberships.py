@@ -21,7 +21,7 @@ from responsys_activation.envelope import (
     read_body,
 )
 from responsys_activation.membership import Membership, membership_of
-from responsys_activation.upstream.part import Around, Document, Ignored, Reading
+from responsys_activation.upstream.part import Around, Document, Ignored, Reading, Said
 from responsys_activation.upstream.platform import Platform, platform_of
 
 __all__ = ["MOST_MEMBERSHIPS", "Memberships", "Part", "PartTooLargeError", "Refused", "in_groups", "read"]
@@ -54,6 +54,8 @@ class Part(NamedTuple):
     position : str
         Where it stands in the arrays of its body, ``/0`` for the first of one; empty where there is none, and for a
         platform's. What has no id but SQS's is told apart by it.
+    given_id : str or None
+        The id that a platform gave its message, else that of its envelope: the membership's is made of it and more.
     """
 
     membership: Membership
@@ -61,10 +63,15 @@ class Part(NamedTuple):
     names: tuple[str, ...] = ()
     places: tuple[Mapping[str, Any], ...] = ()
     position: str = ""
+    given_id: str | None = None
 
     def message_id(self, sqs_message_id: str) -> str:
         """Return the id by which the ledger knows it: the producer's, its envelope's, or SQS's with position."""
         return self.membership.message_id or sqs_message_id + self.position
+
+    def producers_id(self, sqs_message_id: str) -> str:
+        """Return the id by which its producer knows it: its own, its envelope's, or SQS's."""
+        return (self.given_id if self.platform else self.membership.message_id) or sqs_message_id
 
 
 class Refused(NamedTuple):
@@ -259,14 +266,14 @@ def _of_platform(platform: Platform, found: Opened, arrived_at: float) -> Iterat
 
 
 def _foreign(
-    platform: Platform, alone: Callable[[], Document], build: Callable[[], Any], envelopes: Sequence[Envelope]
+    platform: Platform, alone: Callable[[], Document], build: Callable[[], Said], envelopes: Sequence[Envelope]
 ) -> _Unit:
     def read_part() -> Part | Refused:
         try:
-            membership, names, places = build()
+            said = build()
         except InvalidMessageError as exc:
             return Refused(f"{platform}: {exc}")
-        return Part(membership, platform, names, places)
+        return Part(said.membership, platform, said.names, said.places, given_id=said.given_id)
 
     return _Unit(read_part, alone, envelopes)
 

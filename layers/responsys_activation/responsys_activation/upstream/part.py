@@ -45,11 +45,14 @@ class Said(NamedTuple):
         What ``eventNames`` may call its segment: id, key, name, the first that is there counts.
     places : tuple of Mapping
         Where ``identifierFrom`` looks, the nearest to the person first.
+    given_id : str or None
+        The id that the platform gave its message, else that of its envelope.
     """
 
     membership: Membership
     names: tuple[str, ...]
     places: tuple[Mapping[str, Any], ...]
+    given_id: str | None
 
 
 class Ignored(NamedTuple):
@@ -133,4 +136,4 @@ def told(
         occurred_at=occurred_at or around.occurred_at,
     )
     names = dict.fromkeys(name for name in (unit.id, *unit.other_names, unit.name) if name)
-    return Said(membership, tuple(names), places)
+    return Said(membership, tuple(names), places, message_id or around.message_id)
