@@ -15,6 +15,7 @@ STAMPS := $(ENVIRONMENTS:%=%/.complete)
 BROWSER := .venv-browser
 SCANNER := .venv-checkov
 PLOTTER := .venv-plots
+LOADER := .venv-load
 RELEASER := .venv-release
 COMPILER := .venv-uv
 PYTHON := .venv/bin/python
@@ -43,6 +44,7 @@ setup:  ## Make the tools' environments (once, and again when requirements chang
 $(BROWSER)/.complete: $(REQUIREMENTS)/browser.txt
 $(SCANNER)/.complete: $(REQUIREMENTS)/checkov.txt
 $(PLOTTER)/.complete: $(REQUIREMENTS)/plots.txt
+$(LOADER)/.complete: $(REQUIREMENTS)/load.txt
 $(RELEASER)/.complete: $(REQUIREMENTS)/release.txt
 $(COMPILER)/.complete: $(REQUIREMENTS)/uv.txt
 
@@ -50,7 +52,7 @@ $(COMPILER)/.complete: $(REQUIREMENTS)/uv.txt
 .venv-lambda/.complete: FIND_PYTHON = echo .venv/bin/python
 
 # The lists are complete, so that pip need not resolve; --no-deps also keeps older pips from refusing pins with extras.
-$(STAMPS) $(BROWSER)/.complete $(SCANNER)/.complete $(PLOTTER)/.complete $(RELEASER)/.complete $(COMPILER)/.complete: %/.complete:
+$(STAMPS) $(BROWSER)/.complete $(SCANNER)/.complete $(PLOTTER)/.complete $(LOADER)/.complete $(RELEASER)/.complete $(COMPILER)/.complete: %/.complete:
 	@python=$$($(FIND_PYTHON)); \
 	echo "Installing $* (once) ..."; \
 	rm -rf $*; \
@@ -191,7 +193,7 @@ fuzz: setup  ## Hostile bodies against the delivery code, and mutated ones of pl
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.hostile --bodies $(or $(BODIES),100000)
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.hostile.platforms --bodies $(or $(BODIES),100000)
 
-bench: setup $(PLOTTER)/.complete  ## Measure everything in docs/performance.md (BENCHMARKS='cpu cost' for some)
+bench: setup $(PLOTTER)/.complete $(LOADER)/.complete  ## Measure everything in docs/performance.md (BENCHMARKS='cpu cost' for some)
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.benchmarks $(BENCHMARKS)
 	$(PLOTTER)/bin/python -m tests.benchmarks.plots
 
@@ -203,4 +205,4 @@ screenshots: setup $(BROWSER)/.complete $(PLOTTER)/.complete  ## Take docs/page-
 	$(PLOTTER)/bin/python -m tests.browser.palette
 
 clean:  ## Remove builds and environments
-	rm -rf .aws-sam .local dist build *.egg-info $(ENVIRONMENTS) $(BROWSER) $(SCANNER) $(PLOTTER) $(RELEASER) $(COMPILER)
+	rm -rf .aws-sam .local dist build *.egg-info $(ENVIRONMENTS) $(BROWSER) $(SCANNER) $(PLOTTER) $(LOADER) $(RELEASER) $(COMPILER)
