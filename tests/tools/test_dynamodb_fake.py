@@ -117,7 +117,7 @@ def another_table(client: Recorder) -> None:
 
 def moving_a_slot_on(client: Recorder) -> None:
     client.tolerant("put_item", Item=KEY | {"nextSlot": {"N": "100.500"}})
-    for now, latest in [("90", "100"), ("100.5", "120"), ("90", "100.815"), ("200", "300"), ("90", "120")]:
+    for now, latest in [("90", "100"), ("100.5", "120"), ("90", "100.815"), ("200", "300"), ("90", "120"), ("120", "90")]:
         update(
             client,
             "SET nextSlot = nextSlot + :spacing",

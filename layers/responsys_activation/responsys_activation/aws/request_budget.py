@@ -214,7 +214,11 @@ class RequestBudget:
         raise NoSlotError(pace.exhausted(0.0, self._timing))
 
     def _move_on(self, count: int, now: float, wish: pace.Wish) -> tuple[list[Slot], Item]:
-        """Take the next slots of a budget that is in use; what is new, unless others are away."""
+        """Take the next slots of a budget that is in use; what is new, unless others are away.
+
+        No more than there is time for: DynamoDB refuses ``BETWEEN`` with its bounds the wrong way round.
+        """
+        count = min(count, 1 + int((wish.latest - now) / wish.apart))
         nobody_away = " AND (attribute_not_exists(nextReturn) OR nextReturn <= :near)" if wish.new else ""
         moved, before = self._update(
             "SET nextSlot = nextSlot + :taken",
