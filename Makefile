@@ -15,6 +15,7 @@ STAMPS := $(ENVIRONMENTS:%=%/.complete)
 BROWSER := .venv-browser
 SCANNER := .venv-checkov
 PLOTTER := .venv-plots
+LOADER := .venv-load
 RELEASER := .venv-release
 COMPILER := .venv-uv
 PYTHON := .venv/bin/python
@@ -26,7 +27,7 @@ FIND_PYTHON = for candidate in python3.14 python3.13 python3.12 python3.11 pytho
 	done; \
 	echo "error: no Python from 3.11 to 3.14 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup requirements build release demo local replay send check-connector verify-deployment test format lint types unit property integration tools template audit end_to_end page threads release-check reliability promises neighbours backlog kills soak bench bench-quick screenshots fuzz clean
+.PHONY: help setup requirements build release demo local replay send check-connector verify-deployment test format lint types unit property integration tools template audit end_to_end page threads release-check reliability promises neighbours backlog kills newcomers soak bench bench-quick screenshots fuzz clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +44,7 @@ setup:  ## Make the tools' environments (once, and again when requirements chang
 $(BROWSER)/.complete: $(REQUIREMENTS)/browser.txt
 $(SCANNER)/.complete: $(REQUIREMENTS)/checkov.txt
 $(PLOTTER)/.complete: $(REQUIREMENTS)/plots.txt
+$(LOADER)/.complete: $(REQUIREMENTS)/load.txt
 $(RELEASER)/.complete: $(REQUIREMENTS)/release.txt
 $(COMPILER)/.complete: $(REQUIREMENTS)/uv.txt
 
@@ -50,7 +52,7 @@ $(COMPILER)/.complete: $(REQUIREMENTS)/uv.txt
 .venv-lambda/.complete: FIND_PYTHON = echo .venv/bin/python
 
 # The lists are complete, so that pip need not resolve; --no-deps also keeps older pips from refusing pins with extras.
-$(STAMPS) $(BROWSER)/.complete $(SCANNER)/.complete $(PLOTTER)/.complete $(RELEASER)/.complete $(COMPILER)/.complete: %/.complete:
+$(STAMPS) $(BROWSER)/.complete $(SCANNER)/.complete $(PLOTTER)/.complete $(LOADER)/.complete $(RELEASER)/.complete $(COMPILER)/.complete: %/.complete:
 	@python=$$($(FIND_PYTHON)); \
 	echo "Installing $* (once) ..."; \
 	rm -rf $*; \
@@ -181,6 +183,9 @@ backlog: setup  ## Work off 120,000 messages: is the account's limit kept, and u
 kills: setup  ## Kill the function 200 times while 20,000 messages flow
 	$(PYTHON) -m tests.reliability.kills
 
+newcomers: setup  ## Create 3,000 new people of 10,000 messages once, through kills and throttles
+	$(PYTHON) -m tests.reliability.newcomers
+
 soak: setup  ## The law of outcomes in random worlds, for MINUTES (10)
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.property --minutes $(or $(MINUTES),10)
 
@@ -188,7 +193,7 @@ fuzz: setup  ## Hostile bodies against the delivery code, and mutated ones of pl
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.hostile --bodies $(or $(BODIES),100000)
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.hostile.platforms --bodies $(or $(BODIES),100000)
 
-bench: setup $(PLOTTER)/.complete  ## Measure everything in docs/performance.md (BENCHMARKS='cpu cost' for some)
+bench: setup $(PLOTTER)/.complete $(LOADER)/.complete  ## Measure everything in docs/performance.md (BENCHMARKS='cpu cost' for some)
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.benchmarks $(BENCHMARKS)
 	$(PLOTTER)/bin/python -m tests.benchmarks.plots
 
@@ -200,4 +205,4 @@ screenshots: setup $(BROWSER)/.complete $(PLOTTER)/.complete  ## Take docs/page-
 	$(PLOTTER)/bin/python -m tests.browser.palette
 
 clean:  ## Remove builds and environments
-	rm -rf .aws-sam .local dist build *.egg-info $(ENVIRONMENTS) $(BROWSER) $(SCANNER) $(PLOTTER) $(RELEASER) $(COMPILER)
+	rm -rf .aws-sam .local dist build *.egg-info $(ENVIRONMENTS) $(BROWSER) $(SCANNER) $(PLOTTER) $(LOADER) $(RELEASER) $(COMPILER)

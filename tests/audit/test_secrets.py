@@ -38,6 +38,7 @@ REVIEWED = {
     "template.yaml": {
         "Instead of user name and password: ": "the description of a parameter",
         "Action: secretsmanager:GetSecretValue": "what a role may do",
+        "GenerateSecretString: ": "how a secret is made",
     },
     "tests/fakes/platform_events.py": {
         'NORA = "09b48f': "the hash of an invented address",

@@ -21,6 +21,7 @@ EVERYTHING = {
     "KmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     "AlarmEmail": "crm@example.com",
     "ProducerSilentHours": "6",
+    "Webhook": "On",
     "UpstreamEventSource": "aws.partner/segment.com",
 }
 STREAM = {"UpstreamStreamArn": "arn:aws:kinesis:eu-west-1:123456789012:stream/memberships"}

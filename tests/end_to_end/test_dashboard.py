@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.end_to_end.connector_under_test import ConnectorUnderTest
 from tests.end_to_end.observing import settle
+from tests.local_stack.http_api import post
 from tests.local_stack.published_metrics import NAMESPACE, PublishedMetrics
 from tests.local_stack.repeating import eventually
 from tests.local_stack.stack import STACK_NAME, LocalStack
@@ -24,8 +25,10 @@ def deployed_rows(stack: LocalStack) -> list[list[Any]]:
 def test_every_metric_of_ours_on_the_dashboard_is_there_after_a_batch(
     stack: LocalStack, connector: ConnectorUnderTest
 ) -> None:
-    # Given messages that were delivered, and one that was rejected
-    connector.publish([*connector.bodies(3), json.dumps(connector.message(identifiers={}))])
+    # Given messages that were delivered, one of them posted, and one that was rejected
+    connector.publish([*connector.bodies(2), json.dumps(connector.message(identifiers={}))])
+    known = {"Authorization": f"Bearer {stack.webhook_secret}"}
+    assert post(stack.outputs["WebhookUrl"], connector.bodies(1)[0].encode(), known).status == 202
     settle(stack)
     metrics = PublishedMetrics(stack.endpoint.cloudwatch)
     assert eventually(lambda: connector.metric("EventsDelivered", eventName="SEGMENT_CHANGED") == 3)
@@ -40,12 +43,14 @@ def test_every_metric_of_ours_on_the_dashboard_is_there_after_a_batch(
             assert frozenset(dimensions.items()) in metrics.dimension_sets(name), row
             shown += 1
         elif isinstance(row[0], dict) and (search := _SEARCH.match(row[0]["expression"])):
-            # And each search finds this connector's
+            # And each search finds this connector's, or an answer's
             namespace, names, metric = search.groups()
             found = [dict(dimensions) for dimensions in metrics.dimension_sets(metric)]
             assert namespace == NAMESPACE
             assert any(
-                {"stack", *each} == set(names.split(",")) and each["connector"] == connector.name for each in found
+                {"stack", *each} == set(names.split(","))
+                and (each.get("connector") == connector.name or "status" in each)
+                for each in found
             )
             searched += 1
     assert shown >= 6

@@ -23,6 +23,7 @@ from tests.end_to_end.person import (
 from tests.local_stack.demo_memberships import Arrival, PublishedMembership, Rejection
 from tests.local_stack.demo_report import print_report
 from tests.local_stack.demo_results import differences, read_results
+from tests.local_stack.http_api import post
 from tests.local_stack.published_metrics import PublishedMetrics
 from tests.local_stack.queues import take_all
 from tests.local_stack.repeating import eventually
@@ -145,7 +146,7 @@ def told(stack: LocalStack) -> Iterator[list[Any]]:
     answers += [invoke(stack, "ReplayFunctionName", {"errorCode": "NO_IDENTIFIER", "dryRun": dry}) for dry in (1, 0)]
     answers += [invoke(stack, "ReplayFunctionName", {"errorCode": "NO_IDENTIFIER", "dryRun": False})]
     settle(stack)
-    answers += [*crashes(stack), killed(stack)]
+    answers += [*crashes(stack), killed(stack), *posted(stack)]
     yield answers
     # A check of all connectors, in other tests, shall not log in to all of these.
     prefix = stack.outputs["ConnectorParameterPrefix"]
@@ -192,6 +193,26 @@ def crashes(stack: LocalStack) -> list[Any]:
     return answers
 
 
+def posted(stack: LocalStack) -> list[Any]:
+    """Post her membership to the webhook in every way that it refuses, and crash it; give its answers."""
+    body = body_of_hers(connector_of_hers(stack)).encode()
+    known = {"Authorization": f"Bearer {stack.webhook_secret}"}
+    attempts: list[tuple[bytes, dict[str, str]]] = [
+        (body, {"Authorization": "Bearer Lovelace", "X-Signature": "Lovelace"}),
+        (body[:-1], known),
+        (b"name=Lovelace", known),
+        (body, known | {"Content-Encoding": "Lovelace"}),
+        (json.dumps({"variables": {"Lovelace": "x" * 1_100_000}}).encode(), known),
+        (b"", known | {"X-Amz-Firehose-Request-Id": "fh-1"}),
+    ]
+    replies = [post(stack.outputs["WebhookUrl"], content, headers) for content, headers in attempts]
+    assert [reply.status for reply in replies] == [401, 400, 400, 400, 413, 400]
+    name = stack.outputs["WebhookSecretArn"]  # here the function's name, too
+    answer = stack.endpoint.lambda_.invoke(FunctionName=name, Payload=json.dumps({"headers": "Lovelace"}))
+    assert "FunctionError" in answer
+    return [*(list(reply) for reply in replies), answer["Payload"].read().decode()]
+
+
 def killed(stack: LocalStack) -> Any:
     """Kill the function while it waits for Responsys, and give its error."""
     slow = connector_of_hers(stack, {"replies": {"latencyMs": 5000}})
@@ -207,7 +228,7 @@ def everything_logged(stack: LocalStack) -> str:
     """Return every line of every log group."""
     logs = stack.endpoint.logs
     groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
-    assert len(groups) == 3
+    assert len(groups) == 5
     pages = [page for name in groups for page in logs.get_paginator("filter_log_events").paginate(logGroupName=name)]
     return "\n".join(event["message"] for page in pages for event in page["events"])
 

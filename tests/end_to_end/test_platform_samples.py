@@ -44,6 +44,7 @@ def test_every_sample_arrives_as_the_events_of_its_story(stack: LocalStack) -> N
         optional: dict[str, Any] = {each: value for each, value in settings.items() if each != "identifierType"}
         connectors[name] = ConnectorUnderTest(stack, **optional)
         connectors[name].put(identifier_type=settings["identifierType"])
+    stack.set_function_environment({})  # new environments, which remember no list of connectors
 
     # When every sample is put on the queue
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

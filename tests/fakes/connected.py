@@ -27,7 +27,9 @@ from tests.fakes.told_metrics import ToldMetrics
 class Connected:
     """A connector whose account and table are in memory, and as many environments as a test asks for."""
 
-    def __init__(self, *, resend: bool = True, maximum_resends: int = 2, requests_per_minute: int | None = 600) -> None:
+    def __init__(
+        self, *, resend: bool = True, maximum_resends: int = 2, requests_per_minute: int | None = 600, **settings: Any
+    ) -> None:
         self.clock = Clock()
         self.responsys = FakeResponsys(self.clock, self.clock.sleep)
         self.table = InMemoryDynamoDb()
@@ -41,7 +43,7 @@ class Connected:
         self.resend = resend
         self.maximum_resends = maximum_resends
         self.told = ToldMetrics()
-        self.connector = connector(requestsPerMinute=requests_per_minute)
+        self.connector = connector(requestsPerMinute=requests_per_minute, **settings)
 
     def environment(self) -> Environment:
         return Environment(

@@ -414,6 +414,12 @@ class _Expression:
             low = self._value()
             self._take("AND")
             high = self._value()
+            if not _holds(low, "<=", high):
+                raise client_error(
+                    "ValidationException",
+                    self._operation,
+                    "The BETWEEN operator requires upper bound to be greater than or equal to lower bound",
+                )
             return lambda item: _holds(item.get(name), "<=", high) and _holds(low, "<=", item.get(name))
         comparison = self._take()
         value = self._value()

@@ -55,6 +55,7 @@ class Environment:
     time_scale: float = 1.0
     sleep: Callable[[float], None] | None = None
     host: str = HOST
+    trusted: tuple[str, ...] = ("responsys.net",)
 
     def __post_init__(self) -> None:
         self.tokens = self.keeper()
@@ -63,7 +64,7 @@ class Environment:
         return TokenKeeper(
             self.host,
             http=self.transport.session(),
-            trusted=TrustedDomains(("responsys.net",)),
+            trusted=TrustedDomains(self.trusted),
             token_store=self.store,
             credentials=self.secret,
             open_guard=open_guard or self.guard,

@@ -1,4 +1,4 @@
-"""What does Responsys do with custom events? An account in memory behind a transport for ``requests``.
+"""What does Responsys do with custom events and list merges? An account in memory behind a transport for ``requests``.
 
 It reads a request as strictly as the simulator does. It keeps what it accepted, so that a test can count what arrived
 twice, and fails where it is told to, before or after accepting. A reply later than the read limit is no reply, and the
@@ -21,14 +21,18 @@ from requests.adapters import BaseAdapter
 
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import UnavailableError
-from tests.simulator.event_request import parse_event_request
+from tests.simulator.event_request import RecipientData, parse_event_request
 from tests.simulator.functions import ApiFunction
+from tests.simulator.list_members import ListMembers
+from tests.simulator.merge_request import parse_merge_request
+from tests.simulator.merge_results import Merging
 from tests.simulator.refusals import RequestRefusedError
-from tests.simulator.settings import Limits, Replies
+from tests.simulator.settings import AccountSettings, IdentifierSet, Limits, Replies
 
-UNKNOWN_RECIPIENT = 404  # the recipientId that no list has
+UNKNOWN_RECIPIENT = 404  # the recipientId that no list has from the beginning
 SPOILING = "spoiling"  # a property of this name makes Responsys refuse the whole request
 _REPLIES = Replies()
+_LIST_FIELDS = ("EMAIL_ADDRESS_", "CUSTOMER_ID_", "MOBILE_NUMBER_")
 _WRONG_PASSWORDS_BEFORE_LOCKOUT = 5  # in a row
 
 
@@ -94,6 +98,22 @@ class Seen:
     request_id: str
 
 
+class Merge(NamedTuple):
+    """One list merge that was made.
+
+    Attributes
+    ----------
+    began_at, at : float
+        When its request set out, and when it was made.
+    values : tuple of str
+        Of the match column.
+    """
+
+    began_at: float
+    at: float
+    values: tuple[str, ...]
+
+
 class Login(NamedTuple):
     """One login that was tried.
 
@@ -120,6 +140,12 @@ class _Request(NamedTuple):
     fault: Fault | None
     began_at: float
     errand: Any
+
+
+class _Now(NamedTuple):
+    """The clock as what is shared with the simulator asks it."""
+
+    now: Callable[[], float]
 
 
 @dataclass
@@ -176,7 +202,7 @@ class FakeResponsys(BaseAdapter):
     login_host, end_point : str
         Where it takes logins and requests.
     fault : callable
-        Asked at each request, with ``login``, ``event`` or ``ratelimit``, how it goes wrong.
+        Asked at each request, with ``login``, ``event``, ``merge`` or ``ratelimit``, how it goes wrong.
     instead : dict of str to Reply
         By the same kinds: what a request is answered with, whatever it says.
     latency : callable
@@ -195,6 +221,14 @@ class FakeResponsys(BaseAdapter):
         More are refused.
     known_events : set of str or None
         Others are refused; ``None``: all are known.
+    unknown : set of str
+        Identifiers of those that the list did not have from the beginning.
+    settings : AccountSettings
+        How it merges, and when events find who was added.
+    members : ListMembers
+        Who was added by merges.
+    merges : list of Merge
+        Those that were made.
     """
 
     def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None], name: str = "default") -> None:
@@ -213,6 +247,10 @@ class FakeResponsys(BaseAdapter):
         self.maximum_recipients = 200
         self.requests_per_minute: int | None = 200
         self.known_events: set[str] | None = None
+        self.unknown = {str(UNKNOWN_RECIPIENT)}
+        self.settings = AccountSettings()
+        self.merges: list[Merge] = []
+        self.members = ListMembers(_Now(clock))  # type: ignore[arg-type]
         self.token_lifetime = 7200.0
         self.accepted: list[Accepted] = []
         self.on_accepted: Callable[[Accepted], None] = self.accepted.append
@@ -229,7 +267,7 @@ class FakeResponsys(BaseAdapter):
         self, request: requests.PreparedRequest, *, timeout: Any = None, **_options: Any
     ) -> requests.Response:
         path = urlsplit(request.url or "").path
-        kind = {"token": "login", "ratelimit": "ratelimit"}.get(path.rpartition("/")[2], "event")
+        kind = {"token": "login", "ratelimit": "ratelimit", "members": "merge"}.get(path.rpartition("/")[2], "event")
         self.calls[kind] += 1
         fault = self.fault(kind)
         if fault in {Fault.TOKEN_EXPIRED, Fault.TOKEN_NOT_VALID}:
@@ -282,6 +320,8 @@ class FakeResponsys(BaseAdapter):
             return refusal(401, "TOKEN_EXPIRED", "Token expired")
         elif request.kind == "ratelimit":
             reply = self._limits()
+        elif request.kind == "merge":
+            reply = self._merge(request)
         else:
             reply = self._trigger(request)
         if reply.status != 200 or fault is None:
@@ -310,6 +350,35 @@ class FakeResponsys(BaseAdapter):
         limits = Limits(requests_per_minute=self.requests_per_minute)
         return _json(200, [function.row(limits) for function in ApiFunction])
 
+    def _merge(self, request: _Request) -> Reply:
+        settings = self.settings
+        unknown = {"unknown": IdentifierSet(identifiers=tuple(self.unknown))}
+        account = settings.model_copy(update={"recipients": settings.recipients.model_copy(update=unknown)})
+        list_name = unquote(request.path.split("/")[-2])
+        try:
+            merge = parse_merge_request(
+                request.content.body or b"",  # type: ignore[arg-type]
+                str(request.content.headers["Content-Type"]),
+                list_fields=_LIST_FIELDS,
+                replies=settings.replies,
+            )
+            merging = Merging(merge, account, list_name, self.members, str(request.content.headers["X-Request-Id"]))
+            merged = merging.run()
+            values = tuple(str(value) for record in merge.records for value in record.values())
+            self.merges.append(Merge(request.began_at, self._clock(), values))
+        except RequestRefusedError as refused:
+            return _json(refused.status, refused.envelope())
+        data = {"fieldNames": ["RIID_"], "records": [[each.cell] for each in merged], "mapTemplateName": None}
+        return _json(200, {"recordData": data, "mergeRule": {}, "links": []})
+
+    def _finds(self, record: RecipientData) -> bool:
+        """Return whether events find a recipient."""
+        (identifier,) = record.recipient.identifiers()
+        member = self.members.find(self.settings.username, "CONTACTS_LIST", identifier)
+        if member is None:
+            return identifier.value not in self.unknown
+        return not self.members.hidden(member, identifier, self.settings.newcomers)
+
     def _trigger(self, request: _Request) -> Reply:
         event_name, fault = unquote(request.path.rpartition("/")[2]), request.fault
         content_type = str(request.content.headers["Content-Type"])
@@ -331,13 +400,13 @@ class FakeResponsys(BaseAdapter):
             detail = f"{who}{ids[spoilers[0]]}"  # a detail may quote the recipient
             return refusal(400, "INVALID_PARAMETER", detail)
         results = []
-        for position, (recipient, values) in enumerate(zip(ids, properties, strict=True)):
+        for position, (record, recipient, values) in enumerate(zip(records, ids, properties, strict=True)):
             error = None
             if fault is Fault.EXCEPTION_MIDWAY and position >= len(ids) / 2:
                 break
             if fault is Fault.THROTTLED_RECIPIENT and position % 2:
                 error = "API_LIMIT_EXCEEDED: too many"
-            elif str(recipient) == str(UNKNOWN_RECIPIENT):
+            elif not self._finds(record):
                 error = f"NO_RECIPIENT_FOUND: Recipient Not Found {recipient}"
             else:
                 self.on_accepted(

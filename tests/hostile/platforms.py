@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from responsys_activation.envelope import read_body
 from responsys_activation.json_text import JsonNumber, Repeated, read_json, write_json
 from responsys_activation.upstream.addressing import addressed
-from responsys_activation.upstream.memberships import Part, Refused, read
+from responsys_activation.upstream.memberships import Part, Refused, in_groups, read
 from tests.fakes.memberships import bodies_of, connector
 
 _EVENTS = Path(__file__).parents[2] / "events/upstream"
@@ -135,7 +136,20 @@ def look_at_reading(body: str) -> Counter[str]:
         assert bodies_of(one, ARRIVED_AT) == [one]
         assert len(one.encode()) <= len(body.encode()) + 200
         _assert_the_same(part, again.parts[0])
+    _look_at_groups(body, found.parts, alone)
     return _came_to(found.parts, found.ignored)
+
+
+def _look_at_groups(body: str, parts: list[Part | Refused], alone: list[str]) -> None:
+    """Look whether the parts say the same in smaller bodies: as small as can be, twice that, and all in one."""
+    longest = max(len(one.encode()) for one in alone) + 1
+    for most in (longest, 2 * longest, 1_000_000):
+        groups = list(in_groups(read_body(body), ARRIVED_AT, most))
+        assert max(len(group.encode()) for group in groups) <= most
+        grouped = [read(group, ARRIVED_AT) for group in groups]
+        assert not any(found.ignored for found in grouped)
+        for part, again in zip(parts, (each for found in grouped for each in found.parts), strict=True):
+            _assert_the_same(part, again)
 
 
 def _assert_the_same(part: Part | Refused, alone: Part | Refused) -> None:

@@ -88,6 +88,9 @@ def _print_directions(stack: LocalStack, page_url: str) -> None:
     print(f"  {credentials} \\\n    {send}")
     print("or, and follow it to its end:")
     print(f"  {SEND_COMMAND}")
+    print("\nPost one to the webhook (outputs WebhookUrl and WebhookSecretArn), as a platform does:")
+    print(f"  curl -i {shlex.quote(stack.outputs['WebhookUrl'])} -H 'Content-Type: application/json' \\")
+    print(f"    -H 'Authorization: Bearer {stack.webhook_secret}' -d @events/upstream/segment_entered.json")
     print("\nCtrl-C stops everything.", flush=True)
 
 

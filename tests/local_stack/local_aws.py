@@ -13,6 +13,7 @@ from tests.local_stack.aws_endpoint import AwsEndpoint
 from tests.local_stack.deploy import deploy
 from tests.local_stack.event_source import EventSource, deployed_mappings
 from tests.local_stack.function_logs import FunctionLogs
+from tests.local_stack.http_api import reachable
 from tests.local_stack.lambda_host import LambdaHost
 from tests.local_stack.ministack import ministack
 from tests.local_stack.polling import Polling
@@ -119,13 +120,14 @@ class LocalAws:
             self._host = LambdaHost(self.endpoint, directory / "functions", self._function_environment, logs)
             self._host.start()
             resources.callback(self._host.stop)
-            self.outputs = self._deploy(
+            outputs = self._deploy(
                 self.endpoint,
                 stack_name=self._stack_name,
                 parameters=self.parameters,
                 hook_url=self._host.url,
                 say=self._say,
             )
+            self.outputs = {name: reachable(value, self.endpoint) for name, value in outputs.items()}
             self._start_event_sources(resources)
             self._resources = resources.pop_all()
         return self
@@ -178,9 +180,9 @@ class LocalAws:
         """Kill the workers that run an invocation of the function, and return how many they were."""
         return self._host.kill_running(self.function_name)
 
-    def set_function_environment(self, environment: Mapping[str, str]) -> None:
-        """Set variables of the function beside its own, in place of those set before."""
-        self._host.set_environment(self.function_name, environment)
+    def set_function_environment(self, environment: Mapping[str, str], name: str | None = None) -> None:
+        """Set variables of the function, or of another one, beside its own, in place of those set before."""
+        self._host.set_environment(name or self.function_name, environment)
 
     def worker_counts(self) -> dict[str, int]:
         """Return `invocations`, `coldStarts`, `running` and `warm` of the function."""

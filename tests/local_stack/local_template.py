@@ -4,6 +4,7 @@ Each adjustment works around a fault or a gap of the pinned emulator, or hands L
 lambda host and the event sources of this package. The template itself never bends to the emulator.
 """
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -124,5 +125,8 @@ def _adjust(resource: dict[str, Any], hook_url: str) -> None:
             document["Statement"] = [
                 statement for statement in document["Statement"] if statement.get("Sid") != "TransportIsEncrypted"
             ]
+        case "AWS::SecretsManager::Secret" if made := resource["Properties"].pop("GenerateSecretString", None):
+            # The emulator's own would hold quotes and blanks, whatever the template excludes.
+            resource["Properties"]["SecretString"] = secrets.token_hex(made["PasswordLength"] // 2)
         case "AWS::CloudWatch::Alarm":
             resource["Properties"] = locally_evaluated(resource["Properties"])

@@ -92,6 +92,7 @@ class LocalStack(LocalAws):
         given = dict(parameters or {})
         domains = template["Parameters"]["TrustedEndpointDomains"]["Default"]
         given.setdefault("TrustedEndpointDomains", ",".join((domains, *_LOOPBACK_DOMAINS)))
+        given.setdefault("Webhook", "On")
         settings = (simulator or SimulatorSettings()).model_copy(update={"time_scale": time_scale})
         self._own_simulator = None if "ResponsysAuthEndpoint" in given else settings
         if self._own_simulator:
@@ -122,6 +123,13 @@ class LocalStack(LocalAws):
     def __exit__(self, *exc: object) -> None:
         with self._responsys:
             super().__exit__(*exc)
+
+    @property
+    def webhook_secret(self) -> str:
+        """What a caller of the webhook must know."""
+        secrets = self.endpoint.client("secretsmanager")
+        secret: str = secrets.get_secret_value(SecretId=self.outputs["WebhookSecretArn"])["SecretString"]
+        return secret
 
     def set_function_timeout(self, seconds: int) -> None:
         """Deploy another time-out of the function, as a deployment does: a new version, and the alias on it."""

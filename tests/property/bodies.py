@@ -148,7 +148,11 @@ def _profile(number: int, message: Upstream, body: int) -> dict[str, Any]:
     variables |= {"number": str(number)} | ({SPOILING: "yes"} if message.kind is Kind.SPOILING else {})
     attributes = [{"key": name, "value": value, "action": "upsert"} for name, value in variables.items()]
     audience = {"audience_id": message.segment, "action": ACTIONS[message.call_type], "user_attributes": attributes}
-    identifiers = {"riid": str(message.profile), "corrected": str(_CORRECTED + message.profile)}
+    identifiers = {
+        "riid": str(message.profile),
+        "user_identities": [{"type": "customer", "encoding": "raw", "value": str(message.profile)}],
+        "corrected": str(_CORRECTED + message.profile),
+    }
     return {
         "mpid": f"profile-{message.profile}",
         **({} if message.kind is Kind.NO_IDENTIFIER else identifiers),
@@ -171,7 +175,7 @@ def _own(number: int, message: Upstream) -> str:
         "callType": message.call_type,
         "segment": {"type": _segment_type(message), "id": message.segment},
         "connector": "nowhere" if message.kind is Kind.NO_CONNECTOR else message.connector,
-        "identifiers": {} if nobody else {"27": str(message.profile)},
+        "identifiers": {} if nobody else {"27": str(message.profile), "2001": str(message.profile)},
         "variables": {"mark": mark, "number": number}
         | ({SPOILING: "yes"} if message.kind is Kind.SPOILING else {})
         | ({} if nobody else {"corrected": str(_CORRECTED + message.profile)}),

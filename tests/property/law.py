@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 from responsys_activation.received import MARK
 from tests.fakes.clock import NOW
-from tests.fakes.responsys import UNKNOWN_RECIPIENT, Accepted, Fault
+from tests.fakes.responsys import Accepted, Fault
 from tests.local_stack.published_metrics import OUTCOMES
 from tests.property.bodies import Sent
-from tests.property.scenario import CONNECTORS, Kind
+from tests.property.scenario import CONNECTORS, Kind, Upstream
 from tests.property.world import Told, World
 
 _SERVICE = (("service", "segment_events"),)
@@ -89,6 +89,9 @@ def check(world: World) -> None:
     assert_order_is_kept(world, deliveries)
     assert_a_batch_holds_back(world, deliveries)
     assert_no_account_is_locked(world)
+    assert_nobody_is_created_twice(world)
+    assert_who_is_created_was_to_be(world)
+    assert_events_reach_whom_they_are_for(world, deliveries)
     for told in world.told:
         assert_outcomes_add_up(told)
         assert_outcomes_are_fed(world, told)
@@ -142,12 +145,16 @@ def _certain(world: World, sent: Sent) -> set[str]:
 def _may_be_overtaken(world: World, deliveries: Deliveries, key: str) -> bool:
     """Return whether a pair that came back may have found a newer change that was delivered or in doubt."""
     sent = world.sent[key]
-    if sent.message.kind not in {Kind.VALID, Kind.SPOILING} or world.receives[key] < 2:
+    # Before somebody is created it is asked at the first receive, too.
+    missing = world.scenario.list_load.creates and sent.message.profile in world.scenario.list_load.missing
+    if sent.message.kind not in {Kind.VALID, Kind.SPOILING} or (world.receives[key] < 2 and not missing):
         return False
     # A claim whose answer was not recorded is in doubt, too.
     doubts = world.killed or world.table_failed_at or world.total("OutcomesUnknown", connector=sent.connector)
     return any(
-        _newer(other, sent) and not _harmless(other, sent) and (doubts or deliveries.by_mark[other.mark])
+        _newer(other, sent)
+        and not _harmless(other, sent)
+        and (doubts or deliveries.by_mark[other.mark] or (missing and other.message.call_type == "REMOVE"))
         for other in world.sent.values()
     )
 
@@ -185,9 +192,23 @@ def _reasons(world: World, sent: Sent) -> set[str]:
         reasons.add("CUSTOM_EVENT_NOT_FOUND")
     if message.of_platform and sent.connector != CONNECTORS[0] and scenario.mapping:
         reasons.add("NO_EVENT_NAME")  # nobody maps it there any more
+    if message.kind is Kind.SPOILING:  # it may wait behind an older change that waits for the list
+        reasons |= _reasons_of_missing(world, message) & {"EXPIRED"}
     if message.kind in _REJECTED_AS:
         return reasons | _REJECTED_AS[message.kind]
-    return reasons | ({"NO_RECIPIENT_FOUND"} if message.profile == UNKNOWN_RECIPIENT else set())
+    return reasons | _reasons_of_missing(world, message)
+
+
+def _reasons_of_missing(world: World, message: Upstream) -> set[str]:
+    """Return the codes under which a message may be rejected whose recipient the list does not have."""
+    load = world.scenario.list_load
+    if message.profile not in load.missing:
+        return set()
+    if load.action == "WAIT":
+        return {"EXPIRED"} if load.after is None else set()
+    if load.creates and message.call_type != "REMOVE":
+        return {"RECIPIENT_NOT_CREATED"} if message.profile in {*load.refused, *load.spoiling} else set()
+    return {"NO_RECIPIENT_FOUND"}
 
 
 def assert_letters_tell_their_lives(world: World) -> None:
@@ -343,6 +364,51 @@ def assert_no_account_is_locked(world: World) -> None:
             in_a_row += not login.right and login.told and not forgotten
             since = login.at
             assert in_a_row <= _MOST_WRONG_PASSWORDS, f"{in_a_row} wrong passwords in a row by {login.at:.0f}"
+
+
+def assert_nobody_is_created_twice(world: World) -> None:
+    """No two merges of one person are under way at the same moment, so that the second finds whom the first added."""
+    for account in world.accounts.values():
+        until: dict[str, float] = {}
+        for merge in sorted(account.merges):
+            for value in merge.values:
+                assert until.get(value, NOW) <= merge.began_at, f"{value} is merged twice at {merge.began_at:.3f}"
+                until[value] = merge.at
+        created = [member.record["CUSTOMER_ID_"] for member in account.members.merged()]
+        assert len(set(created)) == len(created), f"created twice: {created}"
+
+
+def assert_who_is_created_was_to_be(world: World) -> None:
+    """Nobody is created but who entered, was missing, and may be."""
+    load = world.scenario.list_load
+    entered = {
+        (id(world.accounts[sent.connector]), str(sent.message.profile))
+        for sent in world.sent.values()
+        if sent.message.call_type != "REMOVE" and sent.message.kind in {Kind.VALID, Kind.SPOILING}
+    }
+    for account in world.accounts.values():
+        for member in account.members.merged():
+            value = str(member.record["CUSTOMER_ID_"])
+            assert load.creates, f"{value} was created"
+            assert value in map(str, load.missing), f"{value} was created although known"
+            assert (id(account), value) in entered, f"{value} was created, and never entered"
+
+
+def assert_events_reach_whom_they_are_for(world: World, deliveries: Deliveries) -> None:
+    """An event is accepted for its profile, or for the RIID that the profile's creation told."""
+    riids = {
+        (id(account), member.record["CUSTOMER_ID_"]): member.recipient_id
+        for account in world.accounts.values()
+        for member in account.members.merged()
+    }
+    for key, events in deliveries.by_key.items():
+        sent = world.sent[key]
+        profile = str(sent.message.profile)
+        riid = riids.get((id(world.accounts[sent.connector]), profile))
+        corrected = any(mapping.identifier_from for mapping in world.scenario.mapping)
+        for event in events:
+            reached = str(event.recipient)
+            assert corrected or reached in {profile, str(riid)}, f"{sent} reached {reached}"
 
 
 def assert_outcomes_add_up(told: Told) -> None:

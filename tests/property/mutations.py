@@ -22,11 +22,20 @@ from responsys_activation.aws.claims import Claim, ClaimState
 from responsys_activation.aws.delivery_table import DeliveryTable, Updated
 from responsys_activation.aws.event_bus import EventBus, Written
 from responsys_activation.aws.ledger import Ledger
+from responsys_activation.aws.newcomers import Newcomers
 from responsys_activation.aws.queues import DeadLetterQueue
 from responsys_activation.aws.request_pace import RequestPace
 from responsys_activation.aws.slots import Slot, Wait
 from responsys_activation.delivery import batch as delivery
-from responsys_activation.delivery import composition, dispatch, isolating, pacing, receiving, sending, settling
+from responsys_activation.delivery import (
+    composition,
+    dispatch,
+    isolating,
+    pacing,
+    receiving,
+    sending,
+    settling,
+)
 from responsys_activation.delivery.custom_event import custom_event
 from responsys_activation.delivery.outcome import Delivered, Duplicate, Ending, Retried, Throttled
 from responsys_activation.delivery.outcome_feed import OutcomeFeed
@@ -274,11 +283,11 @@ ORDER: dict[str, Callable[[], Patches]] = {
     ),
     "an addition is sent whatever is newer": lambda: around(
         sending,
-        "_overtaken",
+        "overtaken",
         lambda overtaken, call_type, newer: None if call_type == "ADD" else overtaken(call_type, newer),
     ),
     "an addition is overtaken by an update": lambda: around(
-        sending, "_overtaken", lambda overtaken, _call_type, newer: overtaken("REMOVE", newer)
+        sending, "overtaken", lambda overtaken, _call_type, newer: overtaken("REMOVE", newer)
     ),
     "a deferral forgets when sqs had the message": lambda: around(Mark, "text", _forgotten_when_first_sent),
     "what was deferred counts as new": lambda: around(delivery, "read_record", _counted_as_new),
@@ -406,6 +415,21 @@ SEVERAL: dict[str, Callable[[], Patches]] = {
     ),
 }
 
+# ---- newcomers -------------------------------------------------------------------------------------------------
+
+NEWCOMERS: dict[str, Callable[[], Patches]] = {
+    "newcomers are taken by everybody": lambda: patch.object(
+        Newcomers, "take", lambda _self, keys, _owner: [True] * len(keys)
+    ),
+    "a removal creates": lambda: around(
+        sending, "outcome_of_missing", lambda outcome, action, **_options: outcome(action, may_create=True)
+    ),
+    "riids are mixed up": lambda: around(
+        dispatch, "addressed_by_riid", lambda addressed, event, riid: addressed(event, riid + 1)
+    ),
+    "later changes do not wait for the creation": lambda: patch.object(dispatch, "_whose", lambda _item: set()),
+}
+
 # ---- the outcome feed --------------------------------------------------------------------------------------------
 
 
@@ -446,7 +470,7 @@ FEED: dict[str, Callable[[], Patches]] = {
     ),
 }
 
-MUTATIONS = CLAIMS | SAMENESS | DOUBT | ORDER | PACE | SETTLING | SEVERAL | FEED
+MUTATIONS = CLAIMS | SAMENESS | DOUBT | ORDER | PACE | SETTLING | SEVERAL | NEWCOMERS | FEED
 
 
 def worlds_until_seen(name: str) -> tuple[int, str]:

@@ -189,6 +189,42 @@ class OperatorReplay:
 
 
 @dataclass(frozen=True)
+class ListLoad:
+    """Who is missing in the list, what the connectors do about them, and when a load brings them.
+
+    Attributes
+    ----------
+    action : str
+        Of ``missingRecipients``. Connectors that create know people by customer id, which is the profile's number.
+    missing : tuple of int
+        Profiles.
+    after : int or None
+        Seconds after the world's beginning; ``None``: no load comes.
+    refused : tuple of int
+        Profiles whose records a merge does not take.
+    spoiling : tuple of int
+        Profiles for which Responsys refuses the whole merge.
+    visible_after : int
+        Seconds after which events find whom a merge added; by the RIID as well.
+    names_riid : bool
+        Whether a merge tells the RIID of whom it found.
+    """
+
+    action: str = "REJECT"
+    missing: tuple[int, ...] = (UNKNOWN_RECIPIENT,)
+    after: int | None = None
+    refused: tuple[int, ...] = ()
+    spoiling: tuple[int, ...] = ()
+    visible_after: int = 0
+    names_riid: bool = True
+
+    @property
+    def creates(self) -> bool:
+        """Whether the connectors create who is missing."""
+        return self.action == "CREATE"
+
+
+@dataclass(frozen=True)
 class Crowd:
     """Messages of as many profiles that come all at once."""
 
@@ -240,6 +276,7 @@ class Scenario(_Brief):
     one_user: bool = False
     known_events: tuple[str, ...] | None = None
     mapping: tuple[MappingChange, ...] = ()
+    list_load: ListLoad = ListLoad()
     passwords: tuple[PasswordChange, ...] = ()
     replays: tuple[OperatorReplay, ...] = ()
     pollers: int = 1
@@ -425,6 +462,39 @@ _REPLAYS = {
         max_size=2,
     ).map(tuple)
 }
+_WAIT = {
+    "list_load": st.builds(
+        ListLoad,
+        action=st.just("WAIT"),
+        missing=st.sampled_from([(UNKNOWN_RECIPIENT,), (1, UNKNOWN_RECIPIENT)]),
+        after=st.sampled_from([300, 3600, None]),
+    )
+}
+_CREATE = {
+    "list_load": st.builds(
+        ListLoad,
+        action=st.just("CREATE"),
+        missing=st.sampled_from([(1, 3, UNKNOWN_RECIPIENT), (1, 2, 3, 4, 5, 6, UNKNOWN_RECIPIENT)]),
+        after=st.sampled_from([None, None, 300]),
+        refused=st.sampled_from([(), (), (3,)]),
+        spoiling=st.sampled_from([(), (), (UNKNOWN_RECIPIENT,)]),
+        visible_after=st.sampled_from([0, 0, 0, 30, 1800]),
+        names_riid=st.sampled_from([True, True, False]),
+    )
+}
+_MERGE_TROUBLE = {
+    "responsys_faults": st.lists(
+        st.builds(
+            ResponsysFault,
+            kind=st.sampled_from(["merge", "merge", "event"]),
+            first=st.integers(0, 5),
+            times=_TIMES,
+            fault=st.sampled_from([*Fault]),
+        ),
+        min_size=1,
+        max_size=3,
+    ).map(tuple)
+}
 # One trouble at a time goes deeper than all at once, which soon has nothing left to spoil.
 _TROUBLES: tuple[dict[str, st.SearchStrategy[Any]], ...] = (
     {},
@@ -457,6 +527,16 @@ _TROUBLES: tuple[dict[str, st.SearchStrategy[Any]], ...] = (
     _SEVERAL_IN_ONE | _SLOW_SQS | _RESPONSYS_TROUBLE,
     _SEVERAL_IN_ONE | _KILLS | _RESPONSYS_TROUBLE | _AWS_TROUBLE | _REDELIVERY,
     _SEVERAL_OF_ONE_MEMBERSHIP | _KILLS | _RESPONSYS_TROUBLE | _REDELIVERY,
+    _WAIT,
+    _WAIT | _SEVERAL_IN_ONE | _RESPONSYS_TROUBLE | _REDELIVERY,
+    _CREATE,
+    _CREATE | _REDELIVERY | _SLOW,
+    _CREATE | _MERGE_TROUBLE | _REDELIVERY,
+    _CREATE | _OF_ONE_MEMBERSHIP | _MERGE_TROUBLE | _REDELIVERY,
+    _CREATE | _KILLS | _REDELIVERY,
+    _CREATE | _KILLS | _MERGE_TROUBLE | _AWS_TROUBLE | _REDELIVERY,
+    _CREATE | _SEVERAL_IN_ONE | _KILLS | _SLOW | _REPLAYS,
+    _CREATE | _MEETING | _MERGE_TROUBLE,
 )
 
 _SETTINGS = _product(

@@ -17,8 +17,8 @@ import greenlet
 import requests
 from botocore.exceptions import ConnectTimeoutError
 
-from responsys_activation.aws import ledger
-from responsys_activation.delivery import planning
+from responsys_activation.aws import ledger, newcomers
+from responsys_activation.delivery import dispatch, planning
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.received import MARK, read_mark
 from responsys_activation.replay.composition import compose_replay
@@ -35,6 +35,7 @@ from tests.property.bodies import Sent, body_of, may_come_twice, pairs_of
 from tests.property.scenario import CONNECTORS, Attributes, AwsFault, Crowd, MappingChange, Scenario, Upstream
 from tests.property.simulation import Killed, Place, Simulation, threads_of
 from tests.property.sqs import Message, Queue, SqsClient
+from tests.simulator.settings import AccountSettings, IdentifierSet, Newcomers, Recipients, Replies
 
 TIMEOUT = {45: 120.0, 60: 180.0, 120: 300.0}  # of the function, by ReplySeconds, as in template.yaml
 _VISIBILITY_TIMEOUT = {45: 1020.0, 60: 1380.0, 120: 2100.0}
@@ -174,7 +175,7 @@ class Account(FakeResponsys):
         return fault
 
     def _seconds(self, kind: str) -> float:
-        return self.latency() if kind == "event" else _LOGIN_SECONDS
+        return self.latency() if kind in {"event", "merge"} else _LOGIN_SECONDS
 
     def _exchange(self, seconds: float, limit: float, process: Callable[[], Reply]) -> Reply | None:
         simulation = self._world.simulation
@@ -263,7 +264,9 @@ class World:
         with (
             threads_of(self.simulation),
             patch.object(planning, "MAXIMUM_RECIPIENTS", _RECIPIENTS_A_REQUEST),
-            patch.object(ledger, "_STATEMENTS", _STATEMENTS_A_CALL),
+            patch.object(dispatch, "MAXIMUM_RECORDS", _RECIPIENTS_A_REQUEST),
+            patch.object(ledger, "STATEMENTS", _STATEMENTS_A_CALL),
+            patch.object(newcomers, "STATEMENTS", _STATEMENTS_A_CALL),
             patch.object(ledger, "_QUERIES_AT_ONCE", _QUERIES_AT_ONCE),
         ):
             try:
@@ -381,6 +384,9 @@ class World:
                     credentialsSecretId=f"stack/{name}",
                     defaultEventName="ENTERED",
                     eventNames=dict(mapping.event_names) if name in mapping.connectors else {},
+                    identifierType="CRM_ID" if self.scenario.list_load.creates else "RIID",
+                    missingRecipients={"action": self.scenario.list_load.action}
+                    | ({"permission": "OPTOUT"} if self.scenario.list_load.creates else {}),
                     identifierFrom=list(mapping.identifier_from),
                     # Of a platform's membership each connector sends its own mark.
                     variables={
@@ -400,6 +406,13 @@ class World:
         account.record_named_from = self.scenario.record_named_from
         account.known_events = None if self.scenario.known_events is None else set(self.scenario.known_events)
         account.passwords = {_USER: _password(0)}
+        load = self.scenario.list_load
+        account.unknown = {str(profile) for profile in load.missing}
+        account.settings = AccountSettings(
+            recipients=Recipients(merge_failing=_profiles(load.refused), merge_invalid=_profiles(load.spoiling)),
+            newcomers=Newcomers(visible_after_seconds=load.visible_after, by_riid_at_once=not load.visible_after),
+            replies=Replies(match_names_riid=load.names_riid),
+        )
         return account
 
     def _time(self) -> float:
@@ -415,6 +428,8 @@ class World:
         changes: list[tuple[float, Callable[[], None]]] = [
             (change.after, partial(ssm.values.update, self._connectors(change))) for change in self.scenario.mapping
         ]
+        if self.scenario.list_load.after is not None:
+            changes += [(self.scenario.list_load.after, account.unknown.clear) for account in self.accounts.values()]
         for change in self.scenario.passwords:
             if change.where == "responsys":
                 for account in self.accounts.values():
@@ -562,6 +577,10 @@ def _nth(chosen: Collection[int]) -> Callable[[], bool]:
     """Count its calls and tell whether this one is among the chosen."""
     numbers = itertools.count()
     return lambda: next(numbers) in chosen
+
+
+def _profiles(numbers: Sequence[int]) -> IdentifierSet:
+    return IdentifierSet(identifiers=tuple(map(str, numbers)))
 
 
 def _password(number: int) -> str:

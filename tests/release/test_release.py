@@ -35,6 +35,7 @@ def test_the_release_is_complete(unpacked: Path) -> None:
             "functions/ConnectorCheckFunction.zip",
             "functions/ReplayFunction.zip",
             "functions/SegmentEventsFunction.zip",
+            "functions/WebhookFunction.zip",
         ),
         *("layers/BytecodeLayer.zip", "layers/ResponsysActivationLayer.zip"),
         *("layers/DependenciesLayerArm64.zip", "layers/DependenciesLayerX8664.zip"),

@@ -18,6 +18,8 @@ from tests.simulator.event_request import invalid_record, parse_event_request
 from tests.simulator.functions import ApiFunction
 from tests.simulator.gateway import RECORD
 from tests.simulator.in_flight import RequestInFlight
+from tests.simulator.merge_request import ListMerge, parse_merge_request
+from tests.simulator.merge_results import Merging
 from tests.simulator.recipient_results import RecipientResult
 from tests.simulator.refusals import ConnectionCutError, RequestRefusedError
 from tests.simulator.replies import Json, reply_with_fault
@@ -55,6 +57,7 @@ class ResponsysApi:
             web.get(f"{version}/events", self.get_custom_events, allow_head=False),
             web.get(f"{version}/lists", self.get_lists, allow_head=False),
             web.get(f"{version}/lists/{{list_name}}/fields", self.get_list_fields, allow_head=False),
+            web.post(f"{version}/lists/{{list_name}}/members", self.merge_list_members),
             web.get(f"{version}/settings/account/endpoint", self.get_end_point, allow_head=False),
             web.get("/rest/api/ratelimit", self.get_rate_limits, allow_head=False),
         ]
@@ -136,6 +139,17 @@ class ResponsysApi:
 
         return await self._reply(request, account, show_list)
 
+    async def merge_list_members(self, request: web.Request) -> web.StreamResponse:
+        """Merge up to 200 records into a profile list."""
+        if request.query:
+            raise web.HTTPNotFound  # with an action it is another function
+        record = request[RECORD]
+        record.kind = "merge"
+        account = self._admit(request, ApiFunction.MERGE_LIST_MEMBERS)
+        list_name = request.match_info["list_name"]
+        body = await _read(request, account.limits.maximum_request_bytes)
+        return await self._reply(request, account, lambda: self._merge(request, account, list_name, body))
+
     async def get_end_point(self, request: web.Request) -> web.StreamResponse:
         """Show the URL that belongs to the token."""
         account = self._admit(request, ApiFunction.GET_END_POINT)
@@ -199,7 +213,7 @@ class ResponsysApi:
     ) -> Json:
         record = request[RECORD]
         records = parse_event_request(body, request.content_type, account.replies)
-        judgement = recipient_results.judge(records, account)
+        judgement = recipient_results.judge(records, account, self._simulator.list_members)
         record.recipients = len(records)
         record.overlaps = flight.hold(judgement.recipient_keys)
         record.warnings = dict(judgement.warnings)
@@ -212,10 +226,52 @@ class ResponsysApi:
         accepted = tuple(position for position, result in enumerate(judgement.results) if result.error_message is None)
         if accepted:
             request_id = request.headers.get("X-Request-Id")
-            self._simulator.inbox.put(account.username, event_name, request_id, body, accepted)
+            self._simulator.inbox.put(
+                account.username,
+                event_name,
+                request_id,
+                body,
+                accepted_positions=accepted,
+                recipient_ids=tuple(judgement.results[position].recipient_id for position in accepted),
+            )
         record.accepted = len(accepted)
         key_order = next(self._key_orders)
         return [_result_row(result, key_order) for result in judgement.results]
+
+    def _merge(self, request: web.Request, account: AccountSettings, list_name: str, body: bytes) -> Json:
+        record = request[RECORD]
+        if not account.may_merge:
+            raise refusals.insufficient_access()
+        fields = [known.fields for known in account.lists if known.name == list_name]
+        if not fields:
+            raise refusals.list_not_found(list_name)
+        merge = parse_merge_request(
+            body,
+            request.content_type,
+            list_fields={*(field["fieldName"] for field in LIST_FIELDS), *fields[0]},
+            replies=account.replies,
+        )
+        record.recipients = len(merge.records)
+        request_id = request.headers.get("X-Request-Id")
+        results = Merging(merge, account, list_name, self._simulator.list_members, request_id).run()
+        failed = sum(result.failed for result in results)
+        record.accepted = len(results) - failed
+        record.created = sum(result.inserted for result in results)
+        record.result_codes = {"MERGEFAILED": failed} if failed else {}
+        return _merge_reply(request.path, merge, [result.cell for result in results])
+
+
+def _merge_reply(path: str, merge: ListMerge, cells: list[str | None]) -> Json:
+    of_member = f"{path}/<riid>"
+    return {
+        "recordData": {"fieldNames": ["RIID_"], "records": [[cell] for cell in cells], "mapTemplateName": None},
+        "mergeRule": merge.rule.model_dump(by_alias=True),
+        "links": [
+            {"rel": "self", "href": path, "method": "POST"},
+            {"rel": "retrieveListRecipientsRIID", "href": of_member, "method": "GET"},
+            {"rel": "deleteListRecipientsRIID", "href": of_member, "method": "DELETE"},
+        ],
+    }
 
 
 def _result_row(result: RecipientResult, key_order: tuple[str, ...]) -> dict[str, object]:

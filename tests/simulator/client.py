@@ -12,9 +12,10 @@ import requests
 from pydantic import BaseModel
 
 from tests.local_stack.processes import child_process
-from tests.simulator.control import PAGE_SIZE, CapacityOutage, ClockChange
+from tests.simulator.control import PAGE_SIZE, CapacityOutage, ClockChange, MemberPage
 from tests.simulator.faults import Fault
 from tests.simulator.inbox import InboxEvent, InboxPage
+from tests.simulator.list_members import MergedMember
 from tests.simulator.request_log import RequestKind, RequestPage, RequestRecord, Summary
 from tests.simulator.settings import AccountSettings, SimulatorSettings
 
@@ -52,6 +53,10 @@ class SimulatorClient:
         """Return all logged requests, in the order in which they ended."""
         query = {"account": account, "kind": kind}
         return [record for page in self._pages("requests", query, RequestPage) for record in page.requests]
+
+    def members(self, account: str | None = None) -> list[MergedMember]:
+        """Return what merges wrote into lists, in that order."""
+        return MemberPage.model_validate_json(self._call("GET", "members", {"account": account})).members
 
     def summary(self, account: str | None = None, duplicate_key: tuple[str, ...] = ()) -> Summary:
         """Return the request log in numbers, duplicates by the values of the properties in `duplicate_key`."""

@@ -14,6 +14,7 @@ from tests.simulator.accounts import Account
 from tests.simulator.faults import FAULT
 from tests.simulator.inbox import InboxPage, count_duplicates
 from tests.simulator.json_model import JsonModel
+from tests.simulator.list_members import MergedMember
 from tests.simulator.request_log import RequestPage, summarise
 from tests.simulator.settings import AccountSettings, SimulatorSettings
 from tests.simulator.simulator import Simulator
@@ -33,6 +34,12 @@ class ClockChange(JsonModel):
 
     advance_seconds: float = Field(default=0, ge=0)
     time_scale: float | None = Field(default=None, gt=0)
+
+
+class MemberPage(JsonModel):
+    """What merges wrote, in that order."""
+
+    members: list[MergedMember]
 
 
 class PageQuery(JsonModel):
@@ -62,6 +69,7 @@ class Control:
             [
                 web.get("/inbox", self.get_inbox),
                 web.get("/requests", self.get_requests),
+                web.get("/members", self.get_members),
                 web.get("/summary", self.get_summary),
                 web.post("/faults", self.add_fault),
                 web.delete("/faults", self.delete_faults),
@@ -96,6 +104,10 @@ class Control:
         ]
         page = [] if query.count else records[query.offset : query.offset + query.limit]
         return _json(RequestPage(total=len(records), requests=page))
+
+    async def get_members(self, request: web.Request) -> web.Response:
+        """Show what merges wrote into lists."""
+        return _json(MemberPage(members=list(self._simulator.list_members.merged(request.query.get("account")))))
 
     async def get_summary(self, request: web.Request) -> web.Response:
         """Show the request log in numbers; duplicates by the properties given as `key`."""

@@ -109,6 +109,14 @@ def parse_event_request(body: bytes, content_type: str, replies: Replies) -> lis
     RequestRefusedError
         It is not ASCII JSON, has too many recipients, or a record is not as documented.
     """
+    content = read_json_object(body, content_type)
+    if content.keys() != {"customEvent", "recipientData"}:
+        raise refusals.invalid_content()
+    return _parse_records(content, replies)
+
+
+def read_json_object(body: bytes, content_type: str) -> dict[str, Any]:
+    """Read a body of ASCII JSON that is an object; anything else is refused."""
     if content_type != "application/json":
         raise refusals.invalid_content(f"Content type {content_type} is not application/json")
     if not body.isascii():
@@ -118,9 +126,9 @@ def parse_event_request(body: bytes, content_type: str, replies: Replies) -> lis
         content = from_json(body, allow_inf_nan=False)
     except ValueError as exc:
         raise refusals.invalid_content() from exc
-    if not isinstance(content, dict) or content.keys() != {"customEvent", "recipientData"}:
+    if not isinstance(content, dict):
         raise refusals.invalid_content()
-    return _parse_records(content, replies)
+    return content
 
 
 def read_records(body: bytes) -> list[RecipientData]:
@@ -137,11 +145,11 @@ def _parse_records(content: dict[str, Any], replies: Replies) -> list[RecipientD
     try:
         CUSTOM_EVENT.validate_python(content["customEvent"])
     except ValidationError as exc:
-        raise refusals.invalid_content(_explain(exc)) from exc
+        raise refusals.invalid_content(explain(exc)) from exc
     try:
         return RECORDS.validate_python(records)
     except ValidationError as exc:
-        raise invalid_record(int(exc.errors()[0]["loc"][0]), _explain(exc), replies) from exc
+        raise invalid_record(int(exc.errors()[0]["loc"][0]), explain(exc), replies) from exc
 
 
 def invalid_record(position: int, explanation: str, replies: Replies) -> refusals.RequestRefusedError:
@@ -150,7 +158,8 @@ def invalid_record(position: int, explanation: str, replies: Replies) -> refusal
     return refusals.invalid_parameter(f"{named}{explanation}")
 
 
-def _explain(exc: ValidationError) -> str:
+def explain(exc: ValidationError) -> str:
+    """Say which field is wrong, and how."""
     # Field names and the kind of mistake only: a real error reply could end up in a log, personal data must not.
     error = exc.errors(include_url=False, include_input=False)[0]
     field = ".".join(part for part in error["loc"] if isinstance(part, str))

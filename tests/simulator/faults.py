@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter
 
 from tests.simulator.json_model import JsonModel
 
-FaultPath = Literal["login", "event", "any"]
+FaultPath = Literal["login", "event", "merge", "any"]
 
 
 class Target(JsonModel):
@@ -68,10 +68,10 @@ class TruncatedReply(Target):
 
 
 class WrongLengthReply(Target):
-    """The request is carried out, and its results are one too few or too many."""
+    """The request is carried out, and its results, or records, are one too few or too many."""
 
     kind: Literal["wrong_length"] = "wrong_length"
-    path: Literal["event"] = "event"
+    path: Literal["event", "merge"] = "event"
     difference: Literal[-1, 1] = -1
 
 

@@ -13,6 +13,12 @@ class ApiFunction(Enum):
 
     LOGIN = ("Login", "/auth/token", "POST", "logins_per_minute")
     TRIGGER_CUSTOM_EVENT = ("Trigger Custom Event", "/events/{eventName}", "POST", "requests_per_minute")
+    TRIGGER_CUSTOM_EVENT_ASYNC = (
+        "Asynchronous Trigger Custom Event",
+        "/events/{eventName}",
+        "POST",
+        "asynchronous_requests_per_minute",
+    )
     GET_CUSTOM_EVENTS = ("Get Custom Events", "/events", "GET", "requests_per_minute")
     GET_LISTS = ("Retrieve Profile Lists", "/lists", "GET", "list_requests_per_minute")
     GET_LIST_FIELDS = (
@@ -21,6 +27,7 @@ class ApiFunction(Enum):
         "GET",
         "list_requests_per_minute",
     )
+    MERGE_LIST_MEMBERS = ("Merge List Recipients", "/lists/{listName}/members", "POST", "merges_per_minute")
     GET_END_POINT = ("Get Account Endpoint", "/settings/account/endpoint", "GET", "requests_per_minute")
     GET_RATE_LIMITS = ("Get Throttling Limits", "/ratelimit", "GET", "requests_per_minute")
 

@@ -11,7 +11,6 @@ from itertools import islice
 
 from tests.simulator.event_request import OptionalData, read_records
 from tests.simulator.json_model import JsonModel
-from tests.simulator.recipient_results import stable_recipient_id
 
 
 class InboxEvent(JsonModel):
@@ -57,11 +56,13 @@ class AcceptedRequest:
     arrived_at_ms: int
     body: bytes
     accepted_positions: tuple[int, ...]
+    recipient_ids: tuple[int, ...]
 
     def events(self) -> Iterator[InboxEvent]:
         """Return the event of each accepted recipient."""
         records = read_records(self.body)
-        for sequence_number, position in enumerate(self.accepted_positions, self.first_sequence_number):
+        accepted = zip(self.accepted_positions, self.recipient_ids, strict=True)
+        for sequence_number, (position, recipient_id) in enumerate(accepted, self.first_sequence_number):
             record = records[position]
             identifier = record.recipient.identifiers()[0]
             list_name = record.recipient.list_name
@@ -71,7 +72,7 @@ class AcceptedRequest:
                 event_name=self.event_name,
                 identifier_kind=identifier.kind,
                 identifier=identifier.value,
-                recipient_id=stable_recipient_id(identifier),
+                recipient_id=recipient_id,
                 list_name=(list_name and list_name.object_name) or "",
                 properties=record.properties,
                 arrived_at_ms=self.arrived_at_ms,
@@ -93,9 +94,11 @@ class Inbox:
         event_name: str,
         request_id: str | None,
         body: bytes,
+        *,
         accepted_positions: tuple[int, ...],
+        recipient_ids: tuple[int, ...],
     ) -> None:
-        """Keep a request whose recipients at `accepted_positions` were accepted."""
+        """Keep a request whose recipients at `accepted_positions` were accepted, and their RIIDs."""
         self._requests.append(
             AcceptedRequest(
                 first_sequence_number=self._next_sequence_number,
@@ -105,6 +108,7 @@ class Inbox:
                 arrived_at_ms=time.time_ns() // 1_000_000,
                 body=body,
                 accepted_positions=accepted_positions,
+                recipient_ids=recipient_ids,
             )
         )
         self._next_sequence_number += len(accepted_positions)
@@ -135,11 +139,12 @@ class Inbox:
 def count_duplicates(events: Iterable[InboxEvent], property_names: list[str]) -> int:
     """Count the events that repeat an earlier one: same account, event, recipient and values of the properties.
 
-    An event that lacks one of the properties is left out.
+    A recipient is known by the RIID, by whichever identifier an event named them. An event that lacks one of the
+    properties is left out.
     """
     seen: Counter[tuple[str | None, ...]] = Counter()
     for event in events:
         values = [event.value(name) for name in property_names]
         if None not in values:
-            seen[event.account, event.event_name, event.identifier_kind, event.identifier, *values] += 1
+            seen[event.account, event.event_name, str(event.recipient_id), *values] += 1
     return seen.total() - len(seen)

@@ -1,6 +1,6 @@
 """What becomes of each recipient of a well-formed request?
 
-A pure rule: profile list first, then repetitions within the request, then the look-up of the recipient.
+The profile list comes first, then repetitions within the request, then the look-up of the recipient.
 """
 
 from collections import Counter
@@ -8,10 +8,12 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from tests.simulator.event_request import Identifier, RecipientData
+from tests.simulator.list_members import ListMembers
 from tests.simulator.settings import AccountSettings, ProfileList, Recipients
 
 UNKNOWN_RECIPIENT_ID = -1
 NOBODY = Identifier("", "")
+NOT_FOUND = "NO_RECIPIENT_FOUND: Recipient Not Found"
 
 
 class RecipientResult(NamedTuple):
@@ -45,7 +47,7 @@ class Judgement(NamedTuple):
     warnings: Counter[str]
 
 
-def judge(records: list[RecipientData], account: AccountSettings) -> Judgement:
+def judge(records: list[RecipientData], account: AccountSettings, members: ListMembers) -> Judgement:
     """Decide on each recipient of a request."""
     warnings: Counter[str] = Counter()
     occurrences: Counter[str] = Counter()
@@ -65,12 +67,15 @@ def judge(records: list[RecipientData], account: AccountSettings) -> Judgement:
     results = []
     for record, identifier in zip(records, identifiers, strict=True):
         duplicate = occurrences[identifier.key] > 1 or _repeats_a_name(record)
-        error = (
-            _list_error(record, account.lists)
-            or ("MULTIPLE_RECIPIENTS_FOUND" if duplicate else None)
-            or _look_up_error(identifier, account.recipients)
-        )
-        recipient_id = UNKNOWN_RECIPIENT_ID if error else stable_recipient_id(identifier)
+        list_name = record.recipient.list_name
+        newcomer = members.find(account.username, (list_name and list_name.object_name) or "", identifier)
+        if newcomer is None:
+            unfound = _look_up_error(identifier, account.recipients)
+        else:
+            unfound = NOT_FOUND if members.hidden(newcomer, identifier, account.newcomers) else None
+        error = _list_error(record, account.lists) or ("MULTIPLE_RECIPIENTS_FOUND" if duplicate else None) or unfound
+        found = newcomer.recipient_id if newcomer else None
+        recipient_id = UNKNOWN_RECIPIENT_ID if error else found or stable_recipient_id(identifier)
         results.append(RecipientResult(identifier, recipient_id, error))
     return Judgement(results, set(occurrences), warnings)
 
@@ -97,7 +102,7 @@ def _look_up_error(identifier: Identifier, recipients: Recipients) -> str | None
     value = identifier.value
     nobody = not value.strip() or (identifier.kind == "recipientId" and int(value) <= 0)
     if nobody or recipients.unknown.holds(value):
-        return "NO_RECIPIENT_FOUND: Recipient Not Found"
+        return NOT_FOUND
     if recipients.ambiguous.holds(value):
         return "MULTIPLE_RECIPIENTS_FOUND"
     if recipients.undeliverable.holds(value):

@@ -75,6 +75,23 @@ def recipient_limit_exceeded() -> RequestRefusedError:
     )
 
 
+def record_limit_exceeded() -> RequestRefusedError:
+    return RequestRefusedError(
+        400,
+        "RECORD_LIMIT_EXCEEDED",
+        "Record limit exceeded",
+        "Record limit exceeded, maximum of 200 records are allowed per each api call",
+    )
+
+
+def invalid_field_name(detail: str) -> RequestRefusedError:
+    return RequestRefusedError(400, "INVALID_FIELD_NAME", "Invalid field name", detail)
+
+
+def insufficient_access() -> RequestRefusedError:
+    return RequestRefusedError(401, "INSUFFICIENT_ACCESS", "Insufficient access")
+
+
 def invalid_content(detail: str = "Request body is empty or invalid") -> RequestRefusedError:
     return RequestRefusedError(400, "INVALID_REQUEST_CONTENT", "Invalid request content", detail)
 

@@ -73,13 +73,20 @@ async def reply_with_fault(request: web.Request, fault: Fault | None, work: Call
         case TruncatedReply():
             return await _truncated(request, fault, work)
         case WrongLengthReply():
-            results = work()
-            assert isinstance(results, list)
-            return json_reply(results[:-1] if fault.difference < 0 else [*results, results[-1]])
+            return json_reply(_of_wrong_length(work(), fault.difference))
         case Redirect():
             return web.Response(status=fault.status, headers={"Location": fault.url})
         case _:
             assert_never(fault)
+
+
+def _of_wrong_length(payload: Json, difference: int) -> Json:
+    if isinstance(payload, list):
+        return payload[:-1] if difference < 0 else [*payload, payload[-1]]
+    data = payload["recordData"]
+    assert isinstance(data, dict)
+    records = data["records"]
+    return payload | {"recordData": data | {"records": records[:-1] if difference < 0 else [*records, records[-1]]}}
 
 
 def _error(fault: ErrorReply, work: Callable[[], Json]) -> web.Response:

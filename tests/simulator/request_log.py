@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 
 from tests.simulator.json_model import JsonModel
 
-RequestKind = Literal["login", "refresh", "event", "other"]
+RequestKind = Literal["login", "refresh", "event", "merge", "other"]
 THROTTLE_CODES = frozenset({"API_LIMIT_EXCEEDED", "INTERNAL_CAPACITY_LIMIT_EXCEEDED"})
 
 
@@ -34,13 +34,16 @@ class RequestRecord(JsonModel):
     event_name: str | None = None
     recipients: int = 0
     accepted: int = 0
+    """Recipients who got the event; of a merge, those whom the list has now."""
+    created: int = 0
+    """Recipients whom a merge inserted."""
     status: int | None = None
     """The HTTP status; none: no reply was sent."""
     error_code: str | None = None
     fault: str | None = None
     """The kind of the fault that was played, if one was."""
     result_codes: dict[str, int] = Field(default_factory=dict)
-    """The refused recipients of a 200 reply, by code."""
+    """The refused recipients of a 200 reply, by code; of a merge, MERGEFAILED."""
     concurrent_requests: int = 0
     """Event requests of the account in flight when this one came, itself included."""
     overlaps: tuple[str, ...] = ()
@@ -65,10 +68,12 @@ class Summary(JsonModel):
     refused_logins: int
     """Logins and refreshes that gave none."""
     event_requests: int
+    merge_requests: int
     throttled_requests: int
     accepted_recipients: int
     refused_recipients: int
-    """Recipients refused in a 200 reply."""
+    """Recipients refused in the 200 reply to an event."""
+    created_recipients: int
     unanswered_requests: int
     overlaps: int
     most_concurrent_requests: int
@@ -108,16 +113,19 @@ def summarise(records: Iterable[RequestRecord], duplicates: int) -> Summary:
             error_codes[record.error_code] += 1
         result_codes.update(record.result_codes)
         warnings.update(record.warnings)
+    events = [record for record in records if record.kind == "event"]
     attempts = sum(record.kind in ("login", "refresh") for record in records)
     return Summary(
         requests=len(records),
         logins=granted["login"],
         refreshes=granted["refresh"],
         refused_logins=attempts - granted["login"] - granted["refresh"],
-        event_requests=sum(record.kind == "event" for record in records),
+        event_requests=len(events),
+        merge_requests=sum(record.kind == "merge" for record in records),
         throttled_requests=sum(record.error_code in THROTTLE_CODES for record in records),
-        accepted_recipients=sum(record.accepted for record in records),
-        refused_recipients=result_codes.total(),
+        accepted_recipients=sum(record.accepted for record in events),
+        refused_recipients=sum(sum(record.result_codes.values()) for record in events),
+        created_recipients=sum(record.created for record in records),
         unanswered_requests=sum(record.status is None for record in records),
         overlaps=sum(len(record.overlaps) for record in records),
         most_concurrent_requests=max((record.concurrent_requests for record in records), default=0),

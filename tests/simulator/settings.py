@@ -17,6 +17,8 @@ class ProfileList(JsonModel):
 
     name: str
     folder: str = "!MasterData"
+    fields: frozenset[str] = frozenset()
+    """Its columns beside those of the system, in capitals."""
 
 
 class CustomEvent(JsonModel):
@@ -48,6 +50,18 @@ class Recipients(JsonModel):
     invalid: IdentifierSet = IdentifierSet()
     """Each refuses the whole request that names it, with INVALID_PARAMETER."""
     failure_text: str = "FAILURE: The event could not be processed for this recipient"
+    merge_failing: IdentifierSet = IdentifierSet()
+    """Their records are not merged into a list; the others of the request are."""
+    merge_failure_text: str = 'The value "{value}" is not valid for the field type STR500'
+    merge_invalid: IdentifierSet = IdentifierSet()
+    """Each refuses the whole merge that names it, with INVALID_PARAMETER."""
+
+
+class Newcomers(JsonModel):
+    """When events find those whom a merge has inserted; other merges do at once."""
+
+    visible_after_seconds: float = Field(default=0, ge=0)
+    by_riid_at_once: bool = True
 
 
 class Limits(JsonModel):
@@ -56,6 +70,9 @@ class Limits(JsonModel):
     requests_per_minute: int = Field(default=200, ge=0)
     logins_per_minute: int = Field(default=10, ge=0)
     list_requests_per_minute: int = Field(default=100, ge=0)
+    merges_per_minute: int = Field(default=400, ge=0)
+    asynchronous_requests_per_minute: int = Field(default=200, ge=0)
+    """Only told: no asynchronous event is taken."""
     refused_requests_count: bool = False
     wrong_passwords_before_lockout: int = Field(default=5, ge=1)
     token_lifetime_seconds: float = Field(default=7200, gt=0)
@@ -69,6 +86,8 @@ class Replies(JsonModel):
     """The `endPoint` a login returns; none: the simulator's own base URL."""
     first_record_number: Literal[0, 1] = 0
     invalid_record_is_named: bool = True
+    match_names_riid: bool = True
+    """Whether a merge tells the RIID of somebody whom it found and did not update."""
     latency_ms: float = Field(default=0, ge=0)
 
 
@@ -83,6 +102,9 @@ class AccountSettings(JsonModel):
         CustomEvent(name="CART_ABANDONED"),
     )
     recipients: Recipients = Recipients()
+    newcomers: Newcomers = Newcomers()
+    may_merge: bool = True
+    """Whether the user may merge into lists."""
     limits: Limits = Limits()
     replies: Replies = Replies()
 

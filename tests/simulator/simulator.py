@@ -5,6 +5,7 @@ from tests.simulator.clock import SimulatedClock
 from tests.simulator.faults import Faults
 from tests.simulator.in_flight import InFlight
 from tests.simulator.inbox import Inbox
+from tests.simulator.list_members import ListMembers
 from tests.simulator.request_log import RequestLog
 from tests.simulator.settings import SimulatorSettings
 from tests.simulator.throttles import Throttles
@@ -39,4 +40,5 @@ class Simulator:
         self.faults = Faults()
         self.in_flight = InFlight()
         self.inbox = Inbox()
+        self.list_members = ListMembers(self.clock)
         self.request_log = RequestLog()

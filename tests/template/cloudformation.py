@@ -49,7 +49,11 @@ class Stack:
 
     @property
     def outputs(self) -> dict[str, str]:
-        return {name: self.resolved(output["Value"]) for name, output in self._template["Outputs"].items()}
+        return {
+            name: self.resolved(output["Value"])
+            for name, output in self._template["Outputs"].items()
+            if "Condition" not in output or self._condition(output["Condition"])
+        }
 
     def of_type(self, resource_type: str) -> JsonObject:
         """The properties of the resources of one type, by logical id."""
@@ -145,6 +149,10 @@ class Stack:
                 return _arn("lambda", f"function:{name}")
             case "AWS::Lambda::Version", "Version":
                 return "1"
+            case "AWS::Logs::LogGroup", "Arn":
+                return f"{_arn('logs', f'log-group:{name}')}:*"
+            case "AWS::ApiGatewayV2::Api", "ApiEndpoint":
+                return f"https://{name}.execute-api.{REGION}.amazonaws.com"
             case "AWS::SNS::Topic", "TopicName":
                 return name.rpartition(":")[2]
             case "AWS::CloudWatch::Alarm" | "AWS::CloudWatch::CompositeAlarm", "Arn":

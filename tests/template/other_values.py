@@ -47,4 +47,9 @@ OTHER = {
     "UpstreamStreamArn": "arn:aws:kinesis:eu-west-1:123456789012:stream/memberships",
     "VpcSecurityGroupIds": "sg-0123456789abcdef0",
     "VpcSubnetIds": SUBNETS,
+    "Webhook": "On",
+    "WebhookBurst": "9",
+    "WebhookErrorsAllowed": "9",
+    "WebhookRefusalsAllowed": "9",
+    "WebhookRequestsPerSecond": "9",
 }

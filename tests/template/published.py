@@ -1,21 +1,26 @@
 """Which metrics are there to look at? Those that our code writes when it runs, and those that AWS documents."""
 
 import functools
+import json
 from collections.abc import Mapping
 
+from responsys_activation.aws.queues import LARGEST_MESSAGE
 from responsys_activation.connector_check.report import count_failures
 from responsys_activation.delivery.outcome import Delivered, Ending, Rejected
 from responsys_activation.delivery.planning import Outgoing, PlannedRequest
 from responsys_activation.delivery.reporting import Reporting
-from responsys_activation.delivery.result import Exchange, RequestResult
+from responsys_activation.delivery.result import CreationResult, Exchange, RequestResult
 from responsys_activation.login_report import LoginReport
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.received import read_record
 from responsys_activation.responsys.errors import ThrottledError
 from tests.fakes.function_output import captured_output
+from tests.fakes.memberships import document
+from tests.fakes.webhook import WebhookUnderTest, request_event
 from tests.template.cloudformation import STACK_NAME, Stack
 
 OURS = "ResponsysActivation"
+_TOO_LARGE = json.dumps(document(variables={"text": "x" * LARGEST_MESSAGE}))
 
 
 # From the lists of metrics in the services' own documentation, each with the dimension used here.
@@ -37,6 +42,7 @@ DOCUMENTED_BY_AWS: Mapping[tuple[str, str], str] = {
         for name in ("ConcurrentExecutions", "Duration", "Errors", "Invocations", "Throttles")
     },
     ("AWS/SNS", "NumberOfNotificationsFailed"): "TopicName",
+    **{("AWS/ApiGateway", name): "ApiId" for name in ("4xx", "5xx", "Count", "Latency")},
 }
 
 
@@ -65,6 +71,7 @@ def require_metric(stack: Stack, namespace: str, name: str, dimensions: Mapping[
         assert tuple(dimensions) in written_by_our_code()[name]
         assert dimensions["stack"] == STACK_NAME
         assert dimensions["service"] in services_of_our_code()[name]
+        assert "status" not in dimensions or (name, dict(dimensions)) in _written()
         return
     if namespace == "AWS/Events" and "EventBusName" in dimensions:  # of any other bus than the default one
         (rule,) = [
@@ -79,6 +86,7 @@ def require_metric(stack: Stack, namespace: str, name: str, dimensions: Mapping[
         in {
             "QueueName": {queue["QueueName"] for queue in stack.of_type("AWS::SQS::Queue").values()},
             "FunctionName": {function["FunctionName"] for function in stack.of_type("AWS::Lambda::Function").values()},
+            "ApiId": set(stack.of_type("AWS::ApiGatewayV2::Api")),
             "PipeName": {
                 nested["Parameters"]["PipeName"] for nested in stack.of_type("AWS::CloudFormation::Stack").values()
             },
@@ -90,7 +98,7 @@ def require_metric(stack: Stack, namespace: str, name: str, dimensions: Mapping[
 
 @functools.cache
 def _written() -> tuple[tuple[str, dict[str, str]], ...]:
-    """Run what reports in both functions once, with all there is to report."""
+    """Run what reports in the functions once, with all there is to report."""
     message = read_record(
         {"messageId": "m", "receiptHandle": "r", "body": "{}", "eventSourceARN": "arn:aws:sqs:::segment-events"},
         0.0,
@@ -110,9 +118,13 @@ def _written() -> tuple[tuple[str, dict[str, str]], ...]:
         reporting.connector_used("default", {"EVENT"}, [])
         reporting.doubted("default", outcomes_unknown=1, sent_in_doubt=1)
         reporting.request_ended(RequestResult("default", request, [Delivered()], exchanges=[throttled]))
+        reporting.request_ended(CreationResult("default", request, [Delivered()], exchanges=[throttled]))
         endings = [Ending(message, outcome, "default", "EVENT") for outcome in (Delivered(), Rejected("EXPIRED"))]
         reporting.batch_ended(len(endings), endings, 0.1)
         reporting.outcomes_not_fed(1, [])
+        webhook = WebhookUnderTest(STACK_NAME)
+        for body, headers in (("{}", {}), ("no JSON", {}), ("{}", {"authorization": "none"}), (_TOO_LARGE, {})):
+            webhook.answer(request_event(body, **headers))
     metrics_written = list(output.metrics())
     assert {namespace for namespace, *_ in metrics_written} == {OURS}
     written = [(name, dimensions) for _, name, dimensions, _ in metrics_written]

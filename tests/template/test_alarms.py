@@ -34,13 +34,15 @@ WAKES_UP = {
     "ThrottledRetentionAlarm",
     "UpstreamEventsAlarm",
     "UpstreamStreamAlarm",
+    "WebhookErrorsAlarm",
 }
-# Parameters that bring an alarm each.
+# Parameters that bring alarms.
 OPTIONAL = {
-    "OutcomeFeed": ("On", "OutcomesNotFedAlarm"),
-    "ProducerSilentHours": ("6", "ProducerSilentAlarm"),
-    "UpstreamEventSource": ("crm", "UpstreamEventsAlarm"),
-    "UpstreamStreamArn": ("arn:aws:kinesis:eu-west-1:123456789012:stream/memberships", "UpstreamStreamAlarm"),
+    "OutcomeFeed": ("On", {"OutcomesNotFedAlarm"}),
+    "ProducerSilentHours": ("6", {"ProducerSilentAlarm"}),
+    "UpstreamEventSource": ("crm", {"UpstreamEventsAlarm"}),
+    "UpstreamStreamArn": ("arn:aws:kinesis:eu-west-1:123456789012:stream/memberships", {"UpstreamStreamAlarm"}),
+    "Webhook": ("On", {"WebhookErrorsAlarm", "WebhookFunctionAlarm", "WebhookRefusalsAlarm"}),
 }
 PAGING_TOPIC = "arn:aws:sns:eu-west-1:123456789012:on-call"
 
@@ -132,12 +134,12 @@ def test_the_page_stands_for_the_alarms_that_cannot_wait(stack: Stack) -> None:
 @pytest.mark.parametrize("parameter", OPTIONAL)
 def test_an_optional_alarm_is_there_only_when_asked_for(stack_with: Callable[..., Stack], parameter: str) -> None:
     # Given stacks with and without a parameter / When their alarms are listed
-    value, alarm = OPTIONAL[parameter]
+    value, alarms = OPTIONAL[parameter]
     with_it, without = (
         set(each.of_type("AWS::CloudWatch::Alarm")) for each in (stack_with(**{parameter: value}), stack_with())
     )
-    # Then the second lacks that one alarm
-    assert with_it - without == {alarm}
+    # Then the second lacks those of the parameter
+    assert with_it - without == alarms
 
 
 def test_the_page_names_no_alarm_that_is_not_there(stack_with: Callable[..., Stack]) -> None:

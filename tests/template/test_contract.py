@@ -27,6 +27,7 @@ PARAMETERS_OF_THE_CONTRACT = {
     "MaximumResends",
     "OutcomeFeed",
     "ReplySeconds",
+    "Webhook",
     "UpstreamEventSource",
     "UpstreamStreamArn",
 }
@@ -40,6 +41,8 @@ FURTHER_PARAMETERS = {
     "UpstreamEventBusName",
     "VpcSecurityGroupIds",
     "VpcSubnetIds",
+    "WebhookBurst",
+    "WebhookRequestsPerSecond",
     # Alarms
     "DeadLetterDaysAllowed",
     "DuplicateSharePercentAllowed",
@@ -54,6 +57,8 @@ FURTHER_PARAMETERS = {
     "RejectedMessagesAllowed",
     "RunbookUrl",
     "ThrottledRequestsAllowed",
+    "WebhookErrorsAllowed",
+    "WebhookRefusalsAllowed",
 }
 
 

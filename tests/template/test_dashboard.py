@@ -140,6 +140,12 @@ def read(stack: Stack) -> Body:
 
 
 @pytest.fixture(scope="module")
+def stack(stack_with: Callable[..., Stack]) -> Stack:
+    """A stack with a webhook, which has a row of its own."""
+    return stack_with(Webhook="On")
+
+
+@pytest.fixture(scope="module")
 def body(stack: Stack) -> Body:
     return read(stack)
 
@@ -191,7 +197,7 @@ def test_what_was_received_is_shown_with_every_outcome_that_it_may_have(body: Bo
 
 
 def test_nothing_that_our_code_counts_for_people_is_left_out(body: Body) -> None:
-    # Given what the two functions write
+    # Given what the functions write
     shown = {search["name"] for widget in body.metric_widgets() for search in searches(widget)}
     shown |= {row[1] for row in body.rows() if row[0] == OURS}
     # When what is not shown is listed / Then there are these: two are warnings about what is sent, one has an alarm,
@@ -331,6 +337,14 @@ def test_rows_have_ids_that_metric_math_takes_and_that_differ(body: Body) -> Non
         ids = [row[-1]["id"] for row in widget.properties.metrics if isinstance(row[-1], dict) and "id" in row[-1]]
         assert len(ids) == len(set(ids))
         assert all(re.fullmatch(r"[a-z][A-Za-z0-9_]*", each) for each in ids)
+
+
+def test_without_a_webhook_there_is_no_row_of_it(stack_with: Callable[..., Stack], body: Body) -> None:
+    # Given a stack without one / When its dashboard is read / Then it is the other's without that row
+    titles = [widget.properties.title for widget in body.metric_widgets()]
+    without = [widget.properties.title for widget in read(stack_with()).metric_widgets()]
+    assert without == [title for title in titles if not title.startswith("Webhook")]
+    assert len(titles) - len(without) == 3
 
 
 def test_body_is_small_enough(stack: Stack) -> None:

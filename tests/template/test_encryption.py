@@ -13,8 +13,13 @@ KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890
 
 
 @pytest.fixture(scope="module")
+def stack(stack_with: Callable[..., Stack]) -> Stack:
+    return stack_with(Webhook="On")
+
+
+@pytest.fixture(scope="module")
 def own_key(stack_with: Callable[..., Stack]) -> Stack:
-    return stack_with(KmsKeyArn=KEY)
+    return stack_with(KmsKeyArn=KEY, Webhook="On")
 
 
 ENCRYPTED = [
@@ -90,7 +95,7 @@ def statements_about_keys(stack: Stack, role: str) -> list[dict[str, Any]]:
 def test_every_function_may_use_the_key_through_the_services_that_hold_data(own_key: Stack) -> None:
     # Given the roles of the stack
     roles = own_key.of_type("AWS::IAM::Role")
-    assert len(roles) == 3
+    assert len(roles) == 4
     for role in roles:
         # When what they say about the key is read
         (statement,) = statements_about_keys(own_key, role)
@@ -105,7 +110,7 @@ def test_every_function_may_use_the_key_through_the_services_that_hold_data(own_
 @pytest.mark.parametrize("now", [KEY, ""])
 def test_what_a_former_key_encrypted_stays_readable(stack_with: Callable[..., Stack], now: str) -> None:
     # Given a stack whose key was another before, or that has none any more
-    stack = stack_with(KmsKeyArn=now, FormerKmsKeyArns=f"{FORMER},{KEY}")
+    stack = stack_with(KmsKeyArn=now, FormerKmsKeyArns=f"{FORMER},{KEY}", Webhook="On")
     for role in stack.of_type("AWS::IAM::Role"):
         # When what its roles say about keys is read / Then the former one may decrypt, and no more
         former = [each for each in statements_about_keys(stack, role) if each["Resource"] == [FORMER, KEY]]

@@ -72,16 +72,31 @@ REPLAY_MAY = {
         "logs:PutLogEvents",
     },
 }
+WEBHOOK_MAY = {
+    SEGMENT_EVENTS: {"sqs:SendMessage"},
+    ARN.format("secretsmanager", "secret:crm-webhook-AbC123"): {"secretsmanager:GetSecretValue"},
+    ARN.format("logs", "log-group:/aws/lambda/crm-webhook:log-stream:*"): {
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+    },
+}
 # What each role allows, by the role's logical id.
 MAY_BY_ROLE = {
     "SegmentEventsFunctionRole": MAY,
     "ConnectorCheckFunctionRole": CONNECTOR_CHECK_MAY,
     "ReplayFunctionRole": REPLAY_MAY,
+    "WebhookFunctionRole": WEBHOOK_MAY,
 }
 # What IAM asks for where it knows no action of the call's name.
 ACTIONS_OF = {
     "batch_execute_statement": {"dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"},
 }
+
+
+@pytest.fixture(scope="module")
+def stack(stack_with: Callable[..., Stack]) -> Stack:
+    """A stack with all its functions."""
+    return stack_with(Webhook="On")
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +306,7 @@ def test_function_has_no_reserved_concurrency_and_no_dead_letter_queue_of_its_ow
 
 def test_every_function_logs_as_json_to_a_group_with_retention(stack_with: Callable[..., Stack]) -> None:
     # Given a retention
-    stack = stack_with(LogRetentionDays="90")
+    stack = stack_with(LogRetentionDays="90", Webhook="On")
     groups = {group["LogGroupName"]: group for group in stack.of_type("AWS::Logs::LogGroup").values()}
     # When every function's logging is read
     for function in stack.of_type("AWS::Lambda::Function").values():
@@ -301,8 +316,9 @@ def test_every_function_logs_as_json_to_a_group_with_retention(stack_with: Calla
         assert logging["SystemLogLevel"] == "INFO"  # Lambda's report of each invocation, good ones included
         assert logging["LogGroup"] == f"/aws/lambda/{function['FunctionName']}"
         assert groups[logging["LogGroup"]]["RetentionInDays"] == "90"
-    # And no other group is there
-    assert len(groups) == len(stack.of_type("AWS::Lambda::Function"))
+    # And no other group is there, but that of the webhook's requests
+    assert len(groups) == len(stack.of_type("AWS::Lambda::Function")) + 1
+    assert groups["/aws/vendedlogs/crm-webhook"]["RetentionInDays"] == "90"
 
 
 # ---- code

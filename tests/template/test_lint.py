@@ -30,6 +30,7 @@ SECRET_ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:elsewhere-AbC
             "OutcomeFeed": "On",
             "VpcSubnetIds": ["subnet-0123456789abcdef0"],
             "VpcSecurityGroupIds": ["sg-0123456789abcdef0"],
+            "Webhook": "On",
             "UpstreamEventSource": "aws.partner/segment.com",
             "UpstreamEventBusName": "aws.partner/segment.com/abc",
             "UpstreamStreamArn": "arn:aws:kinesis:eu-west-1:123456789012:stream/memberships",

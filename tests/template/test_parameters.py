@@ -80,9 +80,20 @@ ACCEPTED = [
     ("VpcSubnetIds", ""),
     ("VpcSubnetIds", "subnet-0123456789abcdef0,subnet-0123456789abcdef1,subnet-0123abcd"),
     ("VpcSecurityGroupIds", "sg-0123456789abcdef0"),
+    ("Webhook", "On"),
+    ("WebhookRequestsPerSecond", "10000"),
+    ("WebhookBurst", "5000"),
 ]
 
 REFUSED = [
+    ("Webhook", "on"),
+    ("Webhook", "true"),
+    ("WebhookRequestsPerSecond", "0"),
+    ("WebhookRequestsPerSecond", "10001"),
+    ("WebhookBurst", "0"),
+    ("WebhookBurst", "5001"),
+    ("WebhookErrorsAllowed", "-1"),
+    ("WebhookRefusalsAllowed", "-1"),
     ("ResponsysAuthEndpoint", ""),
     ("ResponsysAuthEndpoint", "login5.responsys.net"),
     ("ResponsysAuthEndpoint", "http://login5.responsys.net"),

@@ -14,8 +14,20 @@ from tests.template.cloudformation import Stack, refusals
 from tests.template.conftest import REQUIRED, sam_translated
 from tests.template.other_values import KEY, OTHER, SUBNETS
 
-FUNCTIONS = ["SegmentEventsFunction", "ConnectorCheckFunction", "ReplayFunction"]
+FUNCTIONS = ["SegmentEventsFunction", "ConnectorCheckFunction", "ReplayFunction", "WebhookFunction"]
 LONGEST_DESCRIPTION = 256
+WHOLE = {**REQUIRED, "Webhook": "On"}
+
+
+@pytest.fixture(scope="module")
+def stack_with(translated: dict[str, Any]) -> Callable[..., Stack]:
+    """A stack with everything that may be left out."""
+    return lambda **parameters: Stack(translated, {**WHOLE, **parameters})
+
+
+@pytest.fixture(scope="module")
+def stack(stack_with: Callable[..., Stack]) -> Stack:
+    return stack_with()
 
 
 def version_of(stack: Stack, function: str) -> tuple[str, dict[str, Any]]:
@@ -65,7 +77,7 @@ def test_other_content_of_a_layer_makes_a_new_version(
     changed = copy.deepcopy(source)
     changed["Resources"][layer]["Properties"]["ContentUri"] = "other"
     # When SAM translates the template / Then it names the version anew
-    assert version_of(Stack(sam_translated(changed), REQUIRED), function)[0] != version_of(stack, function)[0]
+    assert version_of(Stack(sam_translated(changed), WHOLE), function)[0] != version_of(stack, function)[0]
 
 
 @pytest.mark.parametrize("part", ["CodeUri", "MemorySize"])
@@ -76,7 +88,7 @@ def test_other_code_or_configuration_makes_a_new_version_of_that_function_alone(
     changed = copy.deepcopy(source)
     changed["Resources"]["ReplayFunction"]["Properties"][part] = "other" if part == "CodeUri" else 1024
     # When SAM translates the template
-    other = Stack(sam_translated(changed), REQUIRED)
+    other = Stack(sam_translated(changed), WHOLE)
     # Then it names that function's version anew, and no other's
     renamed = [name for name in FUNCTIONS if version_of(other, name)[0] != version_of(stack, name)[0]]
     assert renamed == ["ReplayFunction"]
@@ -111,11 +123,13 @@ def test_nobody_invokes_a_function_past_its_alias(stack: Stack) -> None:
     invoking = {
         *[mapping["FunctionName"] for mapping in stack.of_type("AWS::Lambda::EventSourceMapping").values()],
         *[target["Arn"] for rule in stack.of_type("AWS::Events::Rule").values() for target in rule["Targets"]],
+        *[integration["IntegrationUri"] for integration in stack.of_type("AWS::ApiGatewayV2::Integration").values()],
+        *[permission["FunctionName"] for permission in stack.of_type("AWS::Lambda::Permission").values()],
         stack.outputs["ConnectorCheckFunctionName"],
         stack.outputs["ReplayFunctionName"],
     }
     # When the names are read / Then each is that of an alias
-    assert len(invoking) == 4
+    assert len(invoking) == 5
     assert all(name.endswith(":live") for name in invoking)
     # And what the function may be told to do is said of its alias as well
     assert ":live" in json.dumps(stack.of_type("AWS::Lambda::Permission"))

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.alone_pace import AlonePace
-from responsys_activation.aws.delivery_table import DeliveryTable, account_budget_key
+from responsys_activation.aws.delivery_table import DeliveryTable, account_budget_key, account_limit_key
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.login_guard import TableLoginGuard
 from responsys_activation.aws.request_budget import RequestBudget
@@ -117,7 +117,14 @@ def another_table(client: Recorder) -> None:
 
 def moving_a_slot_on(client: Recorder) -> None:
     client.tolerant("put_item", Item=KEY | {"nextSlot": {"N": "100.500"}})
-    for now, latest in [("90", "100"), ("100.5", "120"), ("90", "100.815"), ("200", "300"), ("90", "120")]:
+    for now, latest in [
+        ("90", "100"),
+        ("100.5", "120"),
+        ("90", "100.815"),
+        ("200", "300"),
+        ("90", "120"),
+        ("120", "90"),
+    ]:
         update(
             client,
             "SET nextSlot = nextSlot + :spacing",
@@ -322,7 +329,7 @@ def the_account_limit(client: Recorder) -> None:
 
     table = DeliveryTable(TABLE, cast("Any", client))
     for _ in range(4):
-        AccountLimit(table, "one", clock=clock).requests_per_minute(read)
+        AccountLimit(table, account_limit_key("one"), clock=clock).requests_per_minute(read)
         clock.sleep(1_900)
 
 

@@ -1,8 +1,10 @@
 """Does `make local` say when it is ready, refuse what is wrong in one line, and leave nothing behind?"""
 
+import itertools
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -17,6 +19,7 @@ import requests
 
 from tests.local_stack.aws_endpoint import AwsEndpoint
 from tests.local_stack.environments import LOCAL_DIRECTORY, REPOSITORY
+from tests.local_stack.http_api import post
 from tests.local_stack.processes import LOOPBACK, LocalStackError, child_process, free_port
 from tests.local_stack.repeating import eventually
 from tests.local_stack.settings import read_settings
@@ -103,6 +106,7 @@ def test_it_tells_its_outputs_while_it_runs_and_leaves_nothing_behind(
         *("SegmentEventsQueueUrl", "SegmentEventsQueueArn", "ThrottledDeadLetterQueueUrl"),
         *("RejectedDeadLetterQueueUrl", "SegmentEventsFunctionName", "ConnectorParameterPrefix"),
         *("AlarmTopicArn", "DashboardName", "stackName", "awsEndpointUrl", "region", "simulatorUrl"),
+        *("WebhookUrl", "WebhookSecretArn"),
     }
     assert contract <= set(outputs)
     assert outputs["awsEndpointUrl"] == f"http://{LOOPBACK}:{port}"
@@ -120,6 +124,21 @@ def test_it_tells_its_outputs_while_it_runs_and_leaves_nothing_behind(
     assert not OUTPUTS.exists()
     assert local.processes_left() == []
     assert list(temporary.iterdir()) == []
+
+
+def test_the_command_that_it_prints_for_the_webhook_is_taken(start: Callable[..., LocalStackProcess]) -> None:
+    # Given what a local stack prints when it is ready
+    local = start()
+    assert local.process.stdout is not None
+    printed = "".join(itertools.takewhile(lambda line: "Ctrl-C" not in line, local.process.stdout))
+    # When its curl command is carried out
+    (command,) = re.findall(r"^  (curl .*?[^\\])$", printed, re.MULTILINE | re.DOTALL)
+    _, _, url, *options = shlex.split(command.replace("\\\n", " "))
+    given = list(zip(options[::2], options[1::2], strict=True))
+    headers = dict(value.split(": ", 1) for name, value in given if name == "-H")
+    (body,) = [REPOSITORY / value.removeprefix("@") for name, value in given if name == "-d"]
+    # Then the webhook takes it
+    assert post(url, body.read_bytes(), headers).status == 202
 
 
 @pytest.mark.parametrize("seconds", [0.8, 1.6, 2.4])

@@ -10,6 +10,8 @@ import pytest
 from responsys_activation.connector import (
     IdentifierType,
     InvalidConnectorError,
+    MissingAction,
+    MissingRecipients,
     ProfileList,
     VariableRules,
     read_connector,
@@ -38,6 +40,7 @@ def test_every_documented_field_is_read() -> None:
                 "eventNames": {"aud-42": "CART_ABANDONED"},
                 "requestsPerMinute": 200,
                 "sendOccurredAt": True,
+                "missingRecipients": {"action": "CREATE", "permission": "OPTOUT"},
                 "identifierFrom": ["properties.loyalty_id", "userId"],
                 "variables": {"only": ["a", "b"], "omit": ["b"], "rename": {"a": "A"}},
             }
@@ -52,6 +55,7 @@ def test_every_documented_field_is_read() -> None:
     assert read.event_names == {"aud-42": "CART_ABANDONED"}
     assert read.requests_per_minute == 200
     assert read.send_occurred_at is True
+    assert read.missing_recipients == MissingRecipients(action=MissingAction.CREATE, permission="OPTOUT")
     assert read.identifier_from == ("properties.loyalty_id", "userId")
     assert read.variables == VariableRules(only=("a", "b"), omit=("b",), rename={"a": "A"})
 
@@ -64,6 +68,7 @@ def test_optional_fields_may_be_left_out() -> None:
     assert read.event_names == {}
     assert read.requests_per_minute is None
     assert read.send_occurred_at is False
+    assert read.missing_recipients.action is MissingAction.REJECT
     assert read.identifier_from == ()
     assert read.variables is None
 
@@ -101,6 +106,13 @@ def test_every_documented_identifier_type_is_taken(identifier_type: str) -> None
         ("sendOccurredAt", {"sendOccurredAt": "true"}),
         ("sendOccurredAt", {"sendOccurredAt": 1}),
         ("sendOccurredAt", {"sendOccurredAt": None}),
+        ("missingRecipients", {"missingRecipients": "CREATE"}),
+        ("missingRecipients", {"missingRecipients": None}),
+        ("missingRecipients.action", {"missingRecipients": {"action": "create"}}),
+        ("missingRecipients.action", {"missingRecipients": {"action": SECRET, "permission": "OPTIN"}}),
+        ("missingRecipients.permission", {"missingRecipients": {"action": "WAIT", "permission": SECRET}}),
+        ("missingRecipients.permission", {"missingRecipients": {"permission": "optin"}}),
+        ("missingRecipients.colour", {"missingRecipients": {"colour": SECRET}}),
         ("identifierFrom", {"identifierFrom": "userId"}),
         ("identifierFrom.1", {"identifierFrom": ["userId", " "]}),
         ("identifierFrom.0", {"identifierFrom": [7]}),
@@ -145,6 +157,54 @@ def test_a_segments_event_comes_before_the_default_event(
     segment_id: str, changes: dict[str, Any], event_name: str | None
 ) -> None:
     assert connector(**changes).event_name_for(segment_id) == event_name
+
+
+# --- recipients that the list does not have -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "action"),
+    [
+        ({}, "REJECT"),
+        ({"action": "REJECT"}, "REJECT"),
+        ({"action": "WAIT"}, "WAIT"),
+        ({"action": "REJECT", "permission": "OPTIN"}, "REJECT"),
+        ({"permission": None}, "REJECT"),
+    ],
+)
+@pytest.mark.parametrize("kind", IdentifierType)
+def test_to_reject_or_to_wait_needs_no_permission_and_may_keep_one(
+    kind: IdentifierType, given: dict[str, Any], action: str
+) -> None:
+    read = read_connector(json.dumps(connector_document(identifierType=kind, missingRecipients=given)))
+
+    assert read.missing_recipients.action == action
+
+
+@pytest.mark.parametrize("permission", ["OPTIN", "OPTOUT"])
+@pytest.mark.parametrize("kind", [kind for kind in IdentifierType if kind is not IdentifierType.RIID])
+def test_somebody_is_created_by_any_identifier_but_a_riid(kind: IdentifierType, permission: str) -> None:
+    create = {"action": "CREATE", "permission": permission}
+
+    read = read_connector(json.dumps(connector_document(identifierType=kind, missingRecipients=create)))
+
+    assert read.missing_recipients.permission == permission
+
+
+@pytest.mark.parametrize("given", [{"action": "CREATE"}, {"action": "CREATE", "permission": None}])
+def test_nobody_is_created_before_somebody_decides_on_permission(given: dict[str, Any]) -> None:
+    reason = refusal(json.dumps(connector_document(identifierType="CRM_ID", missingRecipients=given)))
+
+    assert reason.startswith("missingRecipients.permission: must be 'OPTIN' or 'OPTOUT' with action CREATE")
+
+
+def test_nobody_is_created_by_a_riid_wherever_the_identifier_type_stands() -> None:
+    create = {"action": "CREATE", "permission": "OPTIN"}
+    settings = {"missingRecipients": create} | connector_document(identifierType="RIID")
+
+    reason = refusal(json.dumps(settings))
+
+    assert reason.startswith("missingRecipients: must have action REJECT or WAIT with identifierType RIID")
 
 
 @pytest.mark.parametrize(

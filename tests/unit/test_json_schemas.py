@@ -98,6 +98,16 @@ def test_the_schema_refuses_what_the_reader_refuses(changes: dict[str, Any]) -> 
         ({"variables": {"only": [" "]}}, False),
         ({"variables": {"drop": ["a"]}}, False),
         ({"auth_endpoint": "x"}, False),
+        ({"missingRecipients": {}}, True),
+        ({"missingRecipients": {"action": "WAIT"}}, True),
+        ({"missingRecipients": {"action": "REJECT", "permission": "OPTIN"}}, True),
+        ({"missingRecipients": {"action": "CREATE", "permission": "OPTIN"}, "identifierType": "CRM_ID"}, True),
+        ({"missingRecipients": {"action": "CREATE", "permission": "OPTIN"}}, False),  # the identifier is a RIID
+        ({"missingRecipients": {"action": "CREATE"}, "identifierType": "EMAIL"}, False),
+        ({"missingRecipients": {"action": "CREATE", "permission": None}, "identifierType": "EMAIL"}, False),
+        ({"missingRecipients": {"action": "create"}}, False),
+        ({"missingRecipients": "WAIT"}, False),
+        ({"missingRecipients": None}, False),
     ],
 )
 def test_schema_and_reader_agree_on_connectors(changes: dict[str, Any], valid: bool) -> None:

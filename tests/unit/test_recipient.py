@@ -10,7 +10,13 @@ import pytest
 
 from responsys_activation.connector import IdentifierType
 from responsys_activation.json_text import JsonNumber, Repeated
-from responsys_activation.recipient import NoIdentifierError, find_recipient, hash_type, is_email_address
+from responsys_activation.recipient import (
+    NoIdentifierError,
+    find_match_value,
+    find_recipient,
+    hash_type,
+    is_email_address,
+)
 
 SHA256 = "b4c9a289323b21a01c3e940f150eb9b8c542587f1abfd8f0e1cc1ffc5e475514"
 MD5 = "23463b99b62a72f26ed677cc556c44e8"
@@ -226,6 +232,53 @@ def test_an_address_and_its_hash_are_the_same_recipient_of_a_hash() -> None:
     _, of_hash = find_recipient({"7001": sha256(b"ann@example.com").hexdigest().upper()}, IdentifierType.HASHED_EMAIL)
 
     assert of_address == of_hash
+
+
+# --- by what somebody is added to the list -------------------------------------------------------------------------
+
+EMAIL_OF_HASHES = "Ann@Example.com"
+HASHES = {
+    "HASHED_EMAIL": sha256(b"ann@example.com").hexdigest(),
+    "EMAIL_MD5": md5(b"ann@example.com", usedforsecurity=False).hexdigest(),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "identifiers", "value"),
+    [
+        ("CRM_ID", {"2001": " C 001 ", "EMAIL": "ann@example.com"}, "C 001"),
+        ("EMAIL", {"EMAIL": f" {EMAIL_OF_HASHES}\n"}, EMAIL_OF_HASHES),
+        ("MOBILE_NUMBER", {"MOBILE_NUMBER": "+49 151 2345678"}, "+49 151 2345678"),
+        ("HASHED_EMAIL", {"EMAIL": EMAIL_OF_HASHES}, EMAIL_OF_HASHES),
+        ("HASHED_EMAIL", {"EMAIL": EMAIL_OF_HASHES, "7001": HASHES["HASHED_EMAIL"].upper()}, EMAIL_OF_HASHES),
+        ("EMAIL_MD5", {"email": EMAIL_OF_HASHES, "EMAIL_MD5": HASHES["EMAIL_MD5"]}, EMAIL_OF_HASHES),
+    ],
+)
+def test_a_recipient_is_created_by_the_identifier_or_the_address_of_its_hash(
+    kind: str, identifiers: dict[str, Any], value: str
+) -> None:
+    assert find_match_value(identifiers, IdentifierType(kind))[0] == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "identifiers", "needed"),
+    [
+        ("RIID", {"27": "12"}, "cannot create a recipient by RIID (27 or RIID)"),
+        ("HASHED_EMAIL", {"7001": HASHES["HASHED_EMAIL"]}, "needs EMAIL beside HASHED_EMAIL (7001 or HASHED_EMAIL)"),
+        ("EMAIL_MD5", {"EMAIL_MD5": HASHES["EMAIL_MD5"], "EMAIL": " "}, "needs EMAIL beside EMAIL_MD5"),
+        ("HASHED_EMAIL", {"7001": SHA256, "EMAIL": EMAIL_OF_HASHES}, "needs EMAIL to be the address of HASHED_EMAIL"),
+        ("EMAIL_MD5", {"EMAIL_MD5": MD5, "EMAIL": EMAIL_OF_HASHES}, "needs EMAIL to be the address of EMAIL_MD5"),
+        ("HASHED_EMAIL", {"7001": SHA256, "EMAIL": "nobody"}, "needs EMAIL to be an e-mail address"),
+        ("CRM_ID", {"27": "12"}, "needs CRM_ID (2001 or CRM_ID)"),
+    ],
+)
+def test_nobody_is_created_by_a_hash_alone_or_by_another_persons_address(
+    kind: str, identifiers: dict[str, Any], needed: str
+) -> None:
+    with pytest.raises(NoIdentifierError) as refused:
+        find_match_value(identifiers, IdentifierType(kind))
+    assert str(refused.value).startswith(needed)
+    assert EMAIL_OF_HASHES not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,36 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 
 from responsys_activation.membership import EventName, NonBlank
 from responsys_activation.validation import reasons
 
-__all__ = ["Connector", "IdentifierType", "InvalidConnectorError", "ProfileList", "VariableRules", "read_connector"]
+__all__ = [
+    "Connector",
+    "IdentifierType",
+    "InvalidConnectorError",
+    "MissingAction",
+    "MissingRecipients",
+    "ProfileList",
+    "VariableRules",
+    "read_connector",
+]
+
+
+# The two rules that concern two fields, for whoever writes settings with the schema at hand.
+_CREATES = {"properties": {"action": {"const": "CREATE"}}, "required": ["action"]}
+_CREATE_NEEDS_PERMISSION: dict[str, Any] = {
+    "if": _CREATES,
+    "then": {"properties": {"permission": {"enum": ["OPTIN", "OPTOUT"]}}, "required": ["permission"]},
+}
+_NOBODY_IS_CREATED_BY_RIID: dict[str, Any] = {
+    "if": {"properties": {"identifierType": {"const": "RIID"}}, "required": ["identifierType"]},
+    "then": {"properties": {"missingRecipients": {"not": _CREATES}}},
+}
 
 
 class InvalidConnectorError(ValueError):
@@ -38,6 +59,39 @@ class ProfileList(BaseModel):
 
     name: NonBlank
     folder: NonBlank | None = None
+
+
+class MissingAction(StrEnum):
+    """What becomes of a message whose recipient the list does not have."""
+
+    REJECT = "REJECT"
+    WAIT = "WAIT"
+    CREATE = "CREATE"
+
+
+class MissingRecipients(BaseModel):
+    """What becomes of messages whose recipients the list does not have.
+
+    Attributes
+    ----------
+    permission : str or None
+        Whether those that are created count as having opted in, or out. It is a legal act, so it has no default; it
+        may stay where nobody is created any more.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_CREATE_NEEDS_PERMISSION)
+
+    action: MissingAction = MissingAction.REJECT
+    permission: Annotated[Literal["OPTIN", "OPTOUT"] | None, Field(validate_default=True)] = None
+
+    @field_validator("permission")
+    @classmethod
+    def _said_where_somebody_is_created(cls, permission: str | None, info: ValidationInfo) -> str | None:
+        if permission is None and info.data.get("action") is MissingAction.CREATE:
+            raise ValueError(
+                "must be 'OPTIN' or 'OPTOUT' with action CREATE: it says whether those who are created have opted in"
+            )
+        return permission
 
 
 class VariableRules(BaseModel):
@@ -93,7 +147,9 @@ class Connector(BaseModel):
         Most API requests per minute, within the account's limit; ``None``: as many as that leaves us.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, json_schema_extra=_NOBODY_IS_CREATED_BY_RIID
+    )
 
     auth_endpoint: NonBlank
     credentials_secret_id: NonBlank
@@ -105,6 +161,17 @@ class Connector(BaseModel):
     identifier_from: tuple[NonBlank, ...] = ()
     variables: VariableRules | None = None
     send_occurred_at: Annotated[bool, Field(strict=True)] = False
+    missing_recipients: MissingRecipients = MissingRecipients()
+
+    @field_validator("missing_recipients")
+    @classmethod
+    def _by_another_identifier_than_a_riid(cls, missing: MissingRecipients, info: ValidationInfo) -> MissingRecipients:
+        if missing.action is MissingAction.CREATE and info.data.get("identifier_type") is IdentifierType.RIID:
+            raise ValueError(
+                "must have action REJECT or WAIT with identifierType RIID: nobody can be created by a RIID, which only "
+                "Responsys gives"
+            )
+        return missing
 
     @property
     def configured_events(self) -> frozenset[str]:

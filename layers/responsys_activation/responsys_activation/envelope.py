@@ -17,6 +17,7 @@ from responsys_activation.json_text import JsonNumber, Repeated, read_json, writ
 from responsys_activation.moment import read_moment
 
 __all__ = [
+    "MOST_ARRAYS",
     "Envelope",
     "InvalidMessageError",
     "Opened",
@@ -29,7 +30,7 @@ __all__ = [
 
 _COMPRESSED = "H4sI"  # how the base64 of every gzip begins
 _MOST_ENVELOPES = 5  # EventBridge → SNS → SQS is two; more than this is a mistake or an attack
-_MOST_ARRAYS = 3  # a batch of a producer in the records of a stream is two
+MOST_ARRAYS = 3  # a batch of a producer in the records of a stream is two
 
 
 class InvalidMessageError(ValueError):
@@ -183,7 +184,7 @@ def _messages(
         envelopes = (Envelope(kind, content, position), *envelopes)
         content = inner
     depth = position.count("/")
-    if type(content) is not list or depth == _MOST_ARRAYS:
+    if type(content) is not list or depth == MOST_ARRAYS:
         for _ in range(depth if type(content) is list else 0):
             content = [content]  # alone it would be less deep
         yield Unopened(content, envelopes, position, f"{field}: must be a JSON object")

@@ -30,6 +30,7 @@ class ErrorCode(StrEnum):
     EXPIRED = "EXPIRED"
     SUPERSEDED = "SUPERSEDED"
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+    RECIPIENT_NOT_CREATED = "RECIPIENT_NOT_CREATED"
     BUDGET_EXHAUSTED = "BUDGET_EXHAUSTED"
     IN_FLIGHT = "IN_FLIGHT"
     OUT_OF_TIME = "OUT_OF_TIME"
@@ -91,13 +92,17 @@ class CodeMeaning(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """What is written down of some codes, separated by blanks; ``see`` is empty where the family's will do."""
+    """What is written down of some codes, separated by blanks; ``see`` is empty where the family's will do.
+
+    ``or_else`` is how messages end besides, where a connector's settings ask for it.
+    """
 
     codes: str
     end: ErrorClass | tuple[OutcomeName, ...]
     meaning: str
     advice: str
     see: str = ""
+    or_else: tuple[OutcomeName, ...] = ()
 
 
 # A login's refusals leave messages throttled as INVALID_CREDENTIALS.
@@ -155,7 +160,22 @@ _ROWS: Mapping[Family, Sequence[_Row]] = {
             "NO_RECIPIENT_FOUND",
             ErrorClass.CONTENT,
             "the profile list has no such recipient",
-            "usually a list load is late: replay when it is done",
+            "usually a list load is late: replay when it is done, or set the connector's `missingRecipients`",
+            "missing-recipients.md#what-you-can-choose",
+            or_else=("throttled",),
+        ),
+        _Row(
+            "RECIPIENT_NOT_CREATED",
+            ("rejected",),
+            "the profile list has no such recipient, and it could not be created",
+            "`reason` and `lastErrorCode` say why: fix the message or the API user's rights, then replay it",
+            "missing-recipients.md#who-is-not-created",
+        ),
+        _Row(
+            "MERGEFAILED",
+            ErrorClass.CONTENT,
+            "Responsys did not merge the recipient into the list, and gave no code",
+            "look at the identifier that the producer sends",
         ),
         _Row(
             "MULTIPLE_RECIPIENTS_FOUND",
@@ -392,7 +412,7 @@ _ROWS: Mapping[Family, Sequence[_Row]] = {
 
 def _meaning(family: Family, row: _Row) -> CodeMeaning:
     error_class, outcomes = (row.end, _OUTCOMES[row.end]) if isinstance(row.end, ErrorClass) else (None, row.end)
-    codes = tuple(row.codes.split())
+    codes, outcomes = tuple(row.codes.split()), (*outcomes, *row.or_else)
     return CodeMeaning(codes, family, outcomes, row.meaning, row.advice, row.see or family.see, error_class)
 
 

@@ -11,7 +11,7 @@ import re
 from json.encoder import encode_basestring as _unicode  # what the encoder itself uses for a text
 from typing import Any, NamedTuple, NoReturn
 
-__all__ = ["JsonNumber", "Repeated", "compact_json", "read_json", "write_json"]
+__all__ = ["JsonNumber", "Repeated", "compact_json", "read_json", "sendable", "write_json"]
 
 _UNSENDABLE = re.compile("[\ud800-\udfff\ufffe\uffff]")  # what UTF-8 or SQS does not take as it is
 
@@ -120,7 +120,12 @@ def write_json(value: Any) -> str:
             pending += reversed(_in_brackets([("", member) for member in each], "]"))
         else:
             texts.append(compact_json(each))
-    return _UNSENDABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", "".join(texts))
+    return sendable("".join(texts))
+
+
+def sendable(text: str) -> str:
+    """Return a JSON text that reads the same, and that SQS takes."""
+    return _UNSENDABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _in_brackets(members: list[tuple[str, Any]], closing: str) -> list[tuple[bool, Any]]:

@@ -7,7 +7,7 @@ What reaches the same recipient must be seen as the same, for Responsys refuses 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from hashlib import md5, sha256
 from json.encoder import encode_basestring_ascii as _ascii
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from responsys_activation.connector import IdentifierType
 from responsys_activation.json_text import JsonNumber, Repeated
 
-__all__ = ["NoIdentifierError", "find_recipient", "hash_type", "is_email_address"]
+__all__ = ["NoIdentifierError", "find_match_value", "find_recipient", "hash_type", "is_email_address"]
 
 
 class NoIdentifierError(ValueError):
@@ -47,14 +47,57 @@ def find_recipient(identifiers: Mapping[str, Any], kind: IdentifierType) -> tupl
         needed, normal, texts = _EMAIL, form.of_email, _texts(identifiers, _EMAIL)
     if not texts:
         raise NoIdentifierError(f"needs {form}{', or EMAIL to hash' if form.of_email else ''}")
+    value, same = _the_one(needed, texts, normal, form.same)
+    return f'"{form.field}":{form.written(value)}', same
+
+
+def find_match_value(identifiers: Mapping[str, Any], kind: IdentifierType) -> tuple[str, str]:
+    """Find by which value a message's recipient can be added to the profile list.
+
+    It is the identifier itself, or the e-mail address that it is the hash of: the list takes nobody by a hash.
+
+    Returns
+    -------
+    str
+        The value.
+    str
+        Equal for all values that mean the same member.
+
+    Raises
+    ------
+    NoIdentifierError
+        As for :func:`find_recipient`; or the message has a hash alone, or beside it another address; or the type is
+        ``RIID``, which only Responsys gives.
+    """
+    form = _FORMS[kind]
+    if kind is IdentifierType.RIID:
+        raise NoIdentifierError(f"cannot create a recipient by {form}")
+    if form.of_email is None:
+        return _the_one(form, _texts(identifiers, form), form.normal, form.same)
+    texts = _texts(identifiers, _EMAIL)
+    if not texts:
+        raise NoIdentifierError(f"needs EMAIL beside {form} to create a recipient")
+    address, same = _the_one(_EMAIL, texts, _EMAIL.normal, _EMAIL.same)
+    _, recipient = find_recipient(identifiers, kind)
+    if form.of_email(address) != recipient:
+        raise NoIdentifierError(f"needs EMAIL to be the address of {form} to create a recipient")
+    return address, same
+
+
+def _the_one(
+    form: _Form, texts: Sequence[str], normal: Callable[[str], str], same: Callable[[str], str]
+) -> tuple[str, str]:
+    """Return the value that all texts write, and what is the same for all that reach its recipient."""
+    if not texts:
+        raise NoIdentifierError(f"needs {form}")
     try:
         values = [normal(text) for text in texts]
     except ValueError as exc:
-        raise NoIdentifierError(f"needs {needed} {exc}") from None
-    same = form.same(values[0])
-    if len(values) > 1 and any(form.same(value) != same for value in values):
-        raise NoIdentifierError(f"needs {needed} to name one recipient, not several")
-    return f'"{form.field}":{form.written(values[0])}', same
+        raise NoIdentifierError(f"needs {form} {exc}") from None
+    first = same(values[0])
+    if len(values) > 1 and any(same(value) != first for value in values):
+        raise NoIdentifierError(f"needs {form} to name one recipient, not several")
+    return values[0], first
 
 
 def is_email_address(text: str) -> bool:

@@ -14,6 +14,7 @@ __all__ = [
     "InvalidSettingsError",
     "ReplaySettings",
     "Settings",
+    "WebhookSettings",
     "read_settings",
 ]
 
@@ -111,6 +112,24 @@ class ReplaySettings(BaseModel):
     segment_events_queue_url: Text
     throttled_dead_letter_queue_url: Text
     rejected_dead_letter_queue_url: Text
+
+
+class WebhookSettings(BaseModel):
+    """The settings of the function that answers the webhook.
+
+    Attributes
+    ----------
+    stack_name : str
+        The dimension under which the stack's metrics stand.
+    webhook_secret_id : str
+        The secret that a caller must know.
+    """
+
+    model_config = _FROM_VARIABLES
+
+    stack_name: Text
+    segment_events_queue_url: Text
+    webhook_secret_id: Text
 
 
 def read_settings(model: type[AnySettings], environment: Mapping[str, Any]) -> AnySettings:

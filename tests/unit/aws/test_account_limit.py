@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from responsys_activation.aws.account_limit import AccountLimit
-from responsys_activation.aws.delivery_table import DeliveryTable
+from responsys_activation.aws.delivery_table import DeliveryTable, account_limit_key
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
@@ -25,7 +25,9 @@ from tests.fakes.dynamodb import InMemoryDynamoDb
 
 
 def limit_of(table: InMemoryDynamoDb, clock: Clock, account: str = "one") -> AccountLimit:
-    return AccountLimit(DeliveryTable("delivery", cast("Any", table)), account, clock=clock, sleep=clock.sleep)
+    return AccountLimit(
+        DeliveryTable("delivery", cast("Any", table)), account_limit_key(account), clock=clock, sleep=clock.sleep
+    )
 
 
 class Account:

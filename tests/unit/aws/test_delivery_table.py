@@ -18,6 +18,9 @@ from responsys_activation.aws.delivery_table import (
     claim_key,
     connector_budget_key,
     login_key,
+    merge_budget_key,
+    merge_limit_key,
+    newcomer_key,
 )
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.change import Change
@@ -37,6 +40,9 @@ def test_no_two_kinds_of_item_share_a_key_and_each_stands_in_the_modules_table()
         connector_budget_key("x"),
         account_limit_key("x"),
         login_key("x", "x"),
+        merge_budget_key("x"),
+        merge_limit_key("x"),
+        newcomer_key("x", "x", "x", "x"),
     ]
 
     # Then all keys differ, and the page that answers "What is in the delivery table?" has a line for each
@@ -50,6 +56,16 @@ def test_a_users_logins_have_one_key_however_many_secrets_lead_there_and_the_use
     assert login_key("https://h", "u") == login_key("https://h", "u")
     assert login_key("https://h", "u") != login_key("https://h2", "u")
     assert "someone" not in login_key("https://h", "someone").pk
+
+
+def test_a_newcomer_has_one_key_for_each_list_and_column_and_is_not_in_it() -> None:
+    key = newcomer_key("account", "LIST", "EMAIL_ADDRESS_", "nora@example.org")
+
+    assert key == newcomer_key("account", "LIST", "EMAIL_ADDRESS_", "nora@example.org")
+    assert key != newcomer_key("account", "OTHER", "EMAIL_ADDRESS_", "nora@example.org")
+    assert key != newcomer_key("account", "LIST", "CUSTOMER_ID_", "nora@example.org")
+    assert key != newcomer_key("another", "LIST", "EMAIL_ADDRESS_", "nora@example.org")
+    assert "nora" not in key.pk
 
 
 def test_an_update_tells_what_it_replaced_and_a_failed_condition_what_stands() -> None:

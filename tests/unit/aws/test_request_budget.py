@@ -227,13 +227,14 @@ def test_requests_that_wait_together_get_slots_in_a_row() -> None:
     assert asking.table.calls["UpdateItem"] <= 8
 
 
-def test_of_requests_that_wait_together_as_many_go_as_have_the_time() -> None:
-    # Given one environment / When it has twenty requests and time for ten, at 0.105 s each
-    asking = Asking(environments=1, requests=20, seconds=1.0)
+@pytest.mark.parametrize("requests", [20, 60])
+def test_of_requests_that_wait_together_as_many_go_as_have_the_time(requests: int) -> None:
+    # Given one environment / When it has more requests than time: for ten, at 0.105 s each
+    asking = Asking(environments=1, requests=requests, seconds=1.0)
 
     # Then those ten go, and no slot is reserved in vain
-    assert (len(asking.slots), asking.refused) == (10, 10)
-    assert asking.table.calls["UpdateItem"] <= 3 + 10  # the ten that go, and each that does not
+    assert (len(asking.slots), asking.refused) == (10, requests - 10)
+    assert asking.table.calls["UpdateItem"] <= 3 + requests - 10  # the ten that go, and each that does not
     assert asking.slots[-1][0] <= NOW + 1.0
     (item,) = asking.table.items.values()
     assert float(item["nextSlot"]["N"]) - asking.slots[-1][0] == pytest.approx(0.105, abs=0.001)

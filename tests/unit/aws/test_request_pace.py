@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.alone_pace import AlonePace
-from responsys_activation.aws.delivery_table import DeliveryTable, Key, account_budget_key, connector_budget_key
+from responsys_activation.aws.delivery_table import (
+    DeliveryTable,
+    Key,
+    account_budget_key,
+    account_limit_key,
+    connector_budget_key,
+)
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.request_pace import RequestPace
 from responsys_activation.aws.slots import NoSlotError, Slot, Timing, Wait, requests_alone
@@ -55,7 +61,7 @@ class Environment:
 
         return RequestPace(
             requests_per_minute,
-            limit=AccountLimit(self._table, account, **self._times),
+            limit=AccountLimit(self._table, account_limit_key(account), **self._times),
             account=budget(account_budget_key(account)),
             own=budget(connector_budget_key(name)),
             alone=self._alone,

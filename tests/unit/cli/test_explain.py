@@ -42,6 +42,8 @@ def write(path: Path, content: Any) -> Path:
 
 PLATFORM_SAMPLES = {story: PLATFORM_BODIES[story] for story in ARRIVING}
 
+CREATES = {"identifierType": "HASHED_EMAIL", "missingRecipients": {"action": "CREATE", "permission": "OPTOUT"}}
+
 GOLDEN = """\
 body.json: 1 of 2 messages would be sent, in 1 request
 
@@ -167,6 +169,29 @@ def test_a_message_of_which_the_rest_is_ignored_would_be_sent(tmp_path: Path) ->
     assert "platform    Lytics" in ended.out
     assert "membership  ADD of profile" in ended.out
     assert "ignored, LYTICS_SEGMENT_NOT_MAPPED" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("settings", "message", "told"),
+    [
+        ({}, {}, None),
+        ({"missingRecipients": {"action": "WAIT"}}, {}, "tried again every 15 minutes"),
+        (CREATES, {"identifiers": {"EMAIL": "nora@example.org"}}, "created by EMAIL_ADDRESS_, OPTOUT"),
+        (CREATES, {"identifiers": {"EMAIL": "nora@example.org"}, "callType": "REMOVE"}, "rejected: a REMOVE creates"),
+        (CREATES, {"identifiers": {"7001": "0" * 64}}, "rejected, RECIPIENT_NOT_CREATED: needs EMAIL beside"),
+    ],
+)
+def test_it_is_told_what_becomes_of_a_recipient_who_is_not_in_the_list(
+    tmp_path: Path, settings: dict[str, Any], message: dict[str, Any], told: str | None
+) -> None:
+    body = write(tmp_path / "body.json", document(**message))
+    connector = write(tmp_path / "settings.json", connector_document(**settings))
+
+    ended = command("explain", str(body), "--connector-settings", f"default={connector}")
+
+    assert ("if missing" in ended.out) == (told is not None)
+    assert told is None or f"if missing  {told}" in ended.out
+    assert "nora@" not in ended.out
 
 
 def test_the_changes_of_one_profile_are_told_in_the_requests_that_keep_their_order() -> None:

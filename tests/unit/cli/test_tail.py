@@ -37,6 +37,17 @@ def read(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [line for line in read_lines if line is not None]
 
 
+def test_a_list_merge_is_told_in_a_line() -> None:
+    line = {"level": "INFO", "connector": "loyalty", "eventName": "-", "recipients": 2, "milliseconds": 120}
+    answered = line | {"message": "list merge answered", "results": {"merged": 1, "MERGEFAILED": 1}}
+    failed = line | {"message": "list merge failed", "errorCode": "API_LIMIT_EXCEEDED", "status": 429}
+
+    assert [told(each) for each in read([answered, failed])] == [
+        "loyalty · merge of 2 recipients: 1 merged, 1 MERGEFAILED · 120 ms",
+        "loyalty · merge of 2 recipients: failed, API_LIMIT_EXCEEDED · HTTP 429 · 120 ms",
+    ]
+
+
 def test_each_line_of_the_function_is_told_in_a_line() -> None:
     # Given what the function writes about a batch in which much is wrong
     lines = lines_of(record(1), record(2, body="{"), record(3, identifiers={"27": str(UNKNOWN_RECIPIENT)}))

@@ -45,12 +45,14 @@ HOUR = 3600.0
 PASSWORD = "marked-password"
 USERNAME = "marked-user"
 AUTH_TOKEN = "marked-token"
-LOGIN, LISTS, EVENTS, LIMITS = (
+LOGIN, LISTS, EVENTS, LIMITS, MERGE = (
     "/rest/api/v1.3/auth/token",
     "/rest/api/v1.3/lists",
     "/rest/api/v1.3/events",
     "/rest/api/ratelimit",
+    "/rest/api/v1.3/lists/CONTACTS_LIST/members",
 )
+CREATE: dict[str, Any] = {"identifierType": "CRM_ID", "missingRecipients": {"action": "CREATE", "permission": "OPTOUT"}}
 
 
 ACCOUNT = account_id(connector())
@@ -71,6 +73,7 @@ class Account:
         self.password = PASSWORD
         self.instead: dict[str, Answer | Exception] = {}
         self.calls: Counter[str] = Counter()
+        self.merges: list[dict[str, Any]] = []
         self.transport = ResponsysTransport(self._answer)
 
     def _answer(self, request: requests.PreparedRequest) -> Answer:
@@ -85,6 +88,9 @@ class Account:
                 return refusing(400, "INVALID_USER_NAME_PASSWORD", title="Invalid username or password")
             return replying({"authToken": AUTH_TOKEN, "issuedAt": 1, "endPoint": self.end_point})
         assert request.headers["Authorization"] == AUTH_TOKEN
+        if path == MERGE:
+            self.merges.append(json.loads(request.body or b""))
+            return replying({"recordData": {"fieldNames": ["RIID_"], "records": [["MERGEFAILED: Record 0 = x"]]}})
         assert request.method == "GET"
         events = [{"eventName": name, "description": "", "eventType": "1"} for name in self.events]
         return replying({LISTS: self.lists, EVENTS: events, LIMITS: self.limits}[path])
@@ -815,6 +821,168 @@ def test_connectors_of_different_accounts_are_not_added_up(stack: Stack) -> None
     assert stack.findings() == []
 
 
+def limit(value: Any, path: str, api: str) -> dict[str, Any]:
+    return {"limit": value, "api": api, "resource_path": path, "verb": "POST"}
+
+
+ASYNC_EVENTS = "asyncTriggerCustomEvent"
+
+
+@pytest.mark.parametrize(
+    ("limits", "told", "pays"),
+    [
+        ([], None, False),
+        ([limit(200, "/events/{e}", "x")], "events 200, asynchronous events not named, list merges not named", False),
+        (
+            [limit(200, "/events/{e}", "x"), limit(399, "/events/{e}", ASYNC_EVENTS)],
+            "events 200, asynchronous events 399, list merges not named",
+            False,
+        ),
+        (
+            [
+                limit(200, "/events/{e}", "x"),
+                limit(400, "/events/{e}", ASYNC_EVENTS),
+                limit(1000, "/lists/{l}/members", "mergeListMembers"),
+            ],
+            "events 200, asynchronous events 400, list merges 1000",
+            True,
+        ),
+        ([limit(400, "/events/{e}", ASYNC_EVENTS)], "events not named, asynchronous events 400", False),
+    ],
+    ids=["none", "events", "less than twice", "twice", "no limit of events"],
+)
+def test_the_limits_stand_side_by_side_with_whether_asynchronous_delivery_would_pay(
+    stack: Stack, limits: list[dict[str, Any]], told: str | None, pays: bool
+) -> None:
+    # Given an account that names some limits / When a connector is checked
+    stack.account.limits = limits
+    stack.put()
+    document = report_document(stack.check())
+    # Then a person sees them side by side, and hears of asynchronous delivery from twice the limit on
+    assert (f"  limits per minute: {told}" in document["report"]) is (told is not None)
+    assert ("limits per minute" in document["report"]) is (told is not None)
+    assert ("  asynchronous delivery would pay: the account takes 2.0 times" in document["report"]) is pays
+    # And so does a program
+    (connector,) = document["connectors"]
+    assert connector["accountLimits"]["asynchronousPays"] is pays
+    assert connector["accountLimits"].keys() == {"events", "asynchronousEvents", "listMerges", "asynchronousPays"}
+
+
+# --- recipients that the list does not have -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def creating(stack: Stack) -> Stack:
+    """Give a stack whose account names all limits, with one connector that creates recipients."""
+    stack.account.limits.append(limit(400, "/lists/{listName}/members", "mergeListMembers"))
+    stack.put(**CREATE)
+    return stack
+
+
+def test_a_connector_that_creates_recipients_tries_a_merge_that_writes_nothing(creating: Stack) -> None:
+    # Given a connector that may create / When it is checked / Then nothing is found
+    assert creating.findings() == []
+    # And the one merge forbade by its own rule to insert and to update
+    assert creating.account.calls == {LOGIN: 1, LISTS: 1, EVENTS: 1, LIMITS: 1, MERGE: 1}
+    (merge,) = creating.account.merges
+    assert (merge["mergeRule"]["insertOnNoMatch"], merge["mergeRule"]["updateOnMatch"]) == (False, "NO_UPDATE")
+
+
+@pytest.mark.parametrize("action", ["REJECT", "WAIT"])
+def test_no_other_connector_tries_a_merge(stack: Stack, action: str) -> None:
+    stack.put(identifierType="CRM_ID", missingRecipients={"action": action, "permission": "OPTIN"})
+
+    assert stack.findings() == []
+    assert stack.account.calls[MERGE] == 0
+
+
+@pytest.mark.parametrize(
+    ("reply", "advice"),
+    [
+        (refusing(401, "INSUFFICIENT_ACCESS"), "ask the administrator of the Responsys account"),
+        (refusing(401, "API_DISABLED_FOR_USER"), "ask the administrator of the Responsys account"),
+        (refusing(400, "API_BLOCKED"), "ask the administrator of the Responsys account"),
+        (refusing(403, "A_CODE_OF_TOMORROW"), "needs the web-service role for lists"),
+        (refusing(405, "METHOD_NOT_SUPPORTED"), "check the connector's authEndpoint"),
+    ],
+)
+def test_a_user_who_may_not_merge_is_found_before_anybody_is_missed(
+    creating: Stack, reply: Answer, advice: str
+) -> None:
+    # Given an account that refuses merges / When the connector is checked
+    creating.account.instead[MERGE] = reply
+    level, check, message = only(creating.findings())
+    # Then that is an error, which names connector, field, list, and the way out
+    assert (level, check) == ("error", "missingRecipients")
+    assert message.startswith("Connector default, missingRecipients.action: Responsys refuses to merge members into ")
+    assert "CONTACTS_LIST" in message
+    assert advice in message
+    assert "set the action to REJECT or WAIT" in message
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        refusing(400, "INVALID_PARAMETER", detail="Record 0 = no match"),
+        refusing(404, "RECORD_NOT_FOUND"),
+        refusing(400, "DUPLICATE_API_REQUEST"),
+        replying({}),
+        replying([]),
+    ],
+)
+def test_a_merge_that_was_refused_for_its_record_may_be_made(creating: Stack, reply: Answer) -> None:
+    creating.account.instead[MERGE] = reply
+
+    assert creating.findings() == []
+
+
+@pytest.mark.parametrize(
+    "failure", [requests.ReadTimeout(), Answer(503, b""), refusing(429, "API_LIMIT_EXCEEDED"), Answer(404, b"<html>")]
+)
+def test_a_merge_without_a_verdict_asks_for_another_check(creating: Stack, failure: Answer | Exception) -> None:
+    creating.account.instead[MERGE] = failure
+
+    level, check, message = only(creating.findings())
+
+    assert (level, check) == ("error", "missingRecipients")
+    assert "could not find out whether members may be merged" in message
+
+
+def test_a_list_that_does_not_exist_is_found_once(creating: Stack) -> None:
+    # Given a wrong list / When the connector is checked / Then no merge is tried with it
+    creating.put(**CREATE, profileList={"name": "CONTACT_LIST"})
+    assert only(creating.findings())[:2] == ("error", "profileList")
+    assert creating.account.merges == []
+
+
+def test_two_lists_of_one_name_are_a_warning_because_a_merge_names_no_folder(creating: Stack) -> None:
+    creating.account.lists.append({"name": "CONTACTS_LIST", "folderName": "Old", "fields": []})
+
+    level, check, message = only(creating.findings())
+
+    assert (level, check) == ("warning", "missingRecipients")
+    assert "!MasterData and Old both have a list CONTACTS_LIST" in message
+
+
+def test_a_limit_for_merges_that_is_not_named_is_a_warning(stack: Stack) -> None:
+    stack.put(**CREATE)
+
+    level, check, message = only(stack.findings())
+
+    assert (level, check) == ("warning", "missingRecipients")
+    assert "list merges is not known, so at most 100 per minute" in message
+
+
+def test_a_connector_that_creates_without_a_permission_is_not_checked_further(stack: Stack) -> None:
+    stack.put(identifierType="CRM_ID", missingRecipients={"action": "CREATE"})
+
+    level, check, message = only(stack.findings())
+
+    assert (level, check) == ("error", "settings")
+    assert "missingRecipients.permission: must be 'OPTIN' or 'OPTOUT'" in message
+    assert not stack.account.calls
+
+
 # --- time -------------------------------------------------------------------------------------------------------
 
 
@@ -872,6 +1040,7 @@ def test_the_answer_is_for_programs_and_its_report_for_people(stack: Stack) -> N
         "findings": [],
         "requestsPerMinute": 20,
         "accountRequestsPerMinute": 200,
+        "accountLimits": {"events": 200, "asynchronousEvents": None, "listMerges": None, "asynchronousPays": False},
         "recipientsPerRequest": 200,
         "audiences": {},
         "otherAudiences": "SEGMENT_CHANGED",

@@ -83,9 +83,9 @@ def recipients_result(code: str) -> Reply:
     return Reply(200, json.dumps([result]).encode())
 
 
-def end_of(kind: str, reply: Reply) -> End:
+def end_of(kind: str, reply: Reply, **settings: Any) -> End:
     """Deliver a message while Responsys answers one kind of request like this."""
-    world = World()
+    world = World(**settings)
     world.responsys.instead[kind] = reply
     return world.deliver()
 
@@ -99,6 +99,8 @@ def test_messages_with_a_code_of_responsys_end_as_the_table_says(code: str, mean
     ends = {end_of("event", refusal(400, code))}
     if meaning.error_class is not ErrorClass.CREDENTIALS:
         ends.add(end_of("event", recipients_result(code)))
+        # or waits, where the connector's settings ask for it
+        ends.add(end_of("event", recipients_result(code), missingRecipients={"action": "WAIT"}))
     # Then it ends in just these ways, and a refused login under a code of ours
     told = ErrorCode.INVALID_CREDENTIALS if meaning.error_class is ErrorClass.CREDENTIALS else code
     assert ends == {(outcome, told) for outcome in meaning.outcomes}
@@ -160,6 +162,13 @@ def without_parameters() -> End:
     return world.deliver()
 
 
+def known_by_hash_alone() -> End:
+    world = World(identifierType="HASHED_EMAIL", missingRecipients={"action": "CREATE", "permission": "OPTIN"})
+    digest = "0" * 64
+    world.responsys.unknown.add(digest)
+    return world.deliver(json.dumps(document(identifiers={"7001": digest})))
+
+
 BRINGING_ABOUT: dict[ErrorCode, list[Callable[[], End]]] = {
     ErrorCode.INVALID_MESSAGE: [lambda: World().deliver("no JSON")],
     ErrorCode.NO_IDENTIFIER: [lambda: World().deliver(json.dumps(document(identifiers={})))],
@@ -178,6 +187,7 @@ BRINGING_ABOUT: dict[ErrorCode, list[Callable[[], End]]] = {
     ErrorCode.EXPIRED: [lambda: World().deliver(sent_at=NOW - 86_401)],
     ErrorCode.SUPERSEDED: [overtaken],
     ErrorCode.OUTCOME_UNKNOWN: [lambda: with_fault("event", Fault.TIMEOUT_AFTER, resend=False, seconds=180)],
+    ErrorCode.RECIPIENT_NOT_CREATED: [known_by_hash_alone],
     ErrorCode.BUDGET_EXHAUSTED: [without_table],
     ErrorCode.IN_FLIGHT: [
         sent_elsewhere,

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from responsys_activation.delivery.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
+from responsys_activation.delivery.outcome import (
+    Delivered,
+    Duplicate,
+    Ignored,
+    Outcome,
+    Rejected,
+    Retried,
+    Throttled,
+    reason_of,
+)
 from responsys_activation.delivery.planning import Outgoing
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.received import Mark
@@ -17,7 +26,7 @@ from tests.fakes.clock import NOW
 from tests.fakes.connected import Connected, is_told, outgoing, planned, request_of
 from tests.fakes.dynamodb import client_error
 from tests.fakes.parameters import InMemoryParameters
-from tests.fakes.responsys import UNKNOWN_RECIPIENT, Fault
+from tests.fakes.responsys import UNKNOWN_RECIPIENT, Fault, refusal
 
 # ---- the straight way -----------------------------------------------------------------------------------------
 
@@ -67,6 +76,34 @@ def test_each_recipient_has_its_own_result_and_a_refused_one_may_be_sent_again()
     assert first.outcomes == [Delivered(), Rejected("NO_RECIPIENT_FOUND"), Delivered()]
     assert again.outcomes == [Duplicate(), Rejected("NO_RECIPIENT_FOUND"), Duplicate()]
     assert connected.responsys.seen[-1].recipients == (UNKNOWN_RECIPIENT,)
+
+
+def test_a_connector_that_waits_for_its_list_tries_again_in_a_quarter_of_an_hour() -> None:
+    # Given a recipient that is not in the list of a connector that waits for it
+    connected = Connected(missingRecipients={"action": "WAIT"})
+    request = request_of(outgoing(0), outgoing(1, recipient=UNKNOWN_RECIPIENT))
+
+    # When the request is sent
+    result = connected.send(request)
+
+    # Then only that message waits, and says what for
+    assert result.outcomes[0] == Delivered()
+    assert is_told(result.outcomes[1], Throttled, "NO_RECIPIENT_FOUND")
+    assert result.outcomes[1].delay == 900.0  # type: ignore[union-attr]
+    assert "missingRecipients" in reason_of(result.outcomes[1])  # type: ignore[arg-type]
+
+    # And when the list has it, it is delivered
+    connected.responsys.unknown.clear()
+    assert connected.send(request_of(request.items[1])).outcomes == [Delivered()]
+
+
+def test_a_whole_request_that_is_refused_for_a_missing_recipient_waits_too() -> None:
+    connected = Connected(missingRecipients={"action": "WAIT"})
+    connected.responsys.instead["event"] = refusal(404, "NO_RECIPIENT_FOUND")
+
+    result = connected.send(request_of(outgoing(0)))
+
+    assert is_told(result.outcomes[0], Throttled, "NO_RECIPIENT_FOUND")
 
 
 def test_a_message_that_another_environment_is_sending_waits_for_its_next_receive() -> None:

@@ -11,7 +11,15 @@ import pytest
 
 from responsys_activation.change import membership_change
 from responsys_activation.membership import Membership
-from responsys_activation.upstream.memberships import MOST_MEMBERSHIPS, Memberships, Part, Refused, read
+from responsys_activation.upstream.memberships import (
+    MOST_MEMBERSHIPS,
+    Memberships,
+    Part,
+    PartTooLargeError,
+    Refused,
+    in_groups,
+    read,
+)
 from responsys_activation.upstream.part import Ignored
 from tests.fakes.memberships import bodies_of, document, read_membership
 from tests.hostile.platforms import ARRIVED_AT, look_at_reading, mutated
@@ -204,15 +212,46 @@ def test_what_cannot_be_told_apart_is_kept_whole() -> None:
 
 
 def test_each_body_is_written_when_it_is_asked_for() -> None:
+    # Given a person of half a megabyte, whom each of ten thousand segments repeats
     segments = {f"s-{number}": {"status": "exited"} for number in range(10_000)}
     export = {"segmentMembership": {"ups": segments}, "identityMap": {"crmid": [{"id": "c"}]}, "text": "x" * 500_000}
 
-    bodies = bodies_of(json.dumps(export), ARRIVED_AT)
+    # When the export is read
+    bodies = read(json.dumps(export), ARRIVED_AT).bodies
 
+    # Then none of the five gigabytes is written but what is asked for
     assert len(bodies) == 10_000
-    assert json.loads(bodies[9_999])["segmentMembership"] == {"ups": {"s-9999": {"status": "exited"}}}
-    with pytest.raises(IndexError):
-        bodies[10_000]
+    assert json.loads(bodies[9_999]())["segmentMembership"] == {"ups": {"s-9999": {"status": "exited"}}}
+
+
+def test_what_is_about_no_membership_is_in_no_group() -> None:
+    assert list(in_groups([{"type": "page", "messageId": "m"}, COHORT | {"users": []}], ARRIVED_AT, 1_000)) == []
+
+
+def test_a_part_that_is_larger_than_a_group_is_told() -> None:
+    small, large = document(), document(variables={"text": "é" * 500})
+
+    with pytest.raises(PartTooLargeError):
+        list(in_groups([small, large], ARRIVED_AT, 1_000))
+
+
+def test_a_group_has_no_more_parts_than_are_read() -> None:
+    bodies = list(in_groups([True] * (MOST_MEMBERSHIPS + 1), ARRIVED_AT, 1_000_000))
+
+    assert [body.count("true") for body in bodies] == [MOST_MEMBERSHIPS, 1]
+
+
+def test_a_part_in_many_envelopes_is_in_no_array() -> None:
+    # An array more, and it would be deeper than is read
+    def records(*contents: Any) -> dict[str, Any]:
+        return {"Records": list(contents)}
+
+    deep = records(records(document()))
+
+    bodies = list(in_groups(records(deep, deep), ARRIVED_AT, 10_000))
+
+    assert [type(found) for body in bodies for found in read(body, ARRIVED_AT).parts] == [Part, Part]
+    assert len(bodies) == 2
 
 
 # --- whatever it is ---------------------------------------------------------------------------------------------

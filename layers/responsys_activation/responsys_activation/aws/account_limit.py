@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
-from responsys_activation.aws.delivery_table import DeliveryTable, Item, account_limit_key, number
+from responsys_activation.aws.delivery_table import DeliveryTable, Item, Key, number
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.slots import account_requests_per_minute
 from responsys_activation.observability import logger
@@ -48,20 +48,20 @@ class AccountLimit:
 
     Parameters
     ----------
-    account : str
-        The account's id.
+    key : Key
+        The limit's item: the account's for events, or for list merges.
     """
 
     def __init__(
         self,
         table: DeliveryTable,
-        account: str,
+        key: Key,
         *,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._table = table
-        self._key = account_limit_key(account)
+        self._key = key
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
 
-__all__ = ["Clients", "open_clients", "open_sqs"]
+__all__ = ["Clients", "WebhookClients", "open_clients", "open_sqs", "open_webhook_clients"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,14 @@ class Clients:
     secrets_manager: SecretsManagerClient
     dynamodb: DynamoDBClient
     events: Any = None
+
+
+@dataclass(frozen=True)
+class WebhookClients:
+    """The clients of the function that answers the webhook."""
+
+    sqs: SQSClient
+    secrets_manager: SecretsManagerClient
 
 
 def open_sqs() -> SQSClient:
@@ -54,4 +62,12 @@ def open_clients(*, outcome_feed: bool = False) -> Clients:
         secrets_manager=boto3.client("secretsmanager", config=CLIENT_CONFIG),
         dynamodb=boto3.client("dynamodb", config=CLIENT_CONFIG),
         events=boto3.client("events", config=FEED_CONFIG) if outcome_feed else None,
+    )
+
+
+def open_webhook_clients() -> WebhookClients:
+    """Open them with short limits: the caller waits for the answer."""
+    return WebhookClients(
+        sqs=boto3.client("sqs", config=SETTLING_CONFIG),
+        secrets_manager=boto3.client("secretsmanager", config=SETTLING_CONFIG),
     )

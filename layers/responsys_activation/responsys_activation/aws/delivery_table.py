@@ -9,12 +9,15 @@ hash of a membership        hash of a change    the change's claim, by one reque
                                                 pause
 ``pace#{connector}``        ``budget``          the same of a connector slower than its account   never
 ``account#{account id}``    ``limit``           the requests per minute that the account named    never
+``merges#{account id}``     ``budget``          when the account's next list merge may go         never
+``merges#{account id}``     ``limit``           the list merges per minute that it named          never
+``newcomer#{hash}``         ``newcomer``        who adds a recipient to a profile list            a day
 ``login#{hash}``            ``login``           lease and memory of a user's logins at one host   never
 ==========================  ==================  ================================================  =======
 
 Claims and answers: :mod:`~responsys_activation.aws.ledger`. Budgets: :mod:`~responsys_activation.aws.request_budget`.
-Limits: :mod:`~responsys_activation.aws.account_limit`. Logins: :mod:`~responsys_activation.aws.login_guard`. Nothing of
-it names a person: what could is hashed.
+Limits: :mod:`~responsys_activation.aws.account_limit`. Newcomers: :mod:`~responsys_activation.aws.newcomers`. Logins:
+:mod:`~responsys_activation.aws.login_guard`. Nothing of it names a person: what could is hashed.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ __all__ = [
     "ANSWER_KEPT_SECONDS",
     "ATTEMPTS",
     "CLAIM_KEPT_SECONDS",
+    "STATEMENTS",
     "DeliveryTable",
     "Item",
     "Key",
@@ -49,6 +53,9 @@ __all__ = [
     "claim_key",
     "connector_budget_key",
     "login_key",
+    "merge_budget_key",
+    "merge_limit_key",
+    "newcomer_key",
     "number",
 ]
 
@@ -63,6 +70,7 @@ ANSWER_KEPT_SECONDS = CLAIM_KEPT_SECONDS + 7 * 86_400
 ATTEMPTS = 4  # at what DynamoDB answered, but did not do
 _FIRST_WAIT = 0.2  # seconds at most before the second attempt; doubled at each further one
 _MOST_KEYS = 100  # of one BatchGetItem
+STATEMENTS = 25  # DynamoDB's most for one BatchExecuteStatement
 
 
 class Key(NamedTuple):
@@ -99,6 +107,23 @@ def connector_budget_key(connector: str) -> Key:
 def account_limit_key(account: str) -> Key:
     """Return the key of an account's limit."""
     return Key(f"account#{account}", "limit")
+
+
+def merge_budget_key(account: str) -> Key:
+    """Return the key of the budget of an account's list merges."""
+    return Key(f"merges#{account}", "budget")
+
+
+def merge_limit_key(account: str) -> Key:
+    """Return the key of the limit of an account's list merges."""
+    return Key(f"merges#{account}", "limit")
+
+
+def newcomer_key(account: str, list_name: str, column: str, value: str) -> Key:
+    """Return the key of somebody who is to be added to a list: the same for all values that mean the same member."""
+    whom = f"{len(account)},{len(list_name)},{account}{list_name}{column}{value}"
+    digest = blake2b(whom.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return Key(f"newcomer#{digest}", "newcomer")
 
 
 def login_key(host: str, user: str) -> Key:

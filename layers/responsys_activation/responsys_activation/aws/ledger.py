@@ -26,6 +26,7 @@ from responsys_activation.aws.delivery_table import (
     ANSWER_KEPT_SECONDS,
     ATTEMPTS,
     CLAIM_KEPT_SECONDS,
+    STATEMENTS,
     DeliveryTable,
     Item,
     answer_key,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Ledger"]
 
-_STATEMENTS = 25  # DynamoDB's most for one BatchExecuteStatement
 _QUERIES_AT_ONCE = 8
 _CLOCK_SKEW = 300.0  # seconds that two environments' clocks may differ
 
@@ -144,12 +144,12 @@ class Ledger:
         self._table.write("record answer", answer_key(request_id), answer)
 
     def newer(self, changes: Sequence[Change]) -> list[list[NewerChange]]:
-        """Return for each change which newer changes of its membership were sent, or are being sent.
+        """Return for each change how newer changes of its membership stand.
 
         Returns
         -------
         list of list of NewerChange
-            By position; ``DELIVERED``, ``IN_FLIGHT`` or ``IN_DOUBT``. What Responsys did not take is left out.
+            By position; ``DELIVERED``, ``IN_FLIGHT``, ``IN_DOUBT``, or ``FREE``: Responsys did not take it.
 
         Raises
         ------
@@ -163,14 +163,7 @@ class Ledger:
             claims = dict(zip(memberships, pool.map(self._claims_of, memberships), strict=True))
         newer = [[claim for claim in claims[change.membership] if claim.is_newer_than(change)] for change in changes]
         states = self._states(claim for of_change in newer for claim in of_change)
-        return [
-            [
-                NewerChange(claim.call_type, state)
-                for claim in of_change
-                if (state := states[claim]) is not ClaimState.FREE
-            ]
-            for of_change in newer
-        ]
+        return [[NewerChange(claim.call_type, states[claim]) for claim in of_change] for of_change in newer]
 
     def look_up(self, change: Change) -> ClaimState | None:
         """Return what is known of a change, without claiming it.
@@ -192,7 +185,7 @@ class Ledger:
         """Try each open claim once, and give the positions that somebody's claim stands in the way of."""
         standing: list[int] = []
         refusals: set[str] = set()
-        for positions in chunks(list(claiming.open_over), _STATEMENTS):
+        for positions in chunks(list(claiming.open_over), STATEMENTS):
             statements = [self._statement(claiming, position) for position in positions]
             try:
                 codes = self._table.execute("claim messages", statements)

@@ -24,7 +24,18 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef as SendEntry
 
-__all__ = ["DeadLetter", "DeadLetterQueue", "ParkedMessage", "ParkedMessages", "SourceQueue"]
+__all__ = [
+    "LARGEST_MESSAGE",
+    "DeadLetter",
+    "DeadLetterQueue",
+    "ParkedMessage",
+    "ParkedMessages",
+    "SourceQueue",
+    "UpstreamQueue",
+]
+
+# Bytes that SegmentEventsQueue takes, as the template says: a copy on a dead-letter queue has room for its attributes.
+LARGEST_MESSAGE = 1_032_192
 
 _MAXIMUM_ENTRIES = 10  # of one call
 _MAXIMUM_BATCH_BYTES = 1_048_576
@@ -92,29 +103,42 @@ class DeadLetterQueue:
         set of int
             Positions that SQS has. What is not among them must not be deleted from where it came.
         """
-        batches = _batches(letter.entry(position) for position, letter in enumerate(letters))
-        first = list(islice(batches, _PARALLEL_CALLS))
-        if not first:
-            return set()
-        accepted: set[int] = set()
-        with ThreadPoolExecutor(_PARALLEL_CALLS) as pool:
-            under_way = {pool.submit(self._send_batch, entries, until) for entries in first}
-            while under_way:
-                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                accepted.update(*(call.result() for call in done))
-                further = islice(batches, len(done) if self._clock() < until else 0)
-                under_way |= {pool.submit(self._send_batch, entries, until) for entries in further}
-        return accepted
-
-    def _send_batch(self, entries: Sequence[SendEntry], until: float) -> set[int]:
-        if self._clock() >= until:
-            return set()
-        return _send(
+        entries = (letter.entry(position) for position, letter in enumerate(letters))
+        return _send_all(
             self._client,
             self._url,
             entries,
+            until=until,
+            clock=self._clock,
             untaken="dead-letter queue did not take messages",
             refused="dead-letter queue refused messages",
+        )
+
+
+class UpstreamQueue:
+    """The queue that new messages are put on."""
+
+    def __init__(self, url: str, client: SQSClient, *, clock: Callable[[], float] = time.time) -> None:
+        self._url = url
+        self._client = client
+        self._clock = clock
+
+    def send(self, bodies: Iterable[str], until: float = math.inf) -> int:
+        """Send them all, in as few calls as SQS allows, and return how many SQS has.
+
+        Parameters
+        ----------
+        until : float
+            Epoch seconds after which no call begins.
+        """
+        entries: Iterable[SendEntry] = (
+            {"Id": str(position), "MessageBody": body} for position, body in enumerate(bodies)
+        )
+        untaken = "messages not put on the queue"
+        return len(
+            _send_all(
+                self._client, self._url, entries, until=until, clock=self._clock, untaken=untaken, refused=untaken
+            )
         )
 
 
@@ -287,6 +311,36 @@ class ParkedMessages:
         return left
 
 
+def _send_all(
+    client: SQSClient,
+    url: str,
+    entries: Iterable[SendEntry],
+    *,
+    until: float,
+    clock: Callable[[], float],
+    untaken: str,
+    refused: str,
+) -> set[int]:
+    """Send entries side by side while there is time, and give the positions of those that SQS has."""
+
+    def send(batch: Sequence[SendEntry]) -> set[int]:
+        return _send(client, url, batch, untaken=untaken, refused=refused) if clock() < until else set()
+
+    batches = _batches(entries)
+    first = list(islice(batches, _PARALLEL_CALLS))
+    if len(first) <= 1:  # threads would only take time
+        return send(first[0]) if first else set()
+    accepted: set[int] = set()
+    with ThreadPoolExecutor(_PARALLEL_CALLS) as pool:
+        under_way = {pool.submit(send, batch) for batch in first}
+        while under_way:
+            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            accepted.update(*(call.result() for call in done))
+            further = islice(batches, len(done) if clock() < until else 0)
+            under_way |= {pool.submit(send, batch) for batch in further}
+    return accepted
+
+
 def _batches(entries: Iterable[SendEntry]) -> Iterator[list[SendEntry]]:
     """Cut into what one call takes: 10 entries, 1 MiB."""
     batch: list[SendEntry] = []
@@ -304,7 +358,7 @@ def _batches(entries: Iterable[SendEntry]) -> Iterator[list[SendEntry]]:
 
 def _size(entry: SendEntry) -> int:
     """Return the bytes that SQS counts."""
-    typed: Iterable[tuple[str, Any]] = entry["MessageAttributes"].items()
+    typed: Iterable[tuple[str, Any]] = entry.get("MessageAttributes", {}).items()
     attributes = sum(
         len(name)
         + len(value["DataType"])

@@ -107,6 +107,13 @@ class RequestBudget:
         if pause and not pause.probing and now < min(pause.until, self._known_until):
             raise NoSlotError(pause.wait(now, self._timing))
 
+    def look_for_pause(self) -> None:
+        """Raise :class:`NoSlotError` for a pause that the table has; in one call."""
+        self.heed_pause()
+        item = pace.read_budget_item(self._table.read("request budget", self._key, consistent=True))
+        if item.pause:
+            raise NoSlotError(item.pause.wait(self._clock(), self._timing))
+
     def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> Wait:
         """Hold up all environments.
 
@@ -207,7 +214,11 @@ class RequestBudget:
         raise NoSlotError(pace.exhausted(0.0, self._timing))
 
     def _move_on(self, count: int, now: float, wish: pace.Wish) -> tuple[list[Slot], Item]:
-        """Take the next slots of a budget that is in use; what is new, unless others are away."""
+        """Take the next slots of a budget that is in use; what is new, unless others are away.
+
+        No more than there is time for: DynamoDB refuses ``BETWEEN`` with its bounds the wrong way round.
+        """
+        count = min(count, 1 + int((wish.latest - now) / wish.apart))
         nobody_away = " AND (attribute_not_exists(nextReturn) OR nextReturn <= :near)" if wish.new else ""
         moved, before = self._update(
             "SET nextSlot = nextSlot + :taken",

@@ -19,6 +19,9 @@ from responsys_activation.cli.exit_code import CommandError, ExitCode
 from responsys_activation.cli.masking import masked, without_personal_data
 from responsys_activation.cli.message_file import read_records, read_text
 from responsys_activation.cli.terminal import Terminal, counted
+from responsys_activation.connector import MissingAction
+from responsys_activation.delivery.merging import MATCH_COLUMNS
+from responsys_activation.delivery.missing import match_value
 from responsys_activation.delivery.outcome import (
     NOT_KNOWN,
     Ending,
@@ -30,7 +33,10 @@ from responsys_activation.delivery.outcome import (
 )
 from responsys_activation.delivery.planning import Outgoing
 from responsys_activation.delivery.rehearsal import Rehearsal, RehearsedRequest, Terms, rehearse
+from responsys_activation.error_code import ErrorCode
+from responsys_activation.membership import CallType
 from responsys_activation.received import ReceivedMessage
+from responsys_activation.recipient import NoIdentifierError
 from responsys_activation.responsys.events import request_body
 from responsys_activation.responsys.http import API_PATH
 from responsys_activation.upstream.memberships import Part, Refused, read
@@ -197,8 +203,25 @@ def _sent(number: int, request: RehearsedRequest, item: Outgoing, personal: Coll
         **_without_identifiers(recipient, personal),
         "variablesLeftOut": item.event.variables_overridden,
         "systemColumns": item.event.system_columns,
+        **({"ifMissing": if_missing} if (if_missing := _if_missing(request, item)) else {}),
         "request": number,
     }
+
+
+def _if_missing(request: RehearsedRequest, item: Outgoing) -> str | None:
+    """Tell what becomes of a message whose recipient is not in the list, where the settings say more than rejected."""
+    missing = request.settings.missing_recipients
+    if missing.action is MissingAction.REJECT:
+        return None
+    if missing.action is MissingAction.WAIT:
+        return "tried again every 15 minutes"
+    if item.change.call_type == CallType.REMOVE:
+        return "rejected: a REMOVE creates nobody"
+    try:
+        match_value(item.part, request.connector, request.settings)
+    except NoIdentifierError as exc:
+        return f"rejected, {ErrorCode.RECIPIENT_NOT_CREATED}: {exc}"
+    return f"created by {MATCH_COLUMNS[request.settings.identifier_type]}, {missing.permission}"
 
 
 def _not_sent(ending: Ending) -> dict[str, Any]:
@@ -287,6 +310,8 @@ def _rows_of_sent(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "left out", f"{counted(part['variablesLeftOut'], 'variable')} whose name is taken"
     if part["systemColumns"]:
         yield "beware", f"{counted(part['systemColumns'], 'variable')} named like a system column of Responsys"
+    if "ifMissing" in part:
+        yield "if missing", part["ifMissing"]
     yield "request", str(part["request"])
 
 

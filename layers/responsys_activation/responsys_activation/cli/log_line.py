@@ -25,6 +25,8 @@ _KINDS = {
     "message settled": "message",
     "request answered": "request",
     "request failed": "request",
+    "list merge answered": "request",
+    "list merge failed": "request",
     "logged in": "login",
     "login refused": "login",
     "login held back": "login",
@@ -64,20 +66,11 @@ def told(line: Mapping[str, Any]) -> str:
             return _joined(
                 f"{line['outcome']}{_code(line)}", _whose(line), line.get("reason"), line.get("originalMessageId")
             )
-        case "request answered":
-            return _joined(
-                _whose(line),
-                f"{counted(line['recipients'], 'recipient')}: {_counts(line['results'])}",
-                _time_taken(line),
-            )
-        case "request failed":
+        case "request answered" | "list merge answered" as message:
+            return _joined(_whose(line), f"{_whom(message, line)}: {_counts(line['results'])}", _time_taken(line))
+        case "request failed" | "list merge failed" as message:
             status = f"HTTP {line['status']}" if line.get("status") else None
-            return _joined(
-                _whose(line),
-                f"{counted(line['recipients'], 'recipient')}: failed{_code(line)}",
-                status,
-                _time_taken(line),
-            )
+            return _joined(_whose(line), f"{_whom(message, line)}: failed{_code(line)}", status, _time_taken(line))
         case message:
             messages = counted(line["messages"], "message") if line.get("messages") else None
             return _joined(f"{message}{_code(line)}", _whose(line), messages, line.get("fault"))
@@ -104,6 +97,11 @@ def _code(line: Mapping[str, Any]) -> str:
 
 def _whose(line: Mapping[str, Any]) -> str | None:
     return " ".join(line[name] for name in ("connector", "eventName") if name in line) or None
+
+
+def _whom(message: str, line: Mapping[str, Any]) -> str:
+    recipients = counted(line["recipients"], "recipient")
+    return f"merge of {recipients}" if message.startswith("list merge") else recipients
 
 
 def _time_taken(line: Mapping[str, Any]) -> str:

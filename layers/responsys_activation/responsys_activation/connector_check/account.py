@@ -49,11 +49,10 @@ def judge_event_names(checked: CheckedConnector, connector: Connector, known: fr
             )
 
 
-def judge_requests_per_minute(checked: CheckedConnector, connector: Connector, limit: int | None) -> None:
+def judge_requests_per_minute(checked: CheckedConnector, connector: Connector) -> None:
     """Set what the connector will use of the account's limit, and warn where it wants more or that is a guess."""
-    wanted = connector.requests_per_minute
+    limit, wanted = checked.limits.events, connector.requests_per_minute
     of_account = max(1, int(account_requests_per_minute(limit, wanted)))
-    checked.account_requests_per_minute = limit
     checked.requests_per_minute = min(wanted or of_account, of_account)
     if limit is None and wanted is None:
         unknown = (

@@ -1,7 +1,8 @@
 """Would each connector deliver, and if not, what should a person change?
 
 Proves the way of an event up to the event itself: settings, secret, a real login, the account's lists, events and
-limit. It sends no event, and makes at most one login for the same credentials, if earlier ones let it.
+limit; where recipients may have to be created, that too, by a merge that changes nothing. It sends no event, and makes
+at most one login for the same credentials, if earlier ones let it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 from responsys_activation.account import account_id
 from responsys_activation.aws.connectors import ConnectorParameter, ConnectorParameters
 from responsys_activation.aws.faults import AwsCallError
-from responsys_activation.connector import Connector, InvalidConnectorError, read_connector
+from responsys_activation.connector import Connector, InvalidConnectorError, MissingAction, read_connector
 from responsys_activation.connector_check.account import (
     compare_secrets,
     compare_shares,
@@ -23,6 +24,7 @@ from responsys_activation.connector_check.account import (
 )
 from responsys_activation.connector_check.findings import Check, CheckedConnector, why_not_logged_in, why_not_read
 from responsys_activation.connector_check.login import ClientOpener, Logins
+from responsys_activation.connector_check.missing_recipients import judge_merge, judge_merge_limit, judge_merge_list
 from responsys_activation.connector_check.report import count_failures, log_checked, report_document
 from responsys_activation.connector_check.request import read_check_request
 from responsys_activation.connector_check.routing import judge_audiences, judge_variables
@@ -234,12 +236,15 @@ class ConnectorCheck:
 def _look_into_account(
     checked: CheckedConnector, connector: Connector, client: ResponsysClient, deadline: float
 ) -> None:
+    creates = connector.missing_recipients.action is MissingAction.CREATE
     try:
         lists = client.profile_lists(deadline)
     except ResponsysError as exc:
         checked.error(Check.PROFILE_LIST, "profileList", why_not_read(exc, "the profile lists"))
     else:
         judge_profile_list(checked, connector, lists)
+        if creates:
+            judge_merge_list(checked, connector, lists)
     try:
         events = client.event_names(deadline)
     except ResponsysError as exc:
@@ -247,11 +252,23 @@ def _look_into_account(
     else:
         judge_event_names(checked, connector, events)
     try:
-        limit = client.event_limit(deadline)
+        checked.limits = client.limits(deadline)
     except RequestRefusedError as exc:
         checked.warn(Check.LIMITS, "requestsPerMinute", why_not_read(exc, "the account's limits"))
-        judge_requests_per_minute(checked, connector, None)
+        judge_requests_per_minute(checked, connector)
     except ResponsysError as exc:
         checked.error(Check.LIMITS, "requestsPerMinute", why_not_read(exc, "the account's limits"))
     else:
-        judge_requests_per_minute(checked, connector, limit)
+        judge_requests_per_minute(checked, connector)
+        if creates:
+            judge_merge_limit(checked, checked.limits)
+    if creates and not checked.failed(Check.PROFILE_LIST):
+        judge_merge(checked, connector, _tried_merge(client, connector.profile_list.name, deadline))
+
+
+def _tried_merge(client: ResponsysClient, list_name: str, deadline: float) -> ResponsysError | None:
+    try:
+        client.try_merge(list_name, deadline)
+    except ResponsysError as exc:
+        return exc
+    return None

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 
 from responsys_activation.error_code import ErrorCode, advice
+from responsys_activation.responsys.catalogue import Limits
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
     RequestRefusedError,
@@ -20,7 +21,16 @@ from responsys_activation.responsys.errors import (
 )
 from responsys_activation.responsys.login_memory import LoginHeldBackError
 
-__all__ = ["Check", "CheckedConnector", "Finding", "Level", "suggestion", "why_not_logged_in", "why_not_read"]
+__all__ = [
+    "Check",
+    "CheckedConnector",
+    "Finding",
+    "Level",
+    "suggestion",
+    "why_not_logged_in",
+    "why_not_merged",
+    "why_not_read",
+]
 
 _NAMES_SHOWN = 5
 _MAYBE_ADDRESS = (
@@ -47,6 +57,7 @@ class Check(StrEnum):
     PROFILE_LIST = "profileList"
     EVENTS = "events"
     LIMITS = "limits"
+    MISSING_RECIPIENTS = "missingRecipients"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +83,8 @@ class CheckedConnector:
         The secret that holds the user's name and password.
     account : str or None
         Of login host and secret: what shares limit, budget and pause.
-    account_requests_per_minute : int or None
-        The account's limit for custom events; ``None`` where it was not read or Responsys names none.
+    limits : Limits
+        The account's; ``None`` each where it was not read or Responsys names none.
     requests_per_minute : int or None
         What no minute of the connector exceeds.
     audiences : dict of str to str
@@ -88,15 +99,24 @@ class CheckedConnector:
     user: tuple[str, str] | None = field(default=None, repr=False)
     secret: str | None = None
     account: str | None = None
-    account_requests_per_minute: int | None = None
+    limits: Limits = field(default_factory=Limits)
     requests_per_minute: int | None = None
     audiences: dict[str, str] = field(default_factory=dict)
     other_audiences: str | None = None
 
     @property
+    def account_requests_per_minute(self) -> int | None:
+        """The account's limit for custom events."""
+        return self.limits.events
+
+    @property
     def ok(self) -> bool:
         """Whether the connector would deliver."""
         return not any(finding.level is Level.ERROR for finding in self.findings)
+
+    def failed(self, check: Check) -> bool:
+        """Return whether a check found what keeps events from being delivered."""
+        return any(finding.check is check and finding.level is Level.ERROR for finding in self.findings)
 
     def error(self, check: Check, setting: str, text: str) -> None:
         """Note what keeps events from being delivered."""
@@ -158,6 +178,19 @@ def why_not_read(error: ResponsysError, what: str) -> str:
             )
         case _:
             return _why_no_answer(error, f"read {what}")
+
+
+def why_not_merged(error: ResponsysError, list_name: str) -> str:
+    """Say why nobody could be created in a list and what to do, in words that follow the name of a field."""
+    match error:
+        case RequestRefusedError() | LoginRefusedError():
+            return (
+                f"Responsys refuses to merge members into the profile list {list_name} ({_reason(error)}): "
+                f"{_cure(error.code)}. The API user needs the web-service role for lists. Until then set the action to "
+                "REJECT or WAIT"
+            )
+        case _:
+            return _why_no_answer(error, f"find out whether members may be merged into the profile list {list_name}")
 
 
 def _why_no_answer(error: ResponsysError, wish: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from responsys_activation.connector_check.findings import CheckedConnector, Level
+from responsys_activation.connector_check.limits import limits_document, limits_lines
 from responsys_activation.observability import InvocationMetrics, logger
 from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS
 
@@ -33,6 +34,7 @@ def report_document(checked: Sequence[CheckedConnector]) -> dict[str, Any]:
                 ],
                 "requestsPerMinute": each.requests_per_minute,
                 "accountRequestsPerMinute": each.account_requests_per_minute,
+                "accountLimits": limits_document(each.limits),
                 "recipientsPerRequest": MAXIMUM_RECIPIENTS,
                 "audiences": each.audiences,
                 "otherAudiences": each.other_audiences,
@@ -51,6 +53,7 @@ def report_text(checked: Sequence[CheckedConnector]) -> str:
     lines = [f"{good} of {len(checked)} connector{'s' * (len(checked) > 1)} would deliver."]
     for each in checked:
         lines += ["", f"{each.name}: {'ok' if each.ok else 'NOT ok'}, {_pace(each)}"]
+        lines += [f"  {line}" for line in limits_lines(each.limits)] if any(each.limits) else []
         lines += [f"  takes {_audiences(each)}"] if each.audiences or each.other_audiences else []
         lines += [f"  {finding.level} ({finding.check}): {finding.message}." for finding in each.findings]
     return "\n".join(lines)

@@ -46,6 +46,10 @@ _LATER = Throttled(
 class Sender(Protocol):
     """Sends one connector's requests, or only says what would be sent."""
 
+    @property
+    def create(self) -> Callable[[PlannedRequest, float], RequestResult] | None:
+        """Creates missing recipients, as :class:`~responsys_activation.delivery.dispatch.Lane` wants it."""
+
     def begin_batch(self) -> None:
         """Forget what held for the batch before."""
 
@@ -133,17 +137,7 @@ class Delivery:
             clock=self._clock,
         ):
             self._reporting.request_ended(result)
-            endings.extend(
-                Ending(
-                    item.message,
-                    outcome,
-                    result.connector,
-                    item.event.event_name,
-                    result.request.request_id,
-                    part=item.part,
-                )
-                for item, outcome in zip(result.request.items, result.outcomes, strict=True)
-            )
+            endings.extend(_endings_of(result))
         settled = self._settling.settle(endings, deadline - SLOWEST_SETTLING_CALL)
         self._reporting.batch_ended(len(received), settled, self._clock() - now)
         if self._outcome_feed:
@@ -221,4 +215,11 @@ class Delivery:
             known = self._senders[name] = (connector, self._open_sender(name, connector))
         sender = known[1]
         sender.begin_batch()
-        return Lane(name, sender.send, deque(plan.requests), knows_event=sender.knows_event)
+        return Lane(name, sender.send, deque(plan.requests), create=sender.create, knows_event=sender.knows_event)
+
+
+def _endings_of(result: RequestResult) -> Iterator[Ending]:
+    for position, (item, outcome) in enumerate(zip(result.request.items, result.outcomes, strict=True)):
+        if position not in result.goes_on:
+            event, request_id = item.event.event_name, result.request.request_id
+            yield Ending(item.message, outcome, result.connector, event, request_id, part=item.part)

@@ -13,15 +13,27 @@ from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.alone_pace import AlonePace
 from responsys_activation.aws.clients import Clients
 from responsys_activation.aws.connectors import ConnectorParameters, ConnectorSettings
-from responsys_activation.aws.delivery_table import DeliveryTable, Key, account_budget_key, connector_budget_key
+from responsys_activation.aws.delivery_table import (
+    DeliveryTable,
+    Key,
+    account_budget_key,
+    account_limit_key,
+    connector_budget_key,
+    merge_budget_key,
+    merge_limit_key,
+)
 from responsys_activation.aws.event_bus import EventBus
 from responsys_activation.aws.ledger import Ledger
+from responsys_activation.aws.merge_pace import MergePace
+from responsys_activation.aws.newcomers import Newcomers
 from responsys_activation.aws.queues import DeadLetterQueue, SourceQueue
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.request_pace import RequestPace
 from responsys_activation.aws.slots import Timing
-from responsys_activation.connector import Connector
+from responsys_activation.connector import Connector, MissingAction
 from responsys_activation.delivery.batch import Delivery, Sender
+from responsys_activation.delivery.creating import RecipientCreator
+from responsys_activation.delivery.merging import Merging
 from responsys_activation.delivery.outcome_feed import DETAIL_TYPE, SOURCE, OutcomeFeed
 from responsys_activation.delivery.pacing import Pacing, shortest_request
 from responsys_activation.delivery.posting import Posting
@@ -31,6 +43,7 @@ from responsys_activation.delivery.sending import RequestSender
 from responsys_activation.delivery.settling import Settling
 from responsys_activation.login_composition import LoginComposition
 from responsys_activation.observability import InvocationMetrics
+from responsys_activation.responsys.client import ResponsysClient
 from responsys_activation.responsys.endpoint import TrustedDomains
 from responsys_activation.responsys.http import HttpSession
 from responsys_activation.settings import Settings
@@ -80,7 +93,7 @@ class DeliveryComposition:
         metrics = metrics or InvocationMetrics(settings.stack_name)
         self._table = DeliveryTable(settings.delivery_table_name, clients.dynamodb, sleep=sleep)
         self._timing = Timing(probe_seconds=settings.reply_seconds + _PROBE_RESERVE, time_scale=settings.time_scale)
-        self._alone: dict[str, AlonePace] = {}  # by account
+        self._alone: dict[str, AlonePace] = {}  # by account, of events
         self.ledger = self.open_ledger()
         self.reporting = reporting or Reporting(metrics, service=_SERVICE, clock=clock)
         self._logins = LoginComposition(
@@ -130,35 +143,79 @@ class DeliveryComposition:
 
     def open_pace(self, name: str, connector: Connector) -> RequestPace:
         """Open a connector's pace within its account's."""
-        settings = self._settings
         account = account_id(connector)
-        if account not in self._alone:
-            self._alone[account] = AlonePace(
-                environments=settings.maximum_concurrency + settings.replay_maximum_concurrency,
-                timing=self._timing,
-                clock=self._clock,
-                sleep=self._sleep,
-            )
-        alone = self._alone[account]
-
-        def open_budget(key: Key) -> RequestBudget:
-            return RequestBudget(
-                self._table,
-                key,
-                alone=alone,
-                timing=self._timing,
-                clock=self._clock,
-                sleep=self._sleep,
-            )
-
+        alone = self._alone.setdefault(account, self._open_alone_pace())
         return RequestPace(
             connector.requests_per_minute,
-            limit=AccountLimit(self._table, account, clock=self._clock, sleep=self._sleep),
-            account=open_budget(account_budget_key(account)),
-            own=open_budget(connector_budget_key(name)),
+            limit=AccountLimit(self._table, account_limit_key(account), clock=self._clock, sleep=self._sleep),
+            account=self._open_budget(account_budget_key(account), alone),
+            own=self._open_budget(connector_budget_key(name), alone),
             alone=alone,
             clock=self._clock,
             sleep=self._sleep,
+        )
+
+    def open_merge_pace(self, connector: Connector) -> MergePace:
+        """Open the pace of an account's list merges."""
+        account, alone = account_id(connector), self._open_alone_pace()
+        return MergePace(
+            limit=AccountLimit(self._table, merge_limit_key(account), clock=self._clock, sleep=self._sleep),
+            merges=self._open_budget(merge_budget_key(account), alone),
+            events=self._open_budget(account_budget_key(account), alone),
+            alone=alone,
+            clock=self._clock,
+            sleep=self._sleep,
+        )
+
+    def _open_alone_pace(self) -> AlonePace:
+        return AlonePace(
+            environments=self._settings.maximum_concurrency + self._settings.replay_maximum_concurrency,
+            timing=self._timing,
+            clock=self._clock,
+            sleep=self._sleep,
+        )
+
+    def _open_budget(self, key: Key, alone: AlonePace) -> RequestBudget:
+        return RequestBudget(
+            self._table,
+            key,
+            alone=alone,
+            timing=self._timing,
+            clock=self._clock,
+            sleep=self._sleep,
+        )
+
+    def open_creator(self, name: str, connector: Connector, client: ResponsysClient) -> RecipientCreator | None:
+        """Open what creates a connector's missing recipients; ``None`` where the settings create nobody."""
+        if connector.missing_recipients.action is not MissingAction.CREATE:
+            return None
+        settings = self._settings
+        pacing = Pacing(
+            self.open_merge_pace(connector),
+            read_limit=client.merge_limit,
+            reply_seconds=settings.reply_seconds,
+            observe_doubt=lambda **_: None,  # a merge may be made again: none is in doubt
+            several_accounts=lambda: False,  # their messages have been sent by now
+            clock=self._clock,
+            sleep=self._sleep,
+        )
+        return RecipientCreator(
+            name,
+            connector,
+            open_merging=partial(
+                Merging,
+                connector=connector,
+                client=client,
+                pacing=pacing,
+                reply_seconds=settings.reply_seconds,
+                clock=self._clock,
+            ),
+            pacing=pacing,
+            ledger=self.ledger,
+            newcomers=Newcomers(self._table, time_scale=settings.time_scale, clock=self._clock),
+            shortest_merge=shortest_request(settings.reply_seconds),
+            time_scale=settings.time_scale,
+            clock=self._clock,
         )
 
     def open_sender(self, name: str, connector: Connector) -> RequestSender:
@@ -188,6 +245,7 @@ class DeliveryComposition:
             ),
             pacing=pacing,
             ledger=self.ledger,
+            creator=self.open_creator(name, connector, client),
             maximum_resends=settings.allowed_resends,
             observe_doubt=observe_doubt,
             time_scale=settings.time_scale,

@@ -21,8 +21,9 @@ from responsys_activation.responsys.events import MAXIMUM_REQUEST_BYTES
 from responsys_activation.upstream.addressing import addressed, event_name
 from responsys_activation.upstream.memberships import Part
 
-__all__ = ["CustomEvent", "UnmappableError", "custom_event"]
+__all__ = ["CustomEvent", "UnmappableError", "addressed_by_riid", "custom_event"]
 
+_LIST_NAME = ',"listName":'
 # As Oracle's samples have it: the mappings are for events whose own value is a number, date or text.
 _ALWAYS_SENT = frozenset({"profileid", "calltype"})
 
@@ -93,8 +94,8 @@ def custom_event(part: Part, name: str, connector: Connector, happened_at: float
     properties, overridden, system_columns = _properties(membership, occurred_at)
     profile_list = connector.profile_list
     recipient_json = (
-        f'{{"recipient":{{{identifier},'
-        f'"listName":{_list_name(profile_list.name, profile_list.folder)}}},"optionalData":[{properties}]}}'
+        f'{{"recipient":{{{identifier}'
+        f'{_LIST_NAME}{_list_name(profile_list.name, profile_list.folder)}}},"optionalData":[{properties}]}}'
     )
     if len(recipient_json) > MAXIMUM_REQUEST_BYTES:
         raise UnmappableError(
@@ -105,6 +106,13 @@ def custom_event(part: Part, name: str, connector: Connector, happened_at: float
             ErrorCode.INVALID_MESSAGE, "variables: a text has half of a surrogate pair; send whole characters"
         )
     return CustomEvent(event, recipient, recipient_json, overridden, system_columns)
+
+
+def addressed_by_riid(event: CustomEvent, riid: int) -> CustomEvent:
+    """Return the event for the recipient of a RIID, whatever identified them before."""
+    # Within JSON's texts quotes are escaped: what comes before the list's name is the identifier.
+    _, name, rest = event.recipient_json.partition(_LIST_NAME)
+    return event._replace(recipient=str(riid), recipient_json=f'{{"recipient":{{"recipientId":{riid}{name}{rest}')
 
 
 def _why_unnamed(part: Part, name: str) -> str:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from responsys_activation.aws.slots import NoSlotError, Wait
+from responsys_activation.delivery.custom_event import addressed_by_riid
+from responsys_activation.delivery.missing import BEING_CREATED
 from responsys_activation.delivery.outcome import Outcome, Retried, Throttled
-from responsys_activation.delivery.planning import PlannedRequest
-from responsys_activation.delivery.result import RequestResult, outcome_of_error
+from responsys_activation.delivery.planning import Outgoing, PlannedCreation, PlannedRequest, plan_requests
+from responsys_activation.delivery.result import CreationResult, RequestResult, outcome_of_error
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import logger
 from responsys_activation.responsys.errors import (
@@ -28,6 +30,7 @@ from responsys_activation.responsys.errors import (
     ThrottledError,
     UnavailableError,
 )
+from responsys_activation.responsys.list_merge import MAXIMUM_RECORDS
 
 __all__ = ["Lane", "dispatch"]
 
@@ -53,13 +56,24 @@ class Lane:
         outcome that another result decided for it.
     knows_event : callable
         Tells of an event's name whether the settings name it, or Responsys took it before.
+    create : callable or None
+        Creates the recipients that messages miss, likewise; ``None`` where nobody is created.
     held_back : dict of str to Outcome
         By membership, how a change ended that comes back: a newer one must not go before it.
+    missing : list of Outgoing
+        Messages whose recipients are to be created: gathered until they fill a merge, or nothing else is left to do.
+    afterwards : list of Outgoing
+        What is planned anew when that has been done: those messages, and others of the same memberships and recipients.
+    away : set of str
+        The memberships and the recipients of both.
+    riids : dict of str to int
+        Those of created recipients, by what identified them before.
     """
 
     connector: str
     send: Callable[[PlannedRequest, float, Callable[[], Outcome | None]], RequestResult]
     waiting: deque[PlannedRequest]
+    create: Callable[[PlannedRequest, float], RequestResult] | None = None
     in_flight: int = 0
     wave: int = 0
     failures_in_a_row: int = 0
@@ -67,7 +81,39 @@ class Lane:
     stopped_events: dict[str, Outcome] = field(default_factory=dict)
     exhausted: Outcome | None = None
     held_back: dict[str, Outcome] = field(default_factory=dict)
+    missing: list[Outgoing] = field(default_factory=list)
+    afterwards: list[Outgoing] = field(default_factory=list)
+    away: set[str] = field(default_factory=set)
+    riids: dict[str, int] = field(default_factory=dict)
     knows_event: Callable[[str], bool] = lambda _event_name: True
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether there is anything left to send or to create."""
+        return bool(self.waiting or self.missing or self.afterwards)
+
+    def plan_on(self) -> RequestResult | None:
+        """Plan who is created, and when all requests have ended, the messages that waited for that.
+
+        Returns
+        -------
+        RequestResult or None
+            What does not go in this batch any more.
+        """
+        idle = not self.waiting and not self.in_flight
+        while len(self.missing) >= MAXIMUM_RECORDS or (idle and self.missing):
+            self.waiting.appendleft(PlannedCreation("", self.wave, self.missing[:MAXIMUM_RECORDS]))
+            del self.missing[:MAXIMUM_RECORDS]
+        if idle and not self.waiting and self.afterwards:
+            self.create = None  # who is still not found after that comes back
+            plan = plan_requests([_by_riid(item, self.riids) for item in self.afterwards])
+            self.afterwards = []
+            self.away.clear()
+            self.waiting.extend(plan.requests)
+            if plan.put_off:
+                left = PlannedRequest("", 0, plan.put_off)
+                return RequestResult(self.connector, left, [BEING_CREATED] * len(plan.put_off))
+        return None
 
     def next_may_start(self) -> bool:
         """Return whether the next request shares a wave with those in flight, or none is in flight."""
@@ -77,12 +123,18 @@ class Lane:
         """Return the outcome that earlier results already decided for this request."""
         if outcome := self.stopped or self.stopped_events.get(request.event_name):
             return outcome
-        if len(self.stopped_events) >= _UNKNOWN_EVENTS and not self.knows_event(request.event_name):
-            return _PERHAPS_UNKNOWN_TOO
-        return None
+        if len(self.stopped_events) < _UNKNOWN_EVENTS or isinstance(request, PlannedCreation):
+            return None
+        return None if self.knows_event(request.event_name) else _PERHAPS_UNKNOWN_TOO
 
     def hold_back(self, request: PlannedRequest) -> RequestResult | None:
-        """Take out of a request what would overtake an older change of its membership; it shares its outcome."""
+        """Take out of a request what would overtake an older change of its membership; it shares its outcome.
+
+        What waits for its recipient lets wait all of the same membership and recipient.
+        """
+        if self.away and not isinstance(request, PlannedCreation):
+            waits = [position for position, item in enumerate(request.items) if not self.away.isdisjoint(_whose(item))]
+            self.afterwards += request.take_out(waits).items
         if not self.held_back:
             return None
         positions = [
@@ -94,10 +146,19 @@ class Lane:
         return RequestResult(self.connector, held, [self.held_back[item.change.membership] for item in held.items])
 
     def learn(self, result: RequestResult, now: float) -> None:
-        """Decide what a result means for the requests still waiting."""
-        for item, outcome in zip(result.request.items, result.outcomes, strict=True):
-            if isinstance(outcome, Retried | Throttled):
+        """Decide what a result means for the messages and requests still waiting."""
+        for position, (item, outcome) in enumerate(zip(result.request.items, result.outcomes, strict=True)):
+            if position in result.goes_on:
+                (self.afterwards if isinstance(result, CreationResult) else self.missing).append(item)
+                self.away |= _whose(item)
+            elif isinstance(outcome, Retried | Throttled):
                 self.held_back[item.change.membership] = outcome
+        if isinstance(result, CreationResult):
+            self.riids |= result.riids
+        else:
+            self._learn_failure(result, now)
+
+    def _learn_failure(self, result: RequestResult, now: float) -> None:
         match result.failure:
             case None:
                 self.failures_in_a_row = 0
@@ -148,13 +209,16 @@ def dispatch(
     awaited: dict[Future[RequestResult], tuple[Lane, PlannedRequest]] = {}
     pool = ThreadPoolExecutor(in_flight)
     try:
-        while awaited or any(lane.waiting for lane in lanes):
+        while awaited or any(lane.is_unfinished for lane in lanes):
+            for lane in lanes:
+                if left := lane.plan_on():
+                    yield left
             for lane, request in _startable(lanes, in_flight - len(awaited)):
                 if held := lane.hold_back(request):
                     yield held
-                    if not request.items:
-                        continue
-                outcome = lane.stop_for(request) or lane.exhausted
+                if not request.items:
+                    continue
+                outcome = lane.stop_for(request) or (None if isinstance(request, PlannedCreation) else lane.exhausted)
                 if outcome is None and clock() + shortest_request > deadline:
                     outcome = Retried(ErrorCode.OUT_OF_TIME)
                 if outcome is not None:
@@ -162,7 +226,7 @@ def dispatch(
                     continue
                 lane.in_flight += 1
                 lane.wave = request.wave
-                awaited[pool.submit(lane.send, request, deadline, partial(lane.stop_for, request))] = (lane, request)
+                awaited[_submit(pool, lane, request, deadline)] = (lane, request)
             done, late = wait(awaited, timeout=max(0.0, deadline - clock()), return_when=FIRST_COMPLETED)
             for future in done or late:
                 lane, request = awaited.pop(future)
@@ -173,6 +237,21 @@ def dispatch(
     finally:
         # A reply that is past the deadline is not waited for: settling the batch comes first.
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _submit(pool: ThreadPoolExecutor, lane: Lane, request: PlannedRequest, deadline: float) -> Future[RequestResult]:
+    if lane.create and isinstance(request, PlannedCreation):
+        return pool.submit(lane.create, request, deadline)
+    return pool.submit(lane.send, request, deadline, partial(lane.stop_for, request))
+
+
+def _whose(item: Outgoing) -> set[str]:
+    return {f"membership {item.change.membership}", f"recipient {item.event.recipient}"}
+
+
+def _by_riid(item: Outgoing, riids: Mapping[str, int]) -> Outgoing:
+    riid = riids.get(item.event.recipient)
+    return item if riid is None else item._replace(event=addressed_by_riid(item.event, riid))
 
 
 def _startable(lanes: Sequence[Lane], places: int) -> Iterator[tuple[Lane, PlannedRequest]]:
@@ -190,13 +269,15 @@ def _startable(lanes: Sequence[Lane], places: int) -> Iterator[tuple[Lane, Plann
 def _result(lane: Lane, request: PlannedRequest, future: Future[RequestResult], now: float) -> RequestResult:
     """Return a request's result. What nobody foresaw is that request's alone: the others' messages must be settled."""
     try:
-        return future.result()
+        result = future.result()
     except Exception as exc:  # noqa: BLE001 - what it is, nobody knows
         # Without its text, which may quote a value.
         where = "".join(traceback.format_tb(exc.__traceback__))
         fields = {"connector": lane.connector, "errorType": type(exc).__name__, "stackTrace": where}
         logger.error("request failed unexpectedly", extra=fields)
         return _failed(lane, request, UnavailableError(ErrorCode.OTHER_ERROR, title="unexpected failure"), now)
+    may_go_on = lane.create is not None or isinstance(result, CreationResult)
+    return result if may_go_on or not result.goes_on else replace(result, goes_on=frozenset())
 
 
 def _late(lane: Lane, request: PlannedRequest, now: float) -> RequestResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from responsys_activation.delivery.outcome import Outcome, Retried
 from responsys_activation.delivery.result import FAILURES, Failure, outcome_of_error
@@ -26,11 +26,12 @@ class InDoubt(NamedTuple):
 
 
 End = Outcome | InDoubt
+Answer = TypeVar("Answer")
 
 
 def post_isolating(
-    groups: Iterable[Sequence[int]], post: Callable[[Sequence[int]], Mapping[int, End]], clock: Callable[[], float]
-) -> tuple[dict[int, End], Failure | None]:
+    groups: Iterable[Sequence[int]], post: Callable[[Sequence[int]], Mapping[int, Answer]], clock: Callable[[], float]
+) -> tuple[dict[int, Answer | End], Failure | None]:
     """Post recipients in groups; when some spoil theirs, post its others without them.
 
     One bad recipient in n costs 3 requests more where Responsys names it, else 2·log2(n) at most.
@@ -40,17 +41,17 @@ def post_isolating(
     groups : iterable of sequence of int
         Positions of recipients.
     post : callable
-        Posts one group and gives each position's end, or raises a ``Failure``.
+        Posts one group and gives Responsys's answer about each position, or raises a ``Failure``.
 
     Returns
     -------
-    ends : dict of int to End
+    ends : dict of int to (Answer or End)
         Of every position.
     failure : Failure or None
         What kept a group, and all that were still waiting, from being answered.
     """
     waiting = deque(groups)
-    ends: dict[int, End] = {}
+    ends: dict[int, Answer | End] = {}
     posts = alike = 0
     while waiting:
         group = waiting.popleft()

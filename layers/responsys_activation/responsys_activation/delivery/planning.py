@@ -23,6 +23,7 @@ __all__ = [
     "MAXIMUM_WAVES",
     "Outgoing",
     "Plan",
+    "PlannedCreation",
     "PlannedRequest",
     "plan_requests",
 ]
@@ -33,7 +34,13 @@ MAXIMUM_WAVES = 12
 
 
 class Outgoing(NamedTuple):
-    """A message that has become a custom event."""
+    """A message that has become a custom event.
+
+    Attributes
+    ----------
+    part : Part
+        The membership as it came.
+    """
 
     message: ReceivedMessage
     part: Part
@@ -68,6 +75,10 @@ class PlannedRequest:
     def has_room_for(self, size: int) -> bool:
         """Return whether the request stays within Responsys's limits with one more recipient of ``size`` bytes."""
         return len(self.items) < MAXIMUM_RECIPIENTS and self.size + size <= MAXIMUM_REQUEST_BYTES
+
+
+class PlannedCreation(PlannedRequest):
+    """Messages whose recipients are to be created before they can go: of any event, as many as one merge takes."""
 
 
 class Plan(NamedTuple):

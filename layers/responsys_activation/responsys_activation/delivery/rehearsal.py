@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 from responsys_activation.aws.clients import Clients
 from responsys_activation.aws.connectors import ConnectorParameter
 from responsys_activation.change import Change
+from responsys_activation.connector import Connector
 from responsys_activation.delivery.composition import compose_delivery
 from responsys_activation.delivery.custom_event import CustomEvent
 from responsys_activation.delivery.outcome import Delivered, Duplicate, Ending, Outcome
@@ -44,11 +45,18 @@ class Terms(NamedTuple):
 
 
 class RehearsedRequest(NamedTuple):
-    """A request that would be made."""
+    """A request that would be made.
+
+    Attributes
+    ----------
+    settings : Connector
+        The connector's.
+    """
 
     connector: str
     event_name: str
     items: Sequence[Outgoing]
+    settings: Connector
 
 
 class Rehearsal(NamedTuple):
@@ -102,7 +110,7 @@ def rehearse(
             dynamodb=cast("Any", None),
         ),
         reporting=report,
-        open_sender=lambda name, _connector: _NoSender(name),
+        open_sender=report.open_sender,
     )
     delivery.deliver([_of_our_queues(record) for record in records], time.time() + _SECONDS)
     return Rehearsal(report.requests, report.endings)
@@ -114,6 +122,8 @@ class _NoSender:
     def __init__(self, connector: str) -> None:
         self._connector = connector
         self._taken: set[tuple[str, str]] = set()
+
+    create = None
 
     def begin_batch(self) -> None:
         pass
@@ -143,6 +153,12 @@ class _Report(Reporting):
         super().__init__(InvocationMetrics("rehearsal"), service="rehearsal")
         self.requests: list[RehearsedRequest] = []
         self.endings: list[Ending] = []
+        self._settings: dict[str, Connector] = {}
+
+    def open_sender(self, name: str, connector: Connector) -> _NoSender:
+        """Open what stands in the place of a connector's sender."""
+        self._settings[name] = connector
+        return _NoSender(name)
 
     def connector_used(self, connector: str, configured_events: Iterable[str], events: Sequence[CustomEvent]) -> None:
         pass
@@ -151,7 +167,8 @@ class _Report(Reporting):
         outcomes = zip(result.request.items, result.outcomes, strict=True)
         items = tuple(item for item, outcome in outcomes if isinstance(outcome, Delivered))
         if items:
-            self.requests.append(RehearsedRequest(result.connector, result.request.event_name, items))
+            settings = self._settings[result.connector]
+            self.requests.append(RehearsedRequest(result.connector, result.request.event_name, items, settings))
 
     def batch_ended(self, received: int, endings: Sequence[Ending], seconds: float) -> None:
         self.endings = [ending for ending in endings if not isinstance(ending.outcome, Delivered)]

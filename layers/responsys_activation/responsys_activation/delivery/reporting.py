@@ -25,7 +25,7 @@ from responsys_activation.delivery.outcome import (
     Throttled,
     reason_of,
 )
-from responsys_activation.delivery.result import Exchange, RequestResult
+from responsys_activation.delivery.result import CreationResult, Exchange, RequestResult
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.observability import InvocationMetrics, logger
 from responsys_activation.responsys.errors import ThrottledError
@@ -93,6 +93,9 @@ class Reporting:
 
     def request_ended(self, result: RequestResult) -> None:
         """Log and count one planned request, and each HTTP request that it took."""
+        if isinstance(result, CreationResult):
+            self._creation_ended(result)
+            return
         connector = result.connector
         self._metrics.milliseconds("BudgetWait", result.budget_wait, connector=connector)
         for dimensions in ({"connector": connector}, {"service": self._service}):
@@ -100,13 +103,11 @@ class Reporting:
                 self._metrics.count(name, 0, **dimensions)  # what is not 0 was told when it was known
             self._metrics.count("BudgetUnavailable", int(result.budget_unavailable), **dimensions)
         self._metrics.count("ApiRequests", len(result.exchanges), connector=connector)
-        throttles = sum(isinstance(exchange.failure, ThrottledError) for exchange in result.exchanges)
-        self._metrics.count("ApiThrottles", throttles, connector=connector)
-        self._metrics.count("ApiThrottles", throttles, service=self._service)
+        self._count_throttles(result)
         for exchange in result.exchanges:
             self._metrics.milliseconds("ApiLatency", exchange.seconds, connector=connector)
             self._metrics.sample("RecipientsPerRequest", exchange.recipients, connector=connector)
-            self._log_exchange(result, exchange)
+            self._log_exchange("request", result, exchange)
         if isinstance(result.failure, AwsCallError):
             logger.warning("request not made", extra={"connector": connector, "fault": str(result.failure)})
         arrivals = [
@@ -118,18 +119,35 @@ class Reporting:
             # One value per request, its oldest message's: one per message would cost more than the sending.
             self._metrics.milliseconds("DeliveryLag", self._clock() - min(arrivals), connector=connector)
 
-    def _log_exchange(self, result: RequestResult, exchange: Exchange) -> None:
+    def _creation_ended(self, result: CreationResult) -> None:
+        """Log and count the list merges of a batch, and what they came to."""
+        by_connector = {"connector": result.connector}
+        self._metrics.count("ListMerges", len(result.exchanges), **by_connector)
+        self._metrics.count("RecipientsCreated", result.created, **by_connector)
+        self._metrics.count("RecipientsNotCreated", result.not_created, **by_connector)
+        self._count_throttles(result)
+        for exchange in result.exchanges:
+            self._log_exchange("list merge", result, exchange)
+
+    def _count_throttles(self, result: RequestResult) -> None:
+        throttles = sum(isinstance(exchange.failure, ThrottledError) for exchange in result.exchanges)
+        self._metrics.count("ApiThrottles", throttles, connector=result.connector)
+        self._metrics.count("ApiThrottles", throttles, service=self._service)
+
+    def _log_exchange(self, what: str, result: RequestResult, exchange: Exchange) -> None:
+        """Log one HTTP request: a merge's records as recipients, of whom none is named."""
         fields = {
             "connector": result.connector,
-            "eventName": result.request.event_name,
+            "eventName": result.request.event_name or NOT_KNOWN,
             "requestId": exchange.request_id,
             "recipients": exchange.recipients,
             "milliseconds": round(exchange.seconds * 1000),
         }
         if exchange.reply:
-            codes = Counter(code or "delivered" for code in exchange.reply.error_codes)
+            done = "merged" if isinstance(result, CreationResult) else "delivered"
+            codes = Counter(code or done for code in exchange.reply.error_codes)
             reply = {"status": exchange.reply.status, "correlationId": exchange.reply.correlation_id, "results": codes}
-            logger.info("request answered", extra=fields | reply)
+            logger.info(f"{what} answered", extra=fields | reply)
         elif failure := exchange.failure:
             error = {
                 "status": failure.status,
@@ -138,7 +156,7 @@ class Reporting:
                 "errorTitle": failure.title,
                 "errorType": type(failure).__name__,
             }
-            logger.warning("request failed", extra=fields | error)
+            logger.warning(f"{what} failed", extra=fields | error)
 
     def batch_ended(self, received: int, endings: Sequence[Ending], seconds: float) -> None:
         """Log what the batch came to, and write the metrics."""

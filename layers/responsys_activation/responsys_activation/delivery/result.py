@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.slots import NoSlotError, Wait
@@ -17,8 +17,9 @@ from responsys_activation.responsys.errors import (
     ThrottledError,
 )
 from responsys_activation.responsys.events import EventReply
+from responsys_activation.responsys.list_merge import MergeReply
 
-__all__ = ["FAILURES", "Exchange", "Failure", "RequestResult", "deferred", "outcome_of_error"]
+__all__ = ["FAILURES", "CreationResult", "Exchange", "Failure", "RequestResult", "deferred", "outcome_of_error"]
 
 Failure = ResponsysError | NoSlotError | AwsCallError
 FAILURES = (ResponsysError, NoSlotError, AwsCallError)
@@ -37,7 +38,7 @@ class Exchange:
     request_id: str
     recipients: int
     seconds: float
-    reply: EventReply | None = None
+    reply: EventReply | MergeReply | None = None
     failure: ResponsysError | None = None
 
 
@@ -59,6 +60,10 @@ class RequestResult:
         The shared budget was out of reach.
     outcome_unknown : collection of int
         Positions that were sent and got no trustworthy reply.
+    goes_on : collection of int
+        Positions of messages that have not ended: of those with a missing recipient, who is to be created first; of
+        those whose recipient was created, which are to be sent again. The outcome that stands there is how they end if
+        nothing more comes of it.
     """
 
     connector: str
@@ -69,6 +74,24 @@ class RequestResult:
     budget_wait: float = 0.0
     budget_unavailable: bool = False
     outcome_unknown: Collection[int] = frozenset()
+    goes_on: Collection[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class CreationResult(RequestResult):
+    """What came of creating the recipients that a batch's messages miss; ``exchanges`` are list merges.
+
+    Attributes
+    ----------
+    riids : Mapping of str to int
+        By :attr:`~responsys_activation.delivery.custom_event.CustomEvent.recipient`, where Responsys told it.
+    created, not_created : int
+        Recipients that the list has now, and that it does not take.
+    """
+
+    riids: Mapping[str, int] = field(default_factory=dict)
+    created: int = 0
+    not_created: int = 0
 
 
 def outcome_of_error(failure: Failure, now: float) -> Outcome:

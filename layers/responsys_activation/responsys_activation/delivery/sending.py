@@ -7,19 +7,22 @@ the way.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from responsys_activation.aws.claims import Claim, ClaimState, NewerChange
+from responsys_activation.aws.claims import Claim, ClaimState
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.slots import Slot
 from responsys_activation.connector import Connector
+from responsys_activation.delivery.creating import RecipientCreator
 from responsys_activation.delivery.isolating import End, InDoubt, post_isolating
-from responsys_activation.delivery.outcome import Delivered, Duplicate, Ignored, Outcome, Rejected, Retried, Throttled
+from responsys_activation.delivery.missing import BEING_CREATED, NO_RECIPIENT_FOUND, outcome_of_missing
+from responsys_activation.delivery.order import overtaken
+from responsys_activation.delivery.outcome import Delivered, Duplicate, Outcome, Rejected, Retried
 from responsys_activation.delivery.pacing import DoubtObserver, Pacing
 from responsys_activation.delivery.planning import Outgoing, PlannedRequest
 from responsys_activation.delivery.posting import Posting
-from responsys_activation.delivery.result import FAILURES, Failure, RequestResult, outcome_of_error
+from responsys_activation.delivery.result import FAILURES, CreationResult, Failure, RequestResult, outcome_of_error
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.membership import CallType
 from responsys_activation.observability import logger
@@ -29,10 +32,8 @@ __all__ = ["RequestSender"]
 
 _UNKNOWN_EVENT_SECONDS = 60.0
 _UNKNOWN_EVENTS_KEPT = 1_000
-_RETRY_AFTER_NEWER = 60.0  # seconds after which a newer change that is being sent has an outcome
 
 _NO_SUCH_EVENT = Rejected("CUSTOM_EVENT_NOT_FOUND")
-_SUPERSEDED = Ignored(ErrorCode.SUPERSEDED)
 _UNSENT: Mapping[ClaimState, Outcome] = {
     ClaimState.DELIVERED: Duplicate(),
     ClaimState.IN_FLIGHT: Retried(ErrorCode.IN_FLIGHT),
@@ -49,6 +50,8 @@ class RequestSender:
     ----------
     open_posting : callable
         Begins a planned request, which is to end by the deadline given.
+    creator : RecipientCreator or None
+        Creates missing recipients, where the settings say so.
     maximum_resends : int
         How many times a message may be sent again whose request got no trustworthy reply; then it is rejected.
     time_scale : float
@@ -63,6 +66,7 @@ class RequestSender:
         open_posting: Callable[[PlannedRequest, float], Posting],
         pacing: Pacing,
         ledger: Ledger,
+        creator: RecipientCreator | None = None,
         maximum_resends: int,
         observe_doubt: DoubtObserver,
         time_scale: float = 1.0,
@@ -72,10 +76,12 @@ class RequestSender:
         self._open_posting = open_posting
         self._pacing = pacing
         self._ledger = ledger
+        self._creator = creator
         self._maximum_resends = maximum_resends
         self._observe_doubt = observe_doubt
         self._time_scale = time_scale
         self._clock = clock
+        self._missing_action = connector.missing_recipients.action
         self._known_events = set(connector.configured_events)
         self._unknown_events: dict[str, float] = {}
 
@@ -86,6 +92,13 @@ class RequestSender:
     def begin_batch(self) -> None:
         """Forget the throttle of the batch before."""
         self._pacing.begin_batch()
+        if self._creator:
+            self._creator.begin_batch()
+
+    @property
+    def create(self) -> Callable[[PlannedRequest, float], CreationResult] | None:
+        """Creates the recipients that messages miss; ``None`` where nobody is created."""
+        return self._creator.create if self._creator else None
 
     def send(
         self, request: PlannedRequest, deadline: float, stopped: Callable[[], Outcome | None] = lambda: None
@@ -104,6 +117,7 @@ class RequestSender:
         posting = self._open_posting(request, deadline)
         failure: Failure | None = None
         unknown: Collection[int] = ()
+        goes_on: Collection[int] = ()
         try:
             slot = posting.wait_for_slot()
         except FAILURES as exc:
@@ -113,16 +127,22 @@ class RequestSender:
             if outcome := stopped():
                 outcomes = [outcome] * len(request.items)
             else:
-                outcomes, unknown, failure = self._claim_and_post(request, posting, slot, deadline)
+                outcomes, unknown, goes_on, failure = self._claim_and_post(request, posting, slot, deadline)
             if not posting.exchanges:
                 self._pacing.hand_back(slot)
         sent = (posting.exchanges, posting.budget_wait, posting.budget_unavailable)
-        return RequestResult(self._name, request, outcomes, failure, *sent, unknown)
+        return RequestResult(self._name, request, outcomes, failure, *sent, unknown, goes_on)
 
     def _claim_and_post(
         self, request: PlannedRequest, posting: Posting, slot: Slot, deadline: float
-    ) -> tuple[list[Outcome], Collection[int], Failure | None]:
-        """Send what nobody else sends or has sent, and record it; give outcomes, those unknown, and the failure."""
+    ) -> tuple[list[Outcome], Collection[int], Collection[int], Failure | None]:
+        """Send what nobody else sends or has sent, and record it.
+
+        Returns
+        -------
+        outcomes, outcome_unknown, goes_on, failure
+            As a :class:`~responsys_activation.delivery.result.RequestResult` has them.
+        """
         ends: dict[int, End] = dict(self._superseded(request))
         claims = self._claim(request, [place for place in range(len(request.items)) if place not in ends], deadline)
         ends |= {position: outcome for position, claim in claims.items() if (outcome := _unsent(claim))}
@@ -130,11 +150,14 @@ class RequestSender:
         out_of_reach = [position for position, claim in claims.items() if claim.state is ClaimState.OUT_OF_REACH]
         to_send += self._new(request, out_of_reach)
         failure: Failure | None = None
+        goes_on: set[int] = set()
         if to_send:
             groups = [to_send[:1], to_send[1:]] if slot.one_recipient and len(to_send) > 1 else [to_send]
             posted, failure = post_isolating(groups, posting.post, self._clock)
             self._learn_event(request.event_name, posting, failure)
-            ends |= posted
+            missing = {position: self._outcome_of_missing(request.items[position]) for position in _missing(posted)}
+            ends |= posted | missing
+            goes_on = {position for position, outcome in missing.items() if outcome is BEING_CREATED}
         elif out_of_reach:
             failure = AwsCallError("delivery ledger out of reach")
         unknown = {position for position, end in ends.items() if isinstance(end, InDoubt)}
@@ -142,8 +165,13 @@ class RequestSender:
             self._doubted(item, claims[position], end) if isinstance(end := ends[position], InDoubt) else end
             for position, item in enumerate(request.items)
         ]
-        self._record(request, claims, outcomes, unknown)
-        return outcomes, unknown, failure
+        # Nobody is created for the sake of a message that this table does not have as not taken.
+        if not self._record(request, claims, outcomes, unknown):
+            goes_on.clear()
+        return outcomes, unknown, goes_on, failure
+
+    def _outcome_of_missing(self, item: Outgoing) -> Outcome:
+        return outcome_of_missing(self._missing_action, may_create=item.change.call_type != CallType.REMOVE)
 
     def _superseded(self, request: PlannedRequest) -> dict[int, Outcome]:
         """Look whether a newer change went out while a message was away; give the outcomes of what it overtook.
@@ -162,7 +190,7 @@ class RequestSender:
         return {
             position: outcome
             for position, change, others in zip(returned, changes, newer, strict=True)
-            if (outcome := _overtaken(change.call_type, others))
+            if (outcome := overtaken(change.call_type, others))
         }
 
     def _claim(self, request: PlannedRequest, positions: Sequence[int], deadline: float) -> dict[int, Claim]:
@@ -211,14 +239,16 @@ class RequestSender:
         claims: Mapping[int, Claim],
         outcomes: Sequence[Outcome],
         unknown: Collection[int],
-    ) -> None:
-        """Write the result into the ledger. Where that fails, the claims stand as those of a killed sender.
+    ) -> bool:
+        """Write the result into the ledger, and tell whether it stands there.
+
+        Where that fails, the claims stand as those of a killed sender.
 
         It names whatever was not delivered, claimed or not: a claim whose call got no reply may stand too. The ledger's
         positions are those among what was to be claimed.
         """
         if not any(claim.written or claim.state in _PERHAPS_WRITTEN for claim in claims.values()):
-            return
+            return False
         undelivered: list[int] = []
         in_doubt: list[int] = []
         for claimed_as, position in enumerate(claims):
@@ -230,6 +260,15 @@ class RequestSender:
             self._ledger.record(request.request_id, undelivered=undelivered, unknown=in_doubt)
         except AwsCallError as exc:
             logger.error("answer not recorded", extra={"connector": self._name, "fault": str(exc)})
+            return False
+        return True
+
+
+def _missing(ends: Mapping[int, End]) -> list[int]:
+    """Return the positions whose recipients the list does not have; Responsys may say so of a whole request."""
+    return [
+        position for position, end in ends.items() if isinstance(end, Rejected) and end.error_code == NO_RECIPIENT_FOUND
+    ]
 
 
 def _unsent(claim: Claim) -> Outcome | None:
@@ -237,14 +276,3 @@ def _unsent(claim: Claim) -> Outcome | None:
     if claim.state is ClaimState.IN_DOUBT:
         return Rejected(ErrorCode.OUTCOME_UNKNOWN, doubts=claim.doubts)
     return _UNSENT.get(claim.state)
-
-
-def _overtaken(call_type: str, newer: Iterable[NewerChange]) -> Outcome | None:
-    """Decide on a change that comes back, by what is known of newer ones of its membership.
-
-    Whoever was added and updated meanwhile must still be added.
-    """
-    states = {other.state for other in newer if not (call_type == CallType.ADD and other.call_type == CallType.UPDATE)}
-    if states - {ClaimState.IN_FLIGHT}:
-        return _SUPERSEDED
-    return Throttled(ErrorCode.IN_FLIGHT, _RETRY_AFTER_NEWER) if states else None

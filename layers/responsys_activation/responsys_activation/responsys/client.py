@@ -13,13 +13,21 @@ import requests
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.catalogue import (
     KnownList,
-    read_event_limit,
+    Limits,
     read_event_names,
+    read_limits,
     read_profile_lists,
 )
 from responsys_activation.responsys.errors import RequestRefusedError, TokenRefusedError, UnavailableError
 from responsys_activation.responsys.events import EventReply, read_event_reply, request_body
-from responsys_activation.responsys.http import API_PATH, HttpSession, exchange, raise_for_error
+from responsys_activation.responsys.http import API_PATH, HttpSession, Reply, exchange, raise_for_error
+from responsys_activation.responsys.list_merge import (
+    MERGE_OF_NOBODY,
+    ListMerge,
+    MergeReply,
+    merge_body,
+    read_merge_reply,
+)
 from responsys_activation.responsys.login import Token
 from responsys_activation.responsys.token import LoginObserver, TokenKeeper
 
@@ -27,7 +35,7 @@ __all__ = ["Attempt", "ResponsysClient"]
 
 Result = TypeVar("Result")
 
-Attempt = Callable[[Callable[[str], EventReply]], EventReply]
+Attempt = Callable[[Callable[[str], Result]], Result]
 """Makes one HTTP request by calling what it is given, with the request's id; it may wait before that."""
 
 _LIMITS_PATH = "/rest/api/ratelimit"  # without v1.3, unlike all others
@@ -71,7 +79,7 @@ class ResponsysClient:
         self._tokens.token(self._observer, deadline)
 
     def trigger(
-        self, event_name: str, recipients_json: Sequence[str], *, deadline: float, attempt: Attempt
+        self, event_name: str, recipients_json: Sequence[str], *, deadline: float, attempt: Attempt[EventReply]
     ) -> EventReply:
         """Trigger a custom event for up to 200 recipients.
 
@@ -82,21 +90,47 @@ class ResponsysClient:
         """
 
         def post_once(token: Token, request_id: str) -> EventReply:
-            reply = exchange(
-                self._http,
-                "POST",
-                f"{token.end_point}{API_PATH}/events/{quote(event_name, safe='')}",
-                data=request_body(recipients_json),
-                headers=_headers(token) | {"Content-Type": "application/json", "X-Request-Id": request_id},
-                timeout=deadline - self._clock(),
-            )
-            return read_event_reply(reply, recipients_json)
+            path, body = f"/events/{quote(event_name, safe='')}", request_body(recipients_json)
+            return read_event_reply(self._post(token, path, body, deadline, request_id), recipients_json)
 
         return self._call(lambda token: attempt(partial(post_once, token)), deadline)
 
+    def merge_list_members(self, merge: ListMerge, *, deadline: float, attempt: Attempt[MergeReply]) -> MergeReply:
+        """Add up to 200 members to a profile list, and leave those that it has as they are.
+
+        Parameters
+        ----------
+        attempt : callable
+            As for :meth:`trigger`.
+        """
+
+        def post_once(token: Token, request_id: str) -> MergeReply:
+            path, body = _members_path(merge.list_name), merge_body(merge)
+            return read_merge_reply(self._post(token, path, body, deadline, request_id), merge.values)
+
+        return self._call(lambda token: attempt(partial(post_once, token)), deadline)
+
+    def try_merge(self, list_name: str, deadline: float) -> None:
+        """Find out whether members may be merged into a list, by a merge that changes nothing.
+
+        A :class:`RequestRefusedError` about its one record tells that they may: Responsys has looked at it.
+        """
+        self._call(
+            lambda token: raise_for_error(self._post(token, _members_path(list_name), MERGE_OF_NOBODY, deadline)),
+            deadline,
+        )
+
+    def limits(self, deadline: float) -> Limits:
+        """Read how many requests per minute the account allows."""
+        return read_limits(self._document(_LIMITS_PATH, deadline))
+
     def event_limit(self, deadline: float) -> int | None:
         """Read how many custom event requests the account allows per minute; ``None``: it names no limit."""
-        return read_event_limit(self._document(_LIMITS_PATH, deadline))
+        return self.limits(deadline).events
+
+    def merge_limit(self, deadline: float) -> int | None:
+        """Read how many list merges the account allows per minute; ``None``: it names no limit."""
+        return self.limits(deadline).list_merges
 
     def event_names(self, deadline: float) -> frozenset[str]:
         """Read the names of the account's custom events."""
@@ -105,6 +139,17 @@ class ResponsysClient:
     def profile_lists(self, deadline: float) -> frozenset[KnownList]:
         """Read the account's profile lists."""
         return read_profile_lists(self._document(f"{API_PATH}/lists", deadline, none_code="LIST_NOT_FOUND"))
+
+    def _post(self, token: Token, path: str, body: bytes, deadline: float, request_id: str = "") -> Reply:
+        headers = _headers(token) | {"Content-Type": "application/json"}
+        return exchange(
+            self._http,
+            "POST",
+            f"{token.end_point}{API_PATH}{path}",
+            data=body,
+            headers=headers | {"X-Request-Id": request_id} if request_id else headers,
+            timeout=deadline - self._clock(),
+        )
 
     def _document(self, path: str, deadline: float, *, none_code: str | None = None) -> Any:
         """Get a document: parsed JSON. An account that has none of a list answers with the error ``none_code``."""
@@ -138,6 +183,10 @@ class ResponsysClient:
             return request(renewed)
         except TokenRefusedError as exc:
             raise exc.read_as(UnavailableError) from exc
+
+
+def _members_path(list_name: str) -> str:
+    return f"/lists/{quote(list_name, safe='')}/members"
 
 
 def _headers(token: Token) -> dict[str, str]:

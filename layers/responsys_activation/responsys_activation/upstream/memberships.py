@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from responsys_activation.envelope import (
+    MOST_ARRAYS,
     Envelope,
     InvalidMessageError,
     Opened,
@@ -23,7 +24,7 @@ from responsys_activation.membership import Membership, membership_of
 from responsys_activation.upstream.part import Around, Document, Ignored, Reading, Said
 from responsys_activation.upstream.platform import Platform, platform_of
 
-__all__ = ["MOST_MEMBERSHIPS", "Memberships", "Part", "Refused", "read"]
+__all__ = ["MOST_MEMBERSHIPS", "Memberships", "Part", "PartTooLargeError", "Refused", "in_groups", "read"]
 
 # Of one body: more would fill the memory, for a megabyte has room for half a million elements, and the time of a batch.
 MOST_MEMBERSHIPS = 30_000
@@ -139,6 +140,56 @@ def read(body: str, arrived_at: float) -> Memberships:
     if not parts and not ignored:
         ignored.append(Ignored(None, "empty array"))
     return Memberships(parts, ignored, bodies if len(parts) > 1 else ())
+
+
+class PartTooLargeError(ValueError):
+    """A part of a body is larger than a message may be."""
+
+
+def in_groups(content: Any, arrived_at: float, most_bytes: int) -> Iterator[str]:
+    """Write a body anew as bodies of a given size at most that together hold its parts, in their order.
+
+    What is about no membership is left out. None has more parts than are read.
+
+    Parameters
+    ----------
+    content : Any
+        The body, as :func:`~responsys_activation.envelope.read_body` reads it.
+    arrived_at
+        See :func:`read`.
+    most_bytes : int
+        Largest body.
+
+    Raises
+    ------
+    PartTooLargeError
+        A part alone has more; some bodies may have been given before.
+    """
+    group: list[str] = []
+    size = 0
+    for unit in _units(messages_in(content, _is_message), arrived_at):
+        if isinstance(unit, Ignored):
+            continue
+        alone = enclose(unit.alone(), unit.envelopes)
+        length = len(alone.encode()) + 1  # and what is between two
+        if length > most_bytes:
+            raise PartTooLargeError
+        # Envelopes may hold arrays, and one more array than is read would hide the part.
+        stands_alone = len(unit.envelopes) >= MOST_ARRAYS
+        if group and (stands_alone or size + length >= most_bytes or len(group) == MOST_MEMBERSHIPS):
+            yield _array(group)
+            group, size = [], 0
+        group.append(alone)
+        size += length
+        if stands_alone:
+            yield _array(group)
+            group, size = [], 0
+    if group:
+        yield _array(group)
+
+
+def _array(bodies: Sequence[str]) -> str:
+    return bodies[0] if len(bodies) == 1 else f"[{','.join(bodies)}]"
 
 
 class _Unit(NamedTuple):

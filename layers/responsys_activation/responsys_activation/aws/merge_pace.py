@@ -1,0 +1,51 @@
+"""When may the next list merge of an account go? In a budget of its own, for Responsys counts merges for themselves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from responsys_activation.aws.account_limit import AccountLimit
+from responsys_activation.aws.alone_pace import AlonePace
+from responsys_activation.aws.request_budget import RequestBudget
+from responsys_activation.aws.request_pace import RequestPace
+from responsys_activation.aws.slots import Slot, Wait
+from responsys_activation.responsys.classification import ErrorClass, class_of_code
+
+__all__ = ["MergePace"]
+
+
+class MergePace(RequestPace):
+    """The pace of an account's list merges.
+
+    Parameters
+    ----------
+    limit, merges, alone
+        As a :class:`RequestPace` has them of events.
+    events : RequestBudget
+        The account's, of events. Its pause counts for merges as well, and so does a merge's for it where Responsys has
+        no capacity left.
+    """
+
+    def __init__(
+        self,
+        *,
+        limit: AccountLimit,
+        merges: RequestBudget,
+        events: RequestBudget,
+        alone: AlonePace,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(None, limit=limit, account=merges, own=merges, alone=alone, clock=clock, sleep=sleep)
+        self._events = events
+
+    def _shared_slot(self, of_account: float, latest: float, returned: bool | None) -> Slot:
+        self._events.look_for_pause()
+        return super()._shared_slot(of_account, latest, returned)
+
+    def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> Wait:
+        """Hold up the account's merges, and its events too where Responsys has no capacity left."""
+        if class_of_code(code) is ErrorClass.THROTTLED_CAPACITY:
+            self._events.pause(code, retry_after)
+        return super().pause(code, retry_after, in_doubt=in_doubt)

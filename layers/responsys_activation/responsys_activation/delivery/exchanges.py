@@ -1,0 +1,94 @@
+"""How does each HTTP request get a slot of its own, and what does its end mean for the pace?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from responsys_activation.aws.slots import NoSlotError, Slot
+from responsys_activation.delivery.pacing import Pacing
+from responsys_activation.delivery.result import Exchange
+from responsys_activation.error_code import ErrorCode
+from responsys_activation.responsys.errors import ResponsysError, ThrottledError, UnavailableError
+from responsys_activation.responsys.events import EventReply
+from responsys_activation.responsys.list_merge import MergeReply
+
+__all__ = ["Exchanges"]
+
+AnyReply = TypeVar("AnyReply", EventReply, MergeReply)
+
+
+class Exchanges:
+    """The slots and HTTP requests of one planned request.
+
+    Parameters
+    ----------
+    deadline : float
+        Epoch seconds by which the last reply must be there.
+    returned : bool
+        Whether all of its messages came back.
+    reply_seconds : float
+        How long a reply may take.
+
+    Attributes
+    ----------
+    exchanges, budget_wait, budget_unavailable
+        As a :class:`~responsys_activation.delivery.result.RequestResult` has them.
+    """
+
+    def __init__(
+        self,
+        request_id: str,
+        deadline: float,
+        *,
+        returned: bool,
+        pacing: Pacing,
+        reply_seconds: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._request_id = request_id
+        self._deadline = deadline
+        self._returned = returned
+        self._pacing = pacing
+        self._reply_seconds = reply_seconds
+        self._clock = clock
+        self._slot: Slot | None = None
+        self.exchanges: list[Exchange] = []
+        self.budget_wait = 0.0
+        self.budget_unavailable = False
+
+    def wait_for_slot(self) -> Slot:
+        """Wait for the slot of the next HTTP request; raise a ``Failure`` where there is none."""
+        before = self._clock()
+        slot = self._slot = self._pacing.next_slot(self._deadline, returned=self._returned)
+        self.budget_unavailable = self.budget_unavailable or not slot.shared
+        self.budget_wait += self._clock() - before
+        self._pacing.heed_pause()
+        return slot
+
+    def _exchange(self, recipients: int, post: Callable[[str], AnyReply]) -> AnyReply:
+        """Make one HTTP request.
+
+        A slot is one request's, and for its time: the second post after a token error waits for another, and so does
+        a post that had to wait for a login.
+        """
+        slot = self._slot
+        if slot is None or self._clock() > slot.until:
+            slot = self.wait_for_slot()
+        self._slot = None
+        started = self._clock()
+        if self._deadline - started < self._reply_seconds:
+            raise UnavailableError(ErrorCode.OUT_OF_TIME, title="too late for a reply")
+        number = len(self.exchanges)
+        request_id = f"{self._request_id}-{number}" if number else self._request_id
+        try:
+            reply = post(request_id)
+        except ResponsysError as exc:
+            self.exchanges.append(Exchange(request_id, recipients, self._clock() - started, failure=exc))
+            if isinstance(exc, ThrottledError):
+                raise NoSlotError(self._pacing.pause(exc.code, exc.retry_after)) from None
+            self._pacing.request_ended(slot, recipients, exc)
+            raise
+        self.exchanges.append(Exchange(request_id, recipients, self._clock() - started, reply))
+        self._pacing.request_ended(slot, recipients, None)
+        return reply
