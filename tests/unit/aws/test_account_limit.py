@@ -125,7 +125,8 @@ def test_an_environment_that_comes_while_another_asks_for_the_first_time_waits_a
             if clock() > NOW + 2:
                 table.items["account#one", "limit"]["perMinute"] = {"N": "200"}
 
-        other = AccountLimit(DeliveryTable("delivery", cast("Any", table)), "one", clock=clock, sleep=answer_comes)
+        key = account_limit_key("one")
+        other = AccountLimit(DeliveryTable("delivery", cast("Any", table)), key, clock=clock, sleep=answer_comes)
         meanwhile.append(other.requests_per_minute(account))
         return 200
 
