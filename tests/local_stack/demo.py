@@ -109,10 +109,11 @@ def _run(console: Console, release: Path | None) -> int:
 
 def _send(stack: LocalStack, console: Console, bodies: Sequence[PlatformBody]) -> None:
     posted = sum(each.is_posted for each in bodies)
+    streamed = len(bodies) - posted
     memberships = sum(isinstance(fate, Arrival) for each in bodies for fate in each.fates)
     console.print(
         f"\nNow platforms send {memberships} memberships in their own words: Segment and mParticle post {posted} bodies"
-        f"\nto the webhook, {len(bodies) - posted} of Adobe come through a stream. {PLATFORMS_CONNECTOR} maps their audiences."
+        f"\nto the webhook, {streamed} of Adobe come through a stream. {PLATFORMS_CONNECTOR} maps their audiences."
     )
     started = time.monotonic()
     with stack.paused_event_sources():
