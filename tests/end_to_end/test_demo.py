@@ -14,7 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.local_stack.demo_memberships import Arrival, PublishedMembership, Rejection, demo_memberships, least_requests
+from tests.local_stack.demo_memberships import (
+    Arrival,
+    Nothing,
+    PublishedMembership,
+    Rejection,
+    demo_memberships,
+    least_requests,
+)
+from tests.local_stack.demo_platforms import ADOBE, MPARTICLE, SEGMENT, memberships_of, platform_bodies
 from tests.local_stack.demo_progress import Flow
 from tests.local_stack.demo_results import Results, differences
 from tests.local_stack.environments import REPOSITORY
@@ -92,6 +100,22 @@ def event_request(error_code: str | None = None) -> RequestRecord:
         overlaps=(),
         warnings={},
     )
+
+
+def test_platforms_tell_of_six_hundred_memberships_and_of_what_is_none() -> None:
+    # Given what platforms send in the second act / When it is read as memberships
+    bodies = platform_bodies()
+    memberships = memberships_of(bodies)
+    # Then there are 600, each to arrive once, beside what is to be ignored
+    arrivals = [membership.fate for membership in memberships if isinstance(membership.fate, Arrival)]
+    assert len(arrivals) == len(set(arrivals)) == 600
+    assert {type(membership.fate) for membership in memberships} == {Arrival, Nothing}
+    assert {(each.platform, each.is_posted) for each in bodies} == {
+        (SEGMENT, True),
+        (MPARTICLE, True),
+        (ADOBE, False),
+    }
+    assert least_requests(memberships).total() == 4
 
 
 def test_two_thousand_memberships_of_every_kind_are_the_same_at_each_run(

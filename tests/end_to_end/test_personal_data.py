@@ -247,7 +247,7 @@ def report_of_the_demo(stack: LocalStack, kept: "Sequence[MessageTypeDef]") -> s
         PublishedMembership("Lovelace", arrival, group),
     ]
     console = Console(file=io.StringIO(), width=250)
-    print_report(console, stack, memberships, results)
+    print_report(console, stack, memberships, [], results)
     assert isinstance(console.file, io.StringIO)
     before, _, rest = console.file.getvalue().partition("\nThe first of ")
     inbox, _, after = rest.partition("\nDead-letter queues")

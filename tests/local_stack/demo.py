@@ -1,20 +1,32 @@
 """`make demo`: does a burst of memberships end as it should, through a throttle, on the deployed stack?
 
-Publishes 2,000 memberships, shows where they are, prints a report, and compares what arrived with what should have.
+Publishes 2,000 memberships, then sends 600 more as three platforms do; shows where they are, prints a report, and
+compares what arrived with what should have.
 """
 
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from tests.local_stack.demo_memberships import (
     SECOND_CONNECTOR,
+    Arrival,
+    demo_accounts,
     demo_memberships,
-    demo_simulator,
     second_connector,
+)
+from tests.local_stack.demo_platforms import (
+    PLATFORMS_CONNECTOR,
+    PlatformBody,
+    memberships_of,
+    platform_bodies,
+    platforms_account,
+    platforms_connector,
+    send_as_platforms_do,
 )
 from tests.local_stack.demo_progress import Flow, follow
 from tests.local_stack.demo_report import print_report
@@ -23,6 +35,7 @@ from tests.local_stack.processes import LocalStackError, ending_on_signals
 from tests.local_stack.queues import send_all
 from tests.local_stack.stack import LocalStack
 from tests.simulator.client import SimulatorClient
+from tests.simulator.settings import SimulatorSettings
 
 _TIME_SCALE = 60.0
 # Of Responsys' time, after it was noticed: less than the ten minutes for which the connector then holds back.
@@ -54,14 +67,19 @@ def main() -> int:
 def _run(console: Console, release: Path | None) -> int:
     started = time.monotonic()
     console.print("Building, and starting AWS and Responsys on this machine (the first time takes longer) ...")
+    simulator = SimulatorSettings(accounts=(*demo_accounts(), platforms_account()))
     with LocalStack(
-        _PARAMETERS, time_scale=_TIME_SCALE, simulator=demo_simulator(), release=release, say=lambda _: None
+        _PARAMETERS, time_scale=_TIME_SCALE, simulator=simulator, release=release, say=lambda _: None
     ) as stack:
         assert stack.simulator is not None
         console.print(f"The template is deployed, after {time.monotonic() - started:.0f} s.")
         account = second_connector()
         stack.add_connector(SECOND_CONNECTOR, account)
-        console.print(f"Connector {SECOND_CONNECTOR} is added beside default: a secret and a parameter, no deployment.")
+        stack.add_connector(PLATFORMS_CONNECTOR, platforms_connector())
+        console.print(
+            f"Connectors {SECOND_CONNECTOR} and {PLATFORMS_CONNECTOR} are added beside default: "
+            "a secret and a parameter each, no deployment."
+        )
         outage = _CapacityOutage(stack.simulator, account.username, console)
         memberships = demo_memberships()
         with stack.paused_event_sources():
@@ -72,8 +90,12 @@ def _run(console: Console, release: Path | None) -> int:
             f"\na minute of its throttles lasts {60 / _TIME_SCALE:.0f} s here.\n"
         )
         follow(stack, console, len(memberships), _SECONDS_TO_SETTLE, outage.observe)
+        platforms = platform_bodies()
+        memberships += memberships_of(platforms)
+        _send(stack, console, platforms)
+        follow(stack, console, len(memberships), _SECONDS_TO_SETTLE, lambda _: None)
         results = read_results(stack)
-        print_report(console, stack, memberships, results)
+        print_report(console, stack, memberships, platforms, results)
         found = differences(memberships, results)
     for difference in found:
         console.print(f"not as it should be: {difference}", style="red", markup=False)
@@ -83,6 +105,20 @@ def _run(console: Console, release: Path | None) -> int:
     else:
         console.print(f"All is as it should be: the sum holds, and what arrived is what should have ({seconds:.0f} s).")
     return 1 if found else 0
+
+
+def _send(stack: LocalStack, console: Console, bodies: Sequence[PlatformBody]) -> None:
+    posted = sum(each.is_posted for each in bodies)
+    streamed = len(bodies) - posted
+    memberships = sum(isinstance(fate, Arrival) for each in bodies for fate in each.fates)
+    console.print(
+        f"\nNow platforms send {memberships} memberships in their own words: Segment and mParticle post {posted} bodies"
+        f"\nto the webhook, {streamed} of Adobe come through a stream. {PLATFORMS_CONNECTOR} maps their audiences."
+    )
+    started = time.monotonic()
+    with stack.paused_event_sources():
+        send_as_platforms_do(stack, bodies)
+    console.print(f"The webhook and the queue have all of it, after {time.monotonic() - started:.0f} s.\n")
 
 
 class _CapacityOutage:

@@ -19,7 +19,6 @@ from tests.simulator.settings import (
     IdentifierSet,
     ProfileList,
     Recipients,
-    SimulatorSettings,
 )
 
 RECIPIENTS_A_REQUEST = 200
@@ -54,6 +53,11 @@ class Rejection:
 
 
 @dataclass(frozen=True)
+class Nothing:
+    """What a platform sends that is about no membership: it is ignored, and counted."""
+
+
+@dataclass(frozen=True)
 class PublishedMembership:
     """A message and its fate.
 
@@ -64,7 +68,7 @@ class PublishedMembership:
     """
 
     body: str
-    fate: Arrival | Repetition | Rejection
+    fate: Arrival | Repetition | Rejection | Nothing
     group: tuple[str, str] | None = None
 
 
@@ -105,19 +109,17 @@ _SEGMENTS = (
 )
 
 
-def demo_simulator() -> SimulatorSettings:
+def demo_accounts() -> tuple[AccountSettings, AccountSettings]:
     """Return two accounts in which some recipients are unknown and some undeliverable."""
-    return SimulatorSettings(
-        accounts=(
-            _account("shop_api", "CONTACTS_LIST", ("SEGMENT_CHANGED", "CART_ABANDONED"), _riid),
-            _account("loyalty_api", "LOYALTY_LIST", ("SEGMENT_CHANGED", "POINTS_EXPIRING"), _hashed_email),
-        )
+    return (
+        _account("shop_api", "CONTACTS_LIST", ("SEGMENT_CHANGED", "CART_ABANDONED"), _riid),
+        _account("loyalty_api", "LOYALTY_LIST", ("SEGMENT_CHANGED", "POINTS_EXPIRING"), _hashed_email),
     )
 
 
 def second_connector() -> ConnectorSettings:
     """Return the connector that is added beside `default` without a deployment."""
-    account = demo_simulator().accounts[1]
+    _, account = demo_accounts()
     profile_list = account.lists[0]
     return ConnectorSettings(
         username=account.username,

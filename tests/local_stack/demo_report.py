@@ -1,7 +1,7 @@
 """How is the demo told to somebody who sends marketing messages for a living?"""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Console, Group
@@ -9,28 +9,48 @@ from rich.table import Table
 from rich.text import Text
 
 from responsys_activation.error_code import ERROR_CODES, plain
+from responsys_activation.upstream.platform import Platform
 from tests.local_stack.demo_memberships import (
     SECOND_CONNECTOR,
     Arrival,
     PublishedMembership,
-    Rejection,
-    Repetition,
+    demo_accounts,
     least_requests,
 )
-from tests.local_stack.demo_results import SERVICE, Results
+from tests.local_stack.demo_platforms import PLATFORMS_CONNECTOR, PlatformBody, platforms_account
+from tests.local_stack.demo_results import FATES, SERVICE, Results
 from tests.local_stack.published_metrics import PublishedMetrics
 from tests.local_stack.stack import STACK_NAME, LocalStack
 from tests.simulator.inbox import InboxEvent
 
 _FIRST_EVENTS = 8
+_WIDEST_PROPERTIES = 24
+_MEANINGS = {
+    "EventsDelivered": "Responsys took the event",
+    "EventsDuplicate": "delivered before under the same messageId: not sent again",
+    "EventsRejected": "can never be sent as they are: they wait on RejectedDLQ",
+    "EventsIgnored": "about no membership: a platform's page views, and whether somebody listens",
+}
+_CONNECTORS = {
+    **dict(zip((account.username for account in demo_accounts()), ("default", SECOND_CONNECTOR), strict=True)),
+    platforms_account().username: PLATFORMS_CONNECTOR,
+}
+_IGNORED = tuple(f"{platform.upper()}_" for platform in Platform)  # what is about no membership has such codes
 _IDENTIFIER_NAMES = {"recipientId": "RIID", "emailSHA256Hash": "hashed e-mail", "customerId": "CRM id"}
 
 
-def print_report(console: Console, stack: LocalStack, memberships: list[PublishedMembership], results: Results) -> None:
-    """Print what became of the memberships, and where to see it."""
+def print_report(
+    console: Console,
+    stack: LocalStack,
+    memberships: list[PublishedMembership],
+    bodies: Sequence[PlatformBody],
+    results: Results,
+) -> None:
+    """Print what became of the memberships, those in the bodies of platforms among them, and where to see it."""
     for table in (
         _outcomes(memberships, results),
-        _requests(stack, memberships, results),
+        _platforms(bodies, results),
+        _requests(memberships, results),
         _first_events(results.inbox),
         _dead_letters(results),
         _metrics(PublishedMetrics(stack.endpoint.cloudwatch)),
@@ -70,13 +90,9 @@ def _outcomes(memberships: list[PublishedMembership], results: Results) -> Group
     )
     fates = Counter(type(membership.fate) for membership in memberships)
     found = results.outcomes
-    for metric, fate, meaning in (
-        ("EventsDelivered", Arrival, "Responsys took the event"),
-        ("EventsDuplicate", Repetition, "delivered before under the same messageId: not sent again"),
-        ("EventsRejected", Rejection, "can never be sent as they are: they wait on RejectedDLQ"),
-    ):
-        table.add_row(metric.removeprefix("Events").lower(), f"{found[metric]:,}", f"{fates[fate]:,}", meaning)
-    ended = found["EventsDelivered"] + found["EventsDuplicate"] + found["EventsRejected"]
+    for metric, meaning in _MEANINGS.items():
+        table.add_row(metric.removeprefix("Events").lower(), f"{found[metric]:,}", f"{fates[FATES[metric]]:,}", meaning)
+    ended = sum(found[metric] for metric in FATES)
     table.add_section()
     table.add_row("published", f"{ended:,}", f"{len(memberships):,}", "each ended in exactly one of these")
     return _captioned(
@@ -89,11 +105,10 @@ def _outcomes(memberships: list[PublishedMembership], results: Results) -> Group
     )
 
 
-def _requests(stack: LocalStack, memberships: list[PublishedMembership], results: Results) -> Group:
+def _requests(memberships: list[PublishedMembership], results: Results) -> Group:
     least, sent, recipients = least_requests(memberships), Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for record in results.event_requests:
-        is_default = record.account == stack.parameters["ResponsysUsername"]
-        group = ("default" if is_default else SECOND_CONNECTOR, record.event_name or "")
+        group = (_CONNECTORS[record.account or ""], record.event_name or "")
         sent[group] += 1
         recipients[group] += record.recipients
     table = _table(
@@ -116,20 +131,39 @@ def _requests(stack: LocalStack, memberships: list[PublishedMembership], results
     )
 
 
+def _platforms(bodies: Sequence[PlatformBody], results: Results) -> Table:
+    table = _table(
+        "What platforms sent, in their own words",
+        *("platform", "came by", "bodies", "memberships", "delivered", "of no concern"),
+        numbers=("bodies", "memberships", "delivered", "of no concern"),
+    )
+    arrived = {(event.account, event.identifier, event.event_name) for event in results.inbox}
+    ways: defaultdict[tuple[str, str], list[PlatformBody]] = defaultdict(list)
+    for each in bodies:
+        ways[each.platform, "webhook" if each.is_posted else "Kinesis pipe, queue"].append(each)
+    for way, sent in ways.items():
+        fates = [fate for each in sent for fate in each.fates]
+        expected = [fate for fate in fates if isinstance(fate, Arrival)]
+        delivered = sum((fate.account, fate.identifier, fate.event_name) in arrived for fate in expected)
+        table.add_row(*way, f"{len(sent):,}", f"{len(expected):,}", f"{delivered:,}", str(len(fates) - len(expected)))
+    return table
+
+
 def _first_events(inbox: list[InboxEvent]) -> Table:
     table = _table(
         f"The first of {len(inbox):,} events in Responsys' inbox",
-        *("event", "recipient", "profileId", "callType", "CITY", "AMOUNT"),
-        numbers=("AMOUNT",),
+        *("event", "recipient", "profileId", "callType", "properties, among others"),
     )
     for event in _some_of_each(inbox):
         kind = _IDENTIFIER_NAMES.get(event.identifier_kind, event.identifier_kind)
-        names = ("profileId", "callType", "CITY", "AMOUNT")
+        others = [entry for entry in event.properties if entry["name"] not in {"MESSAGE_ID", "profileId", "callType"}]
         table.add_row(
             event.event_name,
             f"{kind} {_shortened(event.identifier)}",
-            *(event.value(name) or "" for name in names),
+            *(event.value(name) or "" for name in ("profileId", "callType")),
+            Text(", ".join(f"{entry['name']} {entry['value']}" for entry in others[:2])),
         )
+    table.columns[-1].max_width = _WIDEST_PROPERTIES  # what identifies an event is cut last
     return table
 
 
@@ -151,9 +185,9 @@ def _dead_letters(results: Results) -> Table:
     for error_code, messages in sorted(Counter(code for _, code in results.rejected).items()):
         table.add_row("RejectedDLQ", error_code, str(messages), _meaning(error_code))
     table.add_section()
-    rejected_codes = {code for _, code in results.rejected}
+    elsewhere = {code for _, code in results.rejected}
     for (_, error_code), messages in sorted(results.errors.items()):
-        if error_code not in rejected_codes:
+        if error_code not in elsewhere and not error_code.startswith(_IGNORED):
             table.add_row("ThrottledDLQ", error_code, f"{messages:,}", f"{_meaning(error_code)}; came back")
     table.add_row("ThrottledDLQ", "", str(results.left_over.waiting), "wait there now")
     return table

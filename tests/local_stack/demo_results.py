@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.local_stack.demo_memberships import (
     Arrival,
+    Nothing,
     PublishedMembership,
     Rejection,
     Repetition,
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 SERVICE = "segment_events"
+# In which counter a membership ends.
+FATES = {
+    "EventsDelivered": Arrival,
+    "EventsDuplicate": Repetition,
+    "EventsRejected": Rejection,
+    "EventsIgnored": Nothing,
+}
 MOST_REQUESTS = 1.2
 _SHOWN_DIFFERENCES = 20
 _SECONDS_FOR_METRICS = 10.0
@@ -166,7 +174,7 @@ def _sum_differences(memberships: list[PublishedMembership], results: Results) -
     if outcomes["MessagesReceived"] != parts:
         yield f"received {outcomes['MessagesReceived']} is not the sum of the outcomes, {parts}"
     fates = Counter(type(membership.fate) for membership in memberships)
-    for metric, fate in (("EventsDelivered", Arrival), ("EventsDuplicate", Repetition), ("EventsRejected", Rejection)):
+    for metric, fate in FATES.items():
         if outcomes[metric] != fates[fate]:
             yield f"{metric} is {outcomes[metric]}, and should be {fates[fate]}"
     if not outcomes["EventsThrottled"]:
