@@ -10,14 +10,15 @@ from tests.browser.palette import picture
 from tests.local_stack.demo_memberships import (
     SECOND_CONNECTOR,
     Arrival,
+    demo_accounts,
     demo_memberships,
-    demo_simulator,
     second_connector,
 )
 from tests.local_stack.page.server import serving
 from tests.local_stack.page.state import State
 from tests.local_stack.queues import send_all
 from tests.local_stack.stack import LocalStack
+from tests.simulator.settings import SimulatorSettings
 
 # The ten minutes of a throttle last a minute: enough for both pictures.
 _TIME_SCALE = 10.0
@@ -29,7 +30,9 @@ _SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 
 def main() -> None:
     """Take both."""
-    with LocalStack(time_scale=_TIME_SCALE, simulator=demo_simulator(), say=lambda _: None) as stack:
+    with LocalStack(
+        time_scale=_TIME_SCALE, simulator=SimulatorSettings(accounts=demo_accounts()), say=lambda _: None
+    ) as stack:
         account = second_connector()
         stack.add_connector(SECOND_CONNECTOR, account)
         with serving(State(stack).read, 0) as url, browser() as seen:
