@@ -53,6 +53,7 @@ class _Probes:
 
     def __init__(self, stack: LocalStack, requests_per_minute: int) -> None:
         self.trial = Trial(stack, "none", requests_per_minute=requests_per_minute)
+        self.trial.remove_other_connectors()
         self._sent: dict[str, tuple[str, int]] = {}
 
     def send(self, case: str, *, and_wait: bool = True) -> None:

@@ -163,7 +163,7 @@ def _run(stack: LocalStack, setting: Setting) -> dict[str, Any]:
     stack.simulator.run_clock_at(time_scale)
     stack.set_function_environment({"TIME_SCALE": str(time_scale), "REQUESTS_IN_FLIGHT": str(setting.in_flight)})
     trial = Trial(stack, "none", requests_per_minute=setting.limit)
-    _leave_alone(stack, trial.name)
+    trial.remove_other_connectors()
     stack.simulator.patch_account(trial.name, {"replies": {"latencyMs": setting.latency_ms / time_scale}})
     feed = _Feed(trial)
     feed.warm(setting.concurrency)
@@ -184,15 +184,6 @@ def _run(stack: LocalStack, setting: Setting) -> dict[str, Any]:
         "recipientsPerMinute": round(per_minute),
         "share": round(per_minute / (setting.limit * _RECIPIENTS), 4),
     }
-
-
-def _leave_alone(stack: LocalStack, connector: str) -> None:
-    """Remove all other connectors: of several accounts requests give their places up for the others', and come back."""
-    ssm, prefix = stack.endpoint.client("ssm"), stack.outputs["ConnectorParameterPrefix"]
-    pages = ssm.get_paginator("get_parameters_by_path").paginate(Path=prefix)
-    for name in [parameter["Name"] for page in pages for parameter in page["Parameters"]]:
-        if name != f"{prefix}{connector}":
-            ssm.delete_parameter(Name=name)
 
 
 def _records(bodies: Iterable[str], queue_arn: str) -> list[dict[str, Any]]:

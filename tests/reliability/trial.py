@@ -110,6 +110,14 @@ class Trial:
             ),
         )
 
+    def remove_other_connectors(self) -> None:
+        """Leave one account: of several, requests give their places up for the others', and come back later."""
+        ssm, prefix = self.stack.endpoint.client("ssm"), self.stack.outputs["ConnectorParameterPrefix"]
+        pages = ssm.get_paginator("get_parameters_by_path").paginate(Path=prefix)
+        for name in [parameter["Name"] for page in pages for parameter in page["Parameters"]]:
+            if name != f"{prefix}{self.name}":
+                ssm.delete_parameter(Name=name)
+
     def bodies(self, count: int) -> list[str]:
         """Make membership messages of new profiles, each with an id of its own as `messageId` and as a variable."""
         return [
