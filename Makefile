@@ -122,7 +122,7 @@ verify-deployment: .venv/.complete  ## Does a deployed stack work? STACK=name (S
 
 # ---- what a change must pass ------------------------------------------------------------------------------
 
-test: format lint types unit property integration tools template audit end_to_end page  ## All of the checks below
+test: format lint types unit property integration tools template audit end_to_end  ## All of the checks below
 
 format: setup  ## Is the code formatted?
 	$(PYTHON) -m ruff format --check .
@@ -155,7 +155,7 @@ audit: setup $(SCANNER)/.complete  ## Scan template, requirements and repository
 	$(PYTHON) -m pytest tests/audit
 
 end_to_end: setup  ## Tests of the deployed stack
-	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile -m "not browser" tests/end_to_end
+	$(PYTHON) -m pytest --numprocesses 3 --dist loadfile -m "not browser" tests/end_to_end
 
 page: setup $(BROWSER)/.complete  ## Tests of the local stack's page, in a real browser
 	$(PYTHON) -m pytest -m browser tests/tools tests/end_to_end

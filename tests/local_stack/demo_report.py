@@ -108,7 +108,8 @@ def _outcomes(memberships: list[PublishedMembership], results: Results) -> Group
 def _requests(memberships: list[PublishedMembership], results: Results) -> Group:
     least, sent, recipients = least_requests(memberships), Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for record in results.event_requests:
-        group = (_CONNECTORS[record.account or ""], record.event_name or "")
+        account = record.account or ""
+        group = (_CONNECTORS.get(account, account), record.event_name or "")
         sent[group] += 1
         recipients[group] += record.recipients
     table = _table(
