@@ -109,7 +109,7 @@ def _requests(memberships: list[PublishedMembership], results: Results) -> Group
     least, sent, recipients = least_requests(memberships), Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for record in results.event_requests:
         account = record.account or ""
-        group = (_CONNECTORS.get(account, account), record.event_name or "")
+        group = (_CONNECTORS.get(account, "another"), record.event_name or "")  # a user name may be a person's
         sent[group] += 1
         recipients[group] += record.recipients
     table = _table(
