@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,6 +11,9 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from responsys_activation.connector import read_connector
+from responsys_activation.delivery import batch
+from responsys_activation.delivery.dispatch import dispatch
+from responsys_activation.delivery.result import RequestResult
 from responsys_activation.received import MARK, Mark, read_mark
 from tests.fakes.account import COUNTERS, REJECTED, SERVICE, THROTTLED, Account, Record, record
 from tests.fakes.clock import NOW
@@ -54,6 +57,19 @@ def test_a_batch_of_every_kind_ends_message_by_message() -> None:
         "sqs-6": "EXPIRED",
         "sqs-7": "NO_RECIPIENT_FOUND",
     }
+
+
+def test_a_batch_with_a_message_that_nothing_is_said_of_is_not_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given requests of two connectors, of which one is lost on its way
+    def all_but_one(*lanes: Any, **limits: Any) -> Iterator[RequestResult]:
+        yield from list(dispatch(*lanes, **limits))[1:]
+
+    monkeypatch.setattr(batch, "dispatch", all_but_one)
+
+    # When the batch is delivered / Then it fails as a whole, and so stays on its queue
+    account = Account()
+    with pytest.raises(RuntimeError, match="2 were received, 1 have an outcome"):
+        account.deliver([record(1), record(2, connector="second")])
 
 
 def test_what_is_too_old_keeps_the_error_that_held_it_up() -> None:

@@ -121,6 +121,11 @@ class Delivery:
         -------
         dict
             The partial batch response: only what is ``retried`` stays on its queue.
+
+        Raises
+        ------
+        RuntimeError
+            The outcomes do not add up.
         """
         now = self._clock()
         received = list(self._receiving.receive(records, now))
@@ -138,6 +143,9 @@ class Delivery:
         ):
             self._reporting.request_ended(result)
             endings.extend(_endings_of(result))
+        if len(endings) != len(received):
+            # A message without an outcome would be deleted. So all come back, and the ledger knows what was sent.
+            raise RuntimeError(f"{len(received)} were received, {len(endings)} have an outcome: nothing is deleted")
         settled = self._settling.settle(endings, deadline - SLOWEST_SETTLING_CALL)
         self._reporting.batch_ended(len(received), settled, self._clock() - now)
         if self._outcome_feed:
