@@ -10,13 +10,15 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 from tests.generated_part import markdown_table, write_part
 from tests.local_stack.processes import ending_on_signals
 from tests.local_stack.repeating import eventually
-from tests.local_stack.stack import ConnectorSettings, LocalStack
-from tests.reliability.trial import DOCUMENT, EVENT, LIST, Trial
+from tests.local_stack.stack import LocalStack
+from tests.reliability.trial import DOCUMENT, Trial
 from tests.simulator.faults import ErrorReply
 
 _MESSAGES, _NEW = 10_000, 3_000
@@ -35,27 +37,14 @@ _LONGEST_LIFE = 4.0  # seconds, of an invocation that is to be killed
 class NewcomersTrial(Trial):
     """A trial whose connector knows people by customer id and creates them; its first messages are of new people."""
 
+    identifier_type = "CRM_ID"
+    further_settings: ClassVar[Mapping[str, Any]] = {"missingRecipients": {"action": "CREATE", "permission": "OPTOUT"}}
+
     def __init__(self, stack: LocalStack, fault: str, new: int, requests_per_minute: int) -> None:
         self._new = new
         super().__init__(stack, fault, requests_per_minute=requests_per_minute)
         unknown = {"recipients": {"unknown": {"prefixes": ["new-"]}}, "replies": {"latencyMs": _REPLY_MILLISECONDS}}
         self.simulator.patch_account(self.name, unknown)
-
-    def put_connector(self) -> None:
-        self.stack.add_connector(
-            self.name,
-            ConnectorSettings(
-                username=self.name,
-                password=self.password,
-                profile_list={"name": LIST.name, "folder": LIST.folder},
-                identifier_type="CRM_ID",
-                optional={
-                    "defaultEventName": EVENT,
-                    "requestsPerMinute": self.requests_per_minute,
-                    "missingRecipients": {"action": "CREATE", "permission": "OPTOUT"},
-                },
-            ),
-        )
 
     def _body(self, profile: str, recipient: int, call_type: str) -> str:
         message = json.loads(super()._body(profile, recipient, call_type))

@@ -4,8 +4,9 @@ import json
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from tests.local_stack.environments import REPOSITORY
 from tests.local_stack.published_metrics import PublishedMetrics
@@ -79,6 +80,9 @@ class Result:
 class Trial:
     """A connector and an account of its own for one scenario, so that scenarios cannot disturb each other."""
 
+    identifier_type = "RIID"
+    further_settings: ClassVar[Mapping[str, Any]] = {}
+
     def __init__(self, stack: LocalStack, fault: str, *, requests_per_minute: int = 600) -> None:
         assert stack.simulator is not None
         self.stack = stack
@@ -106,7 +110,12 @@ class Trial:
                 username=self.name,
                 password=self.password,
                 profile_list={"name": LIST.name, "folder": LIST.folder},
-                optional={"defaultEventName": EVENT, "requestsPerMinute": self.requests_per_minute},
+                identifier_type=self.identifier_type,
+                optional={
+                    "defaultEventName": EVENT,
+                    "requestsPerMinute": self.requests_per_minute,
+                    **self.further_settings,
+                },
             ),
         )
 
