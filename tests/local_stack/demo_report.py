@@ -135,8 +135,8 @@ def _requests(memberships: list[PublishedMembership], results: Results) -> Group
 def _platforms(bodies: Sequence[PlatformBody], results: Results) -> Table:
     table = _table(
         "What platforms sent, in their own words",
-        *("platform", "came by", "bodies", "memberships", "delivered", "of no concern"),
-        numbers=("bodies", "memberships", "delivered", "of no concern"),
+        *("platform", "came by", "bodies", "memberships", "delivered", "ignored"),
+        numbers=("bodies", "memberships", "delivered", "ignored"),
     )
     arrived = {(event.account, event.identifier, event.event_name) for event in results.inbox}
     ways: defaultdict[tuple[str, str], list[PlatformBody]] = defaultdict(list)
