@@ -48,7 +48,7 @@ class WebhookSecret:
         except AwsCallError as exc:
             if not self._values:
                 raise
-            logger.warning("webhook secret not read, the former one counts", extra={"fault": str(exc)})
+            logger.warning("webhook secret not read; the last one read still counts", extra={"fault": str(exc)})
             self._read_again_at = self._clock() + _FAULT_MEMORY
         return self._values
 

@@ -25,7 +25,7 @@ _UNAUTHORISED = Answer(
 )
 _SECRET_UNREAD = Answer(503, "the secret cannot be read now; nothing was taken, send the request again")
 _NOT_TAKEN = Answer(
-    503, "the queue does not take it now; send the whole request again: what has an id is not sent twice"
+    503, "the queue cannot take it now; send the whole request again: what has an id is not sent twice"
 )
 
 
