@@ -29,14 +29,15 @@ from responsys_activation.aws.slots import Slot, Wait
 from responsys_activation.delivery import batch as delivery
 from responsys_activation.delivery import (
     composition,
-    dispatch,
     isolating,
+    lane,
     pacing,
     receiving,
     sending,
     settling,
 )
 from responsys_activation.delivery.custom_event import custom_event
+from responsys_activation.delivery.lane import Lane
 from responsys_activation.delivery.outcome import Delivered, Duplicate, Ending, Retried, Throttled
 from responsys_activation.delivery.outcome_feed import OutcomeFeed
 from responsys_activation.delivery.pacing import Pacing
@@ -269,7 +270,7 @@ def _counted_as_new(read: Any, *arguments: Any) -> Any:
 
 ORDER: dict[str, Callable[[], Patches]] = {
     "a change is not held back behind one that failed": lambda: patch.object(
-        dispatch.Lane, "hold_back", lambda _self, _request: None
+        Lane, "hold_back", lambda _self, _request: None
     ),
     "changes of a membership share a wave": lambda: around(delivery, "plan_requests", _in_one_wave),
     "what comes back does not ask for newer changes": lambda: patch.object(
@@ -346,7 +347,7 @@ def _rest_delivered(post: Any, *arguments: Any) -> Any:
     return ends | ({max(ends): Delivered()} if failure else {}), failure
 
 
-def _last_forgotten(learn: Any, lane: dispatch.Lane, answer: Any, now: float) -> None:
+def _last_forgotten(learn: Any, lane: Lane, answer: Any, now: float) -> None:
     learn(lane, answer, now)
     if lane.stopped and lane.waiting:
         lane.waiting.pop()
@@ -366,7 +367,7 @@ SETTLING: dict[str, Callable[[], Patches]] = {
         Settling, "settle", lambda settle, self, endings, _until: settle(self, endings, 1e12)
     ),
     "the rest of a failed request counts as delivered": lambda: around(sending, "post_isolating", _rest_delivered),
-    "a stopped lane forgets its last request": lambda: around(dispatch.Lane, "learn", _last_forgotten),
+    "a stopped lane forgets its last request": lambda: around(Lane, "learn", _last_forgotten),
     "duplicates are not counted": lambda: around(
         Reporting,
         "_count",
@@ -425,9 +426,9 @@ NEWCOMERS: dict[str, Callable[[], Patches]] = {
         sending, "outcome_of_missing", lambda outcome, action, **_options: outcome(action, may_create=True)
     ),
     "riids are mixed up": lambda: around(
-        dispatch, "addressed_by_riid", lambda addressed, event, riid: addressed(event, riid + 1)
+        lane, "addressed_by_riid", lambda addressed, event, riid: addressed(event, riid + 1)
     ),
-    "later changes do not wait for the creation": lambda: patch.object(dispatch, "_whose", lambda _item: set()),
+    "later changes do not wait for the creation": lambda: patch.object(lane, "_whose", lambda _item: set()),
 }
 
 # ---- the outcome feed --------------------------------------------------------------------------------------------

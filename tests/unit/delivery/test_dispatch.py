@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.slots import NoSlotError, Wait
-from responsys_activation.delivery.dispatch import Lane, dispatch
+from responsys_activation.delivery.dispatch import dispatch
+from responsys_activation.delivery.lane import Lane
 from responsys_activation.delivery.outcome import Delivered, Outcome, Rejected, Retried, Throttled
 from responsys_activation.delivery.planning import PlannedRequest
 from responsys_activation.delivery.result import Failure, RequestResult, outcome_of_error

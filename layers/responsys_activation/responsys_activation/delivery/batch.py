@@ -16,7 +16,8 @@ from responsys_activation.aws.faults import SLOWEST_SETTLING_CALL, AwsCallError
 from responsys_activation.change import membership_change
 from responsys_activation.connector import Connector, InvalidConnectorError
 from responsys_activation.delivery.custom_event import UnmappableError, custom_event
-from responsys_activation.delivery.dispatch import Lane, dispatch
+from responsys_activation.delivery.dispatch import dispatch
+from responsys_activation.delivery.lane import Lane
 from responsys_activation.delivery.outcome import NOT_KNOWN, Ending, Outcome, Rejected, Retried, Throttled
 from responsys_activation.delivery.outcome_feed import OutcomeFeed
 from responsys_activation.delivery.planning import Outgoing, PlannedRequest, plan_requests
@@ -48,7 +49,7 @@ class Sender(Protocol):
 
     @property
     def create(self) -> Callable[[PlannedRequest, float], RequestResult] | None:
-        """Creates missing recipients, as :class:`~responsys_activation.delivery.dispatch.Lane` wants it."""
+        """Creates missing recipients, as :class:`~responsys_activation.delivery.lane.Lane` wants it."""
 
     def begin_batch(self) -> None:
         """Forget what held for the batch before."""
@@ -56,7 +57,7 @@ class Sender(Protocol):
     def send(
         self, request: PlannedRequest, deadline: float, stopped: Callable[[], Outcome | None] = ...
     ) -> RequestResult:
-        """Send one request, as :class:`~responsys_activation.delivery.dispatch.Lane` wants it."""
+        """Send one request, as :class:`~responsys_activation.delivery.lane.Lane` wants it."""
 
     def knows_event(self, event_name: str) -> bool:
         """Return whether the settings name the event, or Responsys took it before."""

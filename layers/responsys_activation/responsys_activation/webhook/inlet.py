@@ -24,9 +24,7 @@ _UNAUTHORISED = Answer(
     "key, or sign the body with it as Segment does (X-Signature)",
 )
 _SECRET_UNREAD = Answer(503, "the secret cannot be read now; nothing was taken, send the request again")
-_NOT_TAKEN = Answer(
-    503, "the queue cannot take it now; send the whole request again: what has an id is not sent twice"
-)
+_NOT_TAKEN = Answer(503, "the queue cannot take it now; send the whole request again: what has an id is not sent twice")
 
 
 class Webhook:
