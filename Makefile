@@ -149,7 +149,7 @@ tools: setup  ## Tests of the tests' own tools: simulator, local stack, fakes
 
 template: setup  ## Tests of the template, and sam validate --lint
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --template template.yaml
-	$(PYTHON) -m pytest tests/template
+	$(PYTHON) -m pytest --numprocesses 2 tests/template
 
 audit: setup $(SCANNER)/.complete  ## Scan template, requirements and repository, without a network
 	$(PYTHON) -m pytest tests/audit
