@@ -18,7 +18,7 @@ import requests
 from botocore.exceptions import ConnectTimeoutError
 
 from responsys_activation.aws import ledger, newcomers
-from responsys_activation.delivery import dispatch, planning
+from responsys_activation.delivery import lane, planning
 from responsys_activation.observability import InvocationMetrics
 from responsys_activation.received import MARK, read_mark
 from responsys_activation.replay.composition import compose_replay
@@ -264,7 +264,7 @@ class World:
         with (
             threads_of(self.simulation),
             patch.object(planning, "MAXIMUM_RECIPIENTS", _RECIPIENTS_A_REQUEST),
-            patch.object(dispatch, "MAXIMUM_RECORDS", _RECIPIENTS_A_REQUEST),
+            patch.object(lane, "MAXIMUM_RECORDS", _RECIPIENTS_A_REQUEST),
             patch.object(ledger, "STATEMENTS", _STATEMENTS_A_CALL),
             patch.object(newcomers, "STATEMENTS", _STATEMENTS_A_CALL),
             patch.object(ledger, "_QUERIES_AT_ONCE", _QUERIES_AT_ONCE),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from responsys_activation.delivery import dispatch
+from responsys_activation.delivery import lane
 from tests.fakes.account import REJECTED, THROTTLED, Account, Record, record
 from tests.fakes.clock import NOW
 from tests.fakes.dynamodb import client_error
@@ -148,7 +148,7 @@ def test_a_customer_id_that_is_anothers_riid_is_not_taken_for_it(monkeypatch: py
     account = Joining()
     riid = stable_recipient_id(Identifier("customerId", "new-1"))
     account.there.unknown.add(str(riid))
-    monkeypatch.setattr(dispatch, "MAXIMUM_RECORDS", 1)
+    monkeypatch.setattr(lane, "MAXIMUM_RECORDS", 1)
 
     # When both come
     account.deliver([record(2, identifiers={"2001": str(riid)}), joins(1)], in_flight=1)
