@@ -138,7 +138,7 @@ unit: setup  ## Tests without AWS or HTTP
 	$(PYTHON) -m pytest --numprocesses 2 tests/unit
 
 property: setup  ## The law of outcomes in 2,000 random worlds of faults, kills and redeliveries; hostile bodies
-	$(PYTHON) -m pytest --numprocesses 2 tests/property
+	$(PYTHON) -m pytest --numprocesses 2 --maxschedchunk 2 tests/property
 
 # These and the end-to-end tests mostly wait, for delays and batching windows: two at a time, each with a stack of its own.
 integration: setup  ## Tests with an emulated AWS or Responsys
