@@ -223,6 +223,7 @@ class DeliveryComposition:
         settings = self._settings
         client = self._logins.open_client(name, connector)
         observe_doubt = partial(self.reporting.doubted, name)
+        creator = self.open_creator(name, connector, client)
         pacing = Pacing(
             self.open_pace(name, connector),
             read_limit=client.event_limit,
@@ -240,12 +241,13 @@ class DeliveryComposition:
                 client=client,
                 pacing=pacing,
                 reply_seconds=settings.reply_seconds,
+                creation_seconds=shortest_request(settings.reply_seconds) if creator else 0.0,
                 observe_doubt=observe_doubt,
                 clock=self._clock,
             ),
             pacing=pacing,
             ledger=self.ledger,
-            creator=self.open_creator(name, connector, client),
+            creator=creator,
             maximum_resends=settings.allowed_resends,
             observe_doubt=observe_doubt,
             time_scale=settings.time_scale,

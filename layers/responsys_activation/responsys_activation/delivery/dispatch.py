@@ -48,8 +48,9 @@ def dispatch(
     pool = ThreadPoolExecutor(in_flight)
     try:
         while awaited or any(lane.is_unfinished for lane in lanes):
+            short_of_time = clock() + 2 * shortest_request > deadline
             for lane in lanes:
-                if left := lane.plan_on():
+                if left := lane.plan_on(short_of_time=short_of_time):
                     yield left
             for lane, request in _startable(lanes, in_flight - len(awaited)):
                 if held := lane.hold_back(request):

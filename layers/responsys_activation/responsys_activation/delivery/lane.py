@@ -82,8 +82,14 @@ class Lane:
         """Whether there is anything left to send or to create."""
         return bool(self.waiting or self.missing or self.afterwards)
 
-    def plan_on(self) -> RequestResult | None:
+    def plan_on(self, *, short_of_time: bool) -> RequestResult | None:
         """Plan who is created, and when all requests have ended, the messages that waited for that.
+
+        Parameters
+        ----------
+        short_of_time : bool
+            After another reply there may be no time for a merge. What came back may have met that before, and is
+            gathered no longer.
 
         Returns
         -------
@@ -91,7 +97,8 @@ class Lane:
             What does not go in this batch any more.
         """
         idle = not self.waiting and not self.in_flight
-        while len(self.missing) >= MAXIMUM_RECORDS or (idle and self.missing):
+        at_once = idle or (short_of_time and any(item.message.came_back for item in self.missing))
+        while len(self.missing) >= MAXIMUM_RECORDS or (at_once and self.missing):
             self.waiting.appendleft(PlannedCreation("", self.wave, self.missing[:MAXIMUM_RECORDS]))
             del self.missing[:MAXIMUM_RECORDS]
         if idle and not self.waiting and self.afterwards:

@@ -7,6 +7,7 @@ from functools import partial
 
 from responsys_activation.delivery.exchanges import Exchanges
 from responsys_activation.delivery.isolating import End, InDoubt
+from responsys_activation.delivery.missing import NO_RECIPIENT_FOUND
 from responsys_activation.delivery.outcome import Delivered, Rejected, Retried
 from responsys_activation.delivery.pacing import DoubtObserver, Pacing
 from responsys_activation.delivery.planning import Outgoing, PlannedRequest
@@ -20,7 +21,13 @@ _DELIVERED = Delivered()
 
 
 class Posting(Exchanges):
-    """One planned request's way to Responsys; the parameters as for :class:`Exchanges`."""
+    """One planned request's way to Responsys; the other parameters as for :class:`Exchanges`.
+
+    Parameters
+    ----------
+    creation_seconds : float
+        What is kept back of the time once a recipient is missing, for creating who is; 0 where nobody is created.
+    """
 
     def __init__(
         self,
@@ -30,6 +37,7 @@ class Posting(Exchanges):
         client: ResponsysClient,
         pacing: Pacing,
         reply_seconds: float,
+        creation_seconds: float,
         observe_doubt: DoubtObserver,
         clock: Callable[[], float],
     ) -> None:
@@ -39,6 +47,7 @@ class Posting(Exchanges):
         )
         self._request = request
         self._responsys = client
+        self._creation_seconds = creation_seconds
         self._observe_doubt = observe_doubt
 
     def post(self, group: Sequence[int]) -> dict[int, End]:
@@ -50,6 +59,10 @@ class Posting(Exchanges):
             deadline=self._deadline,
             attempt=partial(self._exchange, len(items)),
         )
+        if NO_RECIPIENT_FOUND in reply.error_codes:
+            # Else isolating others could use up the time for that, each time that they come back.
+            self._deadline -= self._creation_seconds
+            self._creation_seconds = 0.0
         return dict(zip(group, map(self._end, items, reply.error_codes), strict=True))
 
     def _end(self, item: Outgoing, code: str | None) -> End:
