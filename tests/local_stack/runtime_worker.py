@@ -24,6 +24,8 @@ from tests.local_stack.processes import LOOPBACK, gone_with_us
 _LONGEST_LOG_LINE = 4 * 1024 * 1024
 _SECONDS_FOR_LAST_LINES = 1.0
 _LARGEST_PAYLOAD = 7 * 1024 * 1024
+# The client sends the trace of an unhandled error as a header, up to a megabyte of it.
+_LARGEST_HEADER = 2 * 1024 * 1024
 
 LogLine = Callable[[DeployedFunction, str, str], None]
 
@@ -89,7 +91,13 @@ class RuntimeWorker:
         application.router.add_post(f"{runtime}/invocation/{{id}}/error", self._error)
         application.router.add_post(f"{runtime}/init/error", self._initialisation_failed)
         # The long poll ends with its process, and must not hold up the end.
-        self._runtime_api = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+        self._runtime_api = web.AppRunner(
+            application,
+            access_log=None,
+            shutdown_timeout=0.1,
+            handler_cancellation=True,
+            max_field_size=_LARGEST_HEADER,
+        )
         await self._runtime_api.setup()
         site = web.TCPSite(self._runtime_api, LOOPBACK, 0)
         await site.start()

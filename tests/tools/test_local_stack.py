@@ -210,11 +210,12 @@ def test_a_killed_worker_is_a_crash_and_the_next_invocation_gets_a_new_one(aws: 
     assert invoke(aws, {})[0] is False
 
 
-def test_an_error_of_the_function_reaches_a_plain_invoke(aws: LocalAws) -> None:
-    failed, answer = invoke(aws, {"do": "raise"})
+@pytest.mark.parametrize("action", ["raise", "raise a long story"])
+def test_an_error_of_the_function_reaches_a_plain_invoke(aws: LocalAws, action: str) -> None:
+    failed, answer = invoke(aws, {"do": action})
 
     assert failed
-    assert "RuntimeError" in answer["errorMessage"]
+    assert "as the message said" in answer["errorMessage"]
 
 
 # ---- environment -----------------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ def _act(actions: Any) -> None:
                 os._exit(3)
             case "raise":
                 raise RuntimeError("as the message said")
+            case "raise a long story":
+                raise RuntimeError("as the message said" * 1_000)
             case "hang":
                 time.sleep(60)
             case "work":
