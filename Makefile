@@ -16,6 +16,7 @@ BROWSER := .venv-browser
 SCANNER := .venv-checkov
 PLOTTER := .venv-plots
 LOADER := .venv-load
+ALTERNATIVES := .venv-alternatives
 RELEASER := .venv-release
 COMPILER := .venv-uv
 PYTHON := .venv/bin/python
@@ -27,10 +28,10 @@ FIND_PYTHON = for candidate in python3.14 python3.13 python3.12 python3.11 pytho
 	done; \
 	echo "error: no Python from 3.11 to 3.14 runs: install one of them, and put it on PATH." >&2; exit 1
 
-.PHONY: help setup requirements build release demo local replay send check-connector verify-deployment test format lint types unit property integration tools template audit end_to_end page threads release-check reliability promises neighbours backlog kills newcomers soak bench bench-quick screenshots fuzz clean
+.PHONY: help setup requirements build release demo local replay send check-connector verify-deployment test format lint types unit property integration tools template audit end_to_end page threads release-check reliability promises neighbours backlog kills newcomers soak bench bench-quick bench-alternatives alternatives screenshots fuzz clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---- environments and build ------------------------------------------------------------------------------
 
@@ -45,6 +46,7 @@ $(BROWSER)/.complete: $(REQUIREMENTS)/browser.txt
 $(SCANNER)/.complete: $(REQUIREMENTS)/checkov.txt
 $(PLOTTER)/.complete: $(REQUIREMENTS)/plots.txt
 $(LOADER)/.complete: $(REQUIREMENTS)/load.txt
+$(ALTERNATIVES)/.complete: $(REQUIREMENTS)/alternatives.txt
 $(RELEASER)/.complete: $(REQUIREMENTS)/release.txt
 $(COMPILER)/.complete: $(REQUIREMENTS)/uv.txt
 
@@ -52,7 +54,7 @@ $(COMPILER)/.complete: $(REQUIREMENTS)/uv.txt
 .venv-lambda/.complete: FIND_PYTHON = echo .venv/bin/python
 
 # The lists are complete, so that pip need not resolve; --no-deps also keeps older pips from refusing pins with extras.
-$(STAMPS) $(BROWSER)/.complete $(SCANNER)/.complete $(PLOTTER)/.complete $(LOADER)/.complete $(RELEASER)/.complete $(COMPILER)/.complete: %/.complete:
+$(STAMPS) $(BROWSER)/.complete $(SCANNER)/.complete $(PLOTTER)/.complete $(LOADER)/.complete $(ALTERNATIVES)/.complete $(RELEASER)/.complete $(COMPILER)/.complete: %/.complete:
 	@python=$$($(FIND_PYTHON)); \
 	echo "Installing $* (once) ..."; \
 	rm -rf $*; \
@@ -145,7 +147,7 @@ integration: setup  ## Tests with an emulated AWS or Responsys
 	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/integration
 
 tools: setup  ## Tests of the tests' own tools: simulator, local stack, fakes
-	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile -m "not browser" tests/tools
+	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile -m "not browser and not alternatives" tests/tools
 
 template: setup  ## Tests of the template, and sam validate --lint
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --template template.yaml
@@ -200,9 +202,16 @@ bench: setup $(PLOTTER)/.complete $(LOADER)/.complete  ## Measure everything in 
 bench-quick: setup  ## The ratios of CPU and of cold start, in a minute; JSON on the last line
 	@$(PYTHON) -m tests.benchmarks.quick
 
+bench-alternatives: setup $(ALTERNATIVES)/.complete $(PLOTTER)/.complete  ## The same faults for what people would use instead, 20 minutes (SUBJECTS=by_hand for one)
+	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.benchmarks.alternatives $(SUBJECTS)
+	$(PLOTTER)/bin/python -m tests.benchmarks.alternatives.plot
+
+alternatives: setup $(ALTERNATIVES)/.complete  ## Tests of these subjects: does each deliver, and can it fail?
+	$(PYTHON) -m pytest -m alternatives tests/tools/test_alternatives.py
+
 screenshots: setup $(BROWSER)/.complete $(PLOTTER)/.complete  ## Take docs/page-*.png: the local stack's page during a throttle, light and dark
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.browser.screenshots
 	$(PLOTTER)/bin/python -m tests.browser.palette
 
 clean:  ## Remove builds and environments
-	rm -rf .aws-sam .local dist build *.egg-info $(ENVIRONMENTS) $(BROWSER) $(SCANNER) $(PLOTTER) $(LOADER) $(RELEASER) $(COMPILER)
+	rm -rf .aws-sam .local dist build *.egg-info $(ENVIRONMENTS) $(BROWSER) $(SCANNER) $(PLOTTER) $(LOADER) $(ALTERNATIVES) $(RELEASER) $(COMPILER)
