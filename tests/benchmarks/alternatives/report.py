@@ -39,21 +39,24 @@ _README_ROWS: Mapping[str, str] = {
 def page_table(result: dict[str, Any]) -> str:
     """Return the whole comparison."""
     course, subjects = result["course"], result["subjects"]
-    cut_off = [f"{run['title']} ({run['waiting']:,} waiting)" for run in subjects.values() if run["cut_off"]]
     locked = [run["title"] for run in subjects.values() if run["locked"]]
     return (
         f"{_table(subjects, _ROWS)}\n\n"
         f"{result['memberships']:,} memberships in {result['messages']:,} messages, {subjects[_OURS]['deliverable']:,} "
         f"of them deliverable, sent over {course['sending_minutes']:g} minutes; all minutes are the account's, whose "
-        f"clock runs {course['time_scale']:g} times as fast. The best of a row is bold. Cut off after "
-        f"{course['most_minutes']:g} minutes: {', '.join(cut_off) or 'none'}. Account locked: "
-        f"{', '.join(locked) or 'none'}."
+        f"clock runs {course['time_scale']:g} times as fast. The best of a row is bold. {_cut_off(result)} Account "
+        f"locked: {', '.join(locked) or 'none'}."
     )
 
 
 def readme_table(result: dict[str, Any]) -> str:
     """Return what a reader wants to know first."""
-    return _table(result["subjects"], _README_ROWS)
+    return f"{_table(result['subjects'], _README_ROWS)}\n\n{_cut_off(result)}"
+
+
+def _cut_off(result: dict[str, Any]) -> str:
+    cut_off = [f"{run['title']} ({run['waiting']:,} waiting)" for run in result["subjects"].values() if run["cut_off"]]
+    return f"Cut off after {result['course']['most_minutes']:g} minutes: {', '.join(cut_off) or 'none'}."
 
 
 def _table(subjects: Mapping[str, dict[str, Any]], rows: Mapping[str, str]) -> str:
