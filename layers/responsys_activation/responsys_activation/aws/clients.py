@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -77,8 +76,7 @@ def _open_dynamodb() -> DynamoDBClient:
     credentials = session.get_credentials()
     if credentials is None or get_environ_proxies(client.meta.endpoint_url):
         return client
-    # As botocore itself chooses them.
-    ca_certs = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or where()
+    ca_certs = session.get_config_variable("ca_bundle") or where()
     return cast("DynamoDBClient", QuickDynamoDb(client, credentials, ca_certs=ca_certs))
 
 
