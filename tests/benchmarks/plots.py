@@ -14,7 +14,7 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from tests.benchmarks.drawings import cpu, gather, latency, outage
+from tests.benchmarks.drawings import cpu, gather, latency, outage, small
 from tests.benchmarks.themes import THEMES, Theme
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "docs" / "performance"
@@ -25,6 +25,7 @@ Draw = Callable[[dict[str, Any], Theme], Figure]
 PLOTS: dict[str, Draw] = {
     "cpu": cpu.draw,
     "gather": gather.draw,
+    "small": small.draw,
     "latency": latency.draw,
     "outage": outage.draw,
 }
