@@ -12,6 +12,7 @@ import time
 from rich.console import Console
 
 from tests.benchmarks.benchmark import as_benchmark
+from tests.benchmarks.machine import made_by
 from tests.benchmarks.results import read_results, save_result
 from tests.generated_part import write_part
 from tests.local_stack.environments import REPOSITORY
@@ -19,7 +20,19 @@ from tests.local_stack.processes import ending_on_signals
 
 DOCUMENT = REPOSITORY / "docs" / "performance.md"
 # In this order: the cost model reads what was counted before it.
-NAMES = ("cpu", "outcome_feed", "cold_start", "memory", "throughput", "gather", "latency", "outage", "webhook", "cost")
+NAMES = (
+    "cpu",
+    "outcome_feed",
+    "cold_start",
+    "memory",
+    "throughput",
+    "gather",
+    "small",
+    "latency",
+    "outage",
+    "webhook",
+    "cost",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
             console.rule(name)
             started = time.monotonic()
             save_result(name, benchmark.measure())
-            report = benchmark.report(read_results()[name])  # as they are kept
+            result = read_results()[name]  # as it is kept
+            report = f"{benchmark.report(result)}\n\n{made_by(name, result['machine'])}"
             write_part(DOCUMENT, f"results of {name}", "make bench", report)
             console.print(report, markup=False, soft_wrap=True)
             console.print(f"({time.monotonic() - started:.0f} s)")

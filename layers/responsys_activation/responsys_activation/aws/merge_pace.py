@@ -40,9 +40,9 @@ class MergePace(RequestPace):
         super().__init__(None, limit=limit, account=merges, own=merges, alone=alone, clock=clock, sleep=sleep)
         self._events = events
 
-    def _shared_slot(self, of_account: float, latest: float, returned: bool | None) -> Slot:
+    def _shared_slot(self, of_account: float, of_budget: Callable[[RequestBudget, float], Slot]) -> Slot:
         self._events.look_for_pause()
-        return super()._shared_slot(of_account, latest, returned)
+        return super()._shared_slot(of_account, of_budget)
 
     def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> Wait:
         """Hold up the account's merges, and its events too where Responsys has no capacity left."""

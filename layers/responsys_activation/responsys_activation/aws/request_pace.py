@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.alone_pace import AlonePace
@@ -52,7 +53,15 @@ class RequestPace:
         self._clock = clock
         self._sleep = sleep
 
-    def reserve(self, read_limit: Callable[[], int | None], latest: float, *, returned: bool | None = None) -> Slot:
+    def reserve(
+        self,
+        read_limit: Callable[[], int | None],
+        latest: float,
+        *,
+        returned: bool | None = None,
+        full: float = 1.0,
+        patient: bool = False,
+    ) -> Slot:
         """Reserve the next slot.
 
         The connector's own is waited for first, so that a slot of the account is only taken by who may use it. If
@@ -64,8 +73,8 @@ class RequestPace:
             Asks the account for its limit.
         latest : float
             Epoch seconds; a later slot is of no use.
-        returned : bool or None
-            As :meth:`RequestBudget.reserve` takes it.
+        returned, full, patient
+            As :meth:`RequestBudget.reserve` takes them.
 
         Raises
         ------
@@ -77,28 +86,29 @@ class RequestPace:
         of_account = self._limit.requests_per_minute(read_limit, self._requests_per_minute)
         if self._clock() > latest:
             raise UnavailableError(ErrorCode.OUT_OF_TIME, title="too late for a request")
-        patient = True
+        of_budget = partial(RequestBudget.reserve, latest=latest, returned=returned, full=full, patient=patient)
+        may_wait = True
         while True:
             try:
-                slot = self._shared_slot(of_account, latest, returned)
+                slot = self._shared_slot(of_account, of_budget)
             except AwsCallError:
-                alone = self._alone.next_slot(of_account, latest, patient=patient)
+                alone = self._alone.next_slot(of_account, latest, patient=may_wait)
                 if alone:
                     return alone
-                patient = False
+                may_wait = False
             else:
                 self._alone.follow(slot)
                 return slot
 
-    def _shared_slot(self, of_account: float, latest: float, returned: bool | None) -> Slot:
+    def _shared_slot(self, of_account: float, of_budget: Callable[[RequestBudget, float], Slot]) -> Slot:
         self._account.heed_pause()
         # The account's budget alone is enough for who wants as much; who does not know the limit yet asks both, so that
         # no connector is too fast where only some environments know it.
         wanted = self._requests_per_minute
         if wanted and (wanted < of_account or not self._limit.is_known):
-            own = self._own.reserve(wanted, latest, returned=returned)
+            own = of_budget(self._own, wanted)
             self._sleep(max(0.0, own.at - self._clock()))
-        return self._account.reserve(of_account, latest, returned=returned)
+        return of_budget(self._account, of_account)
 
     def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> Wait:
         """Hold up all connectors of the account; see :meth:`RequestBudget.pause`."""
