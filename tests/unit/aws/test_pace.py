@@ -135,8 +135,8 @@ def test_as_many_slots_in_a_row_are_taken_as_there_is_time_for(
     ("slot", "step"),
     [
         (None, StartAnew()),
-        (NOW - 1.001, StartAnew()),  # half of the lateness is over
-        (NOW - 1.0, MoveOn(1)),
+        (NOW - 0.301, StartAnew()),  # half of the lateness is over
+        (NOW - 0.3, MoveOn(1)),
         (NOW + 100, MoveOn(1)),
         (NOW + 1_801, StartAnew()),  # further than anybody reserves
     ],

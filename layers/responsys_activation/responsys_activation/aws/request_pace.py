@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable
 
 from responsys_activation.aws.account_limit import AccountLimit
-from responsys_activation.aws.alone_pace import AlonePace
+from responsys_activation.aws.budget_reach import BudgetReach
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.slots import Slot, Wait
 from responsys_activation.error_code import ErrorCode
+from responsys_activation.responsys.classification import ErrorClass, class_of_code
 from responsys_activation.responsys.errors import UnavailableError
 
 __all__ = ["RequestPace"]
@@ -27,8 +28,8 @@ class RequestPace:
     ----------
     requests_per_minute : int or None
         What the connector wants; ``None``: as much as the account's limit leaves us.
-    limit, account, alone
-        The account's: its limit, its budget, and what this environment does without the table.
+    limit, account, reach
+        The account's: its limit, its budget, and whether that is in this environment's reach.
     own : RequestBudget
         The connector's.
     """
@@ -40,7 +41,7 @@ class RequestPace:
         limit: AccountLimit,
         account: RequestBudget,
         own: RequestBudget,
-        alone: AlonePace,
+        reach: BudgetReach,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -48,7 +49,7 @@ class RequestPace:
         self._limit = limit
         self._account = account
         self._own = own
-        self._alone = alone
+        self._reach = reach
         self._clock = clock
         self._sleep = sleep
 
@@ -70,7 +71,7 @@ class RequestPace:
         Raises
         ------
         NoSlotError
-            The account is paused, or the next slot is later than ``latest``.
+            The account is paused, or the next slot is later than ``latest``, or the table stays out of reach.
         UnavailableError
             It is already later.
         """
@@ -80,17 +81,12 @@ class RequestPace:
         patient = True
         while True:
             try:
-                slot = self._shared_slot(of_account, latest, returned)
+                return self._next_slot(of_account, latest, returned)
             except AwsCallError:
-                alone = self._alone.next_slot(of_account, latest, patient=patient)
-                if alone:
-                    return alone
+                self._reach.wait(latest, patient=patient)
                 patient = False
-            else:
-                self._alone.follow(slot)
-                return slot
 
-    def _shared_slot(self, of_account: float, latest: float, returned: bool | None) -> Slot:
+    def _next_slot(self, of_account: float, latest: float, returned: bool | None) -> Slot:
         self._account.heed_pause()
         # The account's budget alone is enough for who wants as much; who does not know the limit yet asks both, so that
         # no connector is too fast where only some environments know it.
@@ -100,9 +96,19 @@ class RequestPace:
             self._sleep(max(0.0, own.at - self._clock()))
         return self._account.reserve(of_account, latest, returned=returned)
 
+    def is_paused(self) -> bool:
+        """Return whether the account was paused meanwhile, for a request that waits for its slot."""
+        return self._account.is_paused()
+
     def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> Wait:
-        """Hold up all connectors of the account; see :meth:`RequestBudget.pause`."""
-        return self._account.pause(code, retry_after, in_doubt=in_doubt)
+        """Hold up all connectors of the account; see :meth:`RequestBudget.pause`.
+
+        Where it refused requests because of its limit, the limit is not what we took it for.
+        """
+        told = self._account.pause(code, retry_after, in_doubt=in_doubt)
+        if not in_doubt and class_of_code(code) is not ErrorClass.THROTTLED_CAPACITY:
+            self._limit.refused()
+        return told
 
     def lift(self, probe: float) -> None:
         """End the pause that a probe found over."""

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from responsys_activation.aws.request_pace import RequestPace
-from responsys_activation.aws.slots import NoSlotError, Slot, Wait
+from responsys_activation.aws.slots import NoSlotError, Slot, Timing, Wait
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import OutcomeUnknownError, ResponsysError, UnavailableError
 
 __all__ = ["DoubtObserver", "Pacing", "shortest_request"]
 
+_WORTH_A_LOOK = 1.0  # seconds that a request has waited
 _CLAIM_SECONDS = 5.0  # kept back for what comes between a slot and its request
 _DOUBTS_IN_A_ROW = 3  # then the account is paused: what Responsys does not answer, it may still take
 _RETRY_AFTER_DOUBTS = 600.0
@@ -50,6 +51,7 @@ class Pacing:
         self,
         pace: RequestPace,
         *,
+        timing: Timing,
         read_limit: Callable[[float], int | None],
         reply_seconds: float,
         observe_doubt: DoubtObserver,
@@ -58,6 +60,7 @@ class Pacing:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._pace = pace
+        self._timing = timing
         self._read_limit = read_limit
         self._reply_seconds = reply_seconds
         self._observe_doubt = observe_doubt
@@ -73,7 +76,10 @@ class Pacing:
         self._throttled = None
 
     def next_slot(self, deadline: float, *, returned: bool) -> Slot:
-        """Wait for the next slot, with the errors of :meth:`RequestPace.reserve` and of reading the limit.
+        """Wait until shortly before the next slot.
+
+        A slot for which the account was paused meanwhile is void: after a pause slots are given anew. The errors are
+        those of :meth:`RequestPace.reserve`, and of reading the limit.
 
         Parameters
         ----------
@@ -82,13 +88,28 @@ class Pacing:
         returned : bool
             Whether all messages of the request came back.
         """
-        slot = self._pace.reserve(
-            lambda: self._read_limit(deadline),
-            deadline - shortest_request(self._reply_seconds),
-            returned=returned if self._several_accounts() else None,
-        )
+        while True:
+            slot = self._pace.reserve(
+                lambda: self._read_limit(deadline),
+                deadline - shortest_request(self._reply_seconds),
+                returned=returned if self._several_accounts() else None,
+            )
+            if self._wait_before(slot):
+                return slot
+
+    def _wait_before(self, slot: Slot) -> bool:
+        """Wait until it is time to prepare a request, and tell whether its slot still counts."""
+        while (left := slot.at - self._timing.ahead - self._clock()) > 0:
+            self._sleep(min(left, self._timing.look))
+            if left > _WORTH_A_LOOK and self._pace.is_paused():
+                return False
+        return True
+
+    def wait_until(self, slot: Slot) -> bool:
+        """Wait for a slot, and tell whether it is not too late for it; raise as :meth:`heed_pause`."""
         self._sleep(max(0.0, slot.at - self._clock()))
-        return slot
+        self.heed_pause()
+        return self._clock() <= slot.until
 
     def heed_pause(self) -> None:
         """Raise :class:`NoSlotError` where another thread's reply has paused the account meanwhile."""
