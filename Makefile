@@ -140,7 +140,7 @@ unit: setup  ## Tests without AWS or HTTP
 property: setup  ## The law of outcomes in 2,000 random worlds of faults, kills and redeliveries; hostile bodies
 	$(PYTHON) -m pytest --numprocesses 2 --maxschedchunk 2 tests/property
 
-# These and the end-to-end tests mostly wait, for delays and batching windows: two at a time, each with a stack of its own.
+# These and the end-to-end tests mostly wait, for delays and batching windows: several at a time, each process with a stack of its own.
 integration: setup  ## Tests with an emulated AWS or Responsys
 	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/integration
 
@@ -155,7 +155,7 @@ audit: setup $(SCANNER)/.complete  ## Scan template, requirements and repository
 	$(PYTHON) -m pytest tests/audit
 
 end_to_end: setup  ## Tests of the deployed stack
-	$(PYTHON) -m pytest --numprocesses 3 --dist loadfile -m "not browser" tests/end_to_end
+	$(PYTHON) -m pytest --numprocesses 4 --dist loadfile -m "not browser" tests/end_to_end
 
 page: setup $(BROWSER)/.complete  ## Tests of the local stack's page, in a real browser
 	$(PYTHON) -m pytest -m browser tests/tools tests/end_to_end

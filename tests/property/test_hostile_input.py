@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.account import REJECTED, Account, record
 from tests.fakes.memberships import document
 from tests.fakes.responsys import Fault
 from tests.hostile.attack import FAULTS, attack
@@ -143,3 +144,40 @@ def test_a_body_of_a_megabyte_takes_no_more_than_its_length_and_keeps_the_law(wh
 
     assert time.process_time() - before < _MOST_CPU_SECONDS
     assert came_to["delivered"] + came_to["rejected"] == 1
+
+
+def test_a_megabyte_of_memberships_is_delivered() -> None:
+    account = Account()
+    numbers = range(1_000, 6_000)
+    body = json.dumps(
+        [
+            document(profileId=f"profile-{number}", identifiers={"27": str(number)}, variables={"total": number})
+            for number in numbers
+        ]
+    )
+    assert 700_000 < len(body) < 1_048_576
+
+    assert account.deliver([record(1, body=body)], pairs=5_000).outcomes == {"delivered": 5_000}
+
+
+def test_a_large_profile_with_thousands_of_segments_makes_no_gigabytes() -> None:
+    # Given a body of a megabyte that would be a letter of half a megabyte for each of its segments
+    account = Account(eventNames={f"seg-{number}": "E" for number in range(20)})
+    profile = {
+        "segmentMembership": {"ups": {f"seg-{number}": {"status": "exited"} for number in range(11_000)}},
+        "identityMap": {"riid": [{"id": "7"}]},
+    }
+    body = json.dumps(profile | {f"a{number}": "x" * 40 for number in range(10_200)})
+    assert 900_000 < len(body) < 1_048_576
+
+    # When it is delivered
+    began = time.process_time()
+    delivered = account.deliver([record(1, body=body)])
+
+    # Then it is rejected as a whole, and says why
+    assert delivered.outcomes == {"rejected": 1}
+    (letter,) = account.sqs.sent[REJECTED]
+    assert letter["MessageBody"] == body
+    assert "16 MiB" in letter["MessageAttributes"]["reason"]["StringValue"]
+    # And took a second, not the minutes that so many letters take
+    assert time.process_time() - began < 5

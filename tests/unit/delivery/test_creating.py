@@ -16,7 +16,7 @@ from responsys_activation.delivery import lane
 from tests.fakes.account import REJECTED, THROTTLED, Account, Record, record
 from tests.fakes.clock import NOW
 from tests.fakes.dynamodb import client_error
-from tests.fakes.responsys import Fault, refusal
+from tests.fakes.responsys import SPOILING, Fault, refusal
 from tests.simulator.event_request import Identifier
 from tests.simulator.recipient_results import stable_recipient_id
 from tests.simulator.settings import IdentifierSet, Newcomers, Recipients, Replies
@@ -291,6 +291,19 @@ def test_a_throttled_merge_is_put_off_and_events_go_on() -> None:
     # Then the events went at once, and the newcomers once the minute was past
     assert account.accepted() == {"profile-2": 1, "profile-1": 1}
     assert account.requests()["merge"] == 2
+
+
+def test_isolating_others_leaves_time_to_create_who_is_missing() -> None:
+    # Given replies that take 30 s, and a message that spoils its whole request, with a newcomer and others in it
+    account = Joining()
+    account.there.fault = lambda _kind: account.clock.sleep(30)
+    spoiling = record(16, identifiers={"2001": "known-16"}, variables={SPOILING: "yes"})
+
+    # When an invocation is too short to find the spoiling one
+    account.deliver([joins(1), *(known(number) for number in range(2, 16)), spoiling], seconds=240)
+
+    # Then the newcomer was created all the same: else it would come back to the same, until it expired
+    assert account.created() == {"new-1": 1}
 
 
 def test_a_merge_without_capacity_pauses_the_account() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import threading
 import time
@@ -23,7 +22,7 @@ from responsys_activation.delivery.dispatch import dispatch
 from responsys_activation.delivery.lane import Lane
 from responsys_activation.delivery.outcome import Delivered, Outcome, Rejected, Retried, Throttled
 from responsys_activation.delivery.planning import PlannedRequest
-from responsys_activation.delivery.result import Failure, RequestResult, outcome_of_error
+from responsys_activation.delivery.result import CreationResult, Failure, RequestResult, outcome_of_error
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
@@ -94,8 +93,12 @@ def planned(*waves: int, event_name: str = "ENTERED") -> list[PlannedRequest]:
     return [PlannedRequest(event_name, wave, [item()]) for wave in waves]
 
 
-def item(membership: str = "") -> Any:
-    return SimpleNamespace(change=SimpleNamespace(membership=membership or uuid.uuid4().hex))
+def item(membership: str = "", *, recipient: str = "", came_back: bool = False) -> Any:
+    return SimpleNamespace(
+        change=SimpleNamespace(membership=membership or uuid.uuid4().hex),
+        event=SimpleNamespace(recipient=recipient),
+        message=SimpleNamespace(came_back=came_back),
+    )
 
 
 def run(lanes: Sequence[Lane], *, in_flight: int = 4, seconds: float = SOON) -> list[RequestResult]:
@@ -348,25 +351,57 @@ def test_requests_without_time_for_a_reply_do_not_start() -> None:
 def test_a_reply_that_is_late_is_not_waited_for() -> None:
     # Given a request whose reply takes longer than there is time, and a quick one
     slow, quick = planned(1, 1)
-    release = threading.Event()
+    both_started, release = threading.Event(), threading.Event()
 
     def send(request: PlannedRequest, _deadline: float, _stopped: Stopped) -> RequestResult:
         if request is slow:
             release.wait(10)
+        both_started.set()
         return RequestResult("default", request, [Delivered()])
 
     # When the deadline comes a tenth of a second after both have started
-    readings = itertools.chain([0.0, 0.0], itertools.repeat(9.9))
+    def clock() -> float:
+        return 9.9 if both_started.is_set() else 0.0
+
     of_connector = Lane("default", send, deque([slow, quick]))
-    results = list(
-        dispatch([of_connector], in_flight=2, deadline=10.0, shortest_request=5.0, clock=lambda: next(readings))
-    )
+    results = list(dispatch([of_connector], in_flight=2, deadline=10.0, shortest_request=5.0, clock=clock))
     slow_is_still_running = not release.is_set()
     release.set()
 
     # Then the slow one's messages stay on the queue, and settling can begin
     assert outcomes(results, [slow, quick]) == [Retried(ErrorCode.TIMEOUT), Delivered()]
     assert slow_is_still_running
+
+
+@pytest.mark.parametrize(
+    ("came_back", "seconds", "merged_at_once"),
+    [(True, 9.0, True), (False, 9.0, False), (True, SOON, False)],
+    ids=["came back, little time", "new", "came back, time enough"],
+)
+def test_who_came_back_is_merged_beside_a_slow_reply_when_time_is_short(
+    came_back: bool, seconds: float, merged_at_once: bool
+) -> None:
+    # Given a message whose recipient is missing, and a request in flight that takes long
+    missing = PlannedRequest("ENTERED", 1, [item(recipient="new", came_back=came_back)])
+    slow = PlannedRequest("ENTERED", 1, [item(recipient="known")])
+    merging, in_time = threading.Event(), []
+
+    def send(request: PlannedRequest, _deadline: float, _stopped: Stopped) -> RequestResult:
+        if request is missing:
+            return RequestResult("default", request, [Rejected("NO_RECIPIENT_FOUND")], goes_on=frozenset({0}))
+        in_time.append(merging.wait(0.3))
+        return RequestResult("default", request, [Delivered()])
+
+    def create(request: PlannedRequest, _deadline: float) -> RequestResult:
+        merging.set()
+        return CreationResult("default", request, [Rejected("NO_RECIPIENT_FOUND")])
+
+    # When there may be no time for a merge after the slow one's reply
+    run([Lane("default", send, deque([missing, slow]), create=create)], seconds=seconds)
+
+    # Then it is not gathered with others that may follow
+    assert merging.is_set()
+    assert in_time == [merged_at_once]
 
 
 def test_what_fails_in_an_unforeseen_way_is_that_requests_alone() -> None:

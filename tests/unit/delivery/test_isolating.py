@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import requests
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from responsys_activation.delivery.outcome import Delivered, Duplicate, Outcome, Rejected, Retried, Throttled
@@ -50,6 +50,7 @@ def test_one_bad_recipient_of_a_full_request_is_found(bad: int, named_from: int 
     assert_only_the_bad_one_is_rejected(200, bad, named_from)
 
 
+@settings(max_examples=25)
 @given(st.integers(1, 200).flatmap(lambda count: st.tuples(st.just(count), st.integers(0, count - 1))))
 def test_one_bad_recipient_in_any_request_is_found_by_bisection(where: tuple[int, int]) -> None:
     assert_only_the_bad_one_is_rejected(*where, named_from=None)

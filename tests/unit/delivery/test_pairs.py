@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -430,26 +429,6 @@ def test_letters_are_written_when_there_is_a_call_to_take_them() -> None:
     assert most_at_once <= 16 * 10 + 10 + 1
 
 
-def test_a_large_profile_with_thousands_of_segments_makes_no_gigabytes() -> None:
-    # Given a body of a megabyte that would be a letter of half a megabyte for each of its segments
-    account = Account(eventNames={f"seg-{number}": "E" for number in range(20)})
-    person = {f"a{number}": "x" * 40 for number in range(10_200)}
-    body = json.dumps(adobe(*(f"seg-{number}" for number in range(11_000)), **person))
-    assert 900_000 < len(body) < 1_048_576
-
-    # When it is delivered
-    began = time.process_time()
-    delivered = account.deliver([record(1, body=body)])
-
-    # Then it is rejected as a whole, and says why
-    assert delivered.outcomes == {"rejected": 1}
-    (entry,) = letters(account, REJECTED)
-    assert entry["MessageBody"] == body
-    assert "16 MiB" in attribute(entry, "reason")
-    # And took a second, not the minutes that so many letters take
-    assert time.process_time() - began < 5
-
-
 def test_segments_that_nobody_maps_need_no_letters_and_keep_nothing_from_being_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -502,14 +481,6 @@ def test_messages_of_many_pairs_come_one_after_the_other_and_hold_up_no_other(mo
     assert delivered.retried == ["sqs-2", "sqs-3", "sqs-4"]
     # And take their turn when they come again
     assert account.deliver(large[2:], pairs=18).outcomes == {"delivered": 18}
-
-
-def test_a_megabyte_of_memberships_is_delivered() -> None:
-    account = Account()
-    body = json.dumps([own(number, variables={"total": number}) for number in range(1_000, 6_000)])
-    assert 700_000 < len(body) < 1_048_576
-
-    assert account.deliver([record(1, body=body)], pairs=5_000).outcomes == {"delivered": 5_000}
 
 
 def test_a_forged_mark_names_no_connector_or_key_that_cannot_be() -> None:

@@ -356,5 +356,5 @@ class Logins(RuleBasedStateMachine):
             assert self.user.try_(name) == "in"
 
 
-Logins.TestCase.settings = settings(max_examples=120, stateful_step_count=30, deadline=None)
+Logins.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestAnySequence = Logins.TestCase
