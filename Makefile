@@ -197,7 +197,7 @@ bench: setup $(PLOTTER)/.complete $(LOADER)/.complete  ## Measure everything in 
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.benchmarks $(BENCHMARKS)
 	$(PLOTTER)/bin/python -m tests.benchmarks.plots
 
-bench-quick: setup  ## The ratios of CPU and of cold start, in a minute; JSON on the last line
+bench-quick: setup  ## Ratios of CPU, of cold start and of the limit, in a minute; JSON on the last line
 	@$(PYTHON) -m tests.benchmarks.quick
 
 screenshots: setup $(BROWSER)/.complete $(PLOTTER)/.complete  ## Take docs/page-*.png: the local stack's page during a throttle, light and dark

@@ -19,7 +19,19 @@ from tests.local_stack.processes import ending_on_signals
 
 DOCUMENT = REPOSITORY / "docs" / "performance.md"
 # In this order: the cost model reads what was counted before it.
-NAMES = ("cpu", "outcome_feed", "cold_start", "memory", "throughput", "gather", "latency", "outage", "webhook", "cost")
+NAMES = (
+    "cpu",
+    "outcome_feed",
+    "cold_start",
+    "memory",
+    "throughput",
+    "gather",
+    "limit",
+    "latency",
+    "outage",
+    "webhook",
+    "cost",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -153,6 +153,8 @@ def report(result: dict[str, Any]) -> str:
                     for run in result["scenarios"]
                 ],
             ),
+            f"With `MaximumConcurrency` {result['settings']['MaximumConcurrency']} and `BatchSize` "
+            f"{result['settings']['BatchSize']:,}. The numbers of the first column are requests and minutes.",
         ]
     )
 

@@ -35,7 +35,7 @@ _MINUTE = 60.0
 _LATENESS = 0.6
 _SHORTEST_LATENESS = 0.2  # seconds, unscaled: threads take real time
 _CATCHING_UP = 0.5  # of that, what a slot may be late already when it is given: one batch ends, and the next begins
-_AHEAD = 0.5  # seconds, unscaled: to claim takes real time
+_AHEAD = 1.0  # seconds, unscaled: to claim takes real time
 _SHORTEST_PROBE = 2.0  # seconds, unscaled: a real request takes real time
 # What came first comes back first: messages return after a pause in the order in which they came since the account
 # began to refuse, within this share of that time and at most so many seconds.
