@@ -486,6 +486,28 @@ def test_who_waits_for_a_slot_learns_of_another_environments_pause() -> None:
     assert first.is_paused()
 
 
+@pytest.mark.parametrize(("code", "asked"), [("API_LIMIT_EXCEEDED", 1), ("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 0)])
+def test_a_paused_account_is_asked_for_its_limit_only_if_that_is_what_it_is_about(code: str, asked: int) -> None:
+    # Given an account whose limit was read long ago, and that another environment has found throttled
+    table, clock = InMemoryDynamoDb(), Clock()
+    first, second = (environment(table, clock).pace(200) for _ in range(2))
+    second.reserve(at(200), clock() + FAR)
+    clock.sleep(400)
+    first.pause(code, 600.0)
+    reads: list[float] = []
+
+    def read() -> int:
+        reads.append(clock())
+        return 200
+
+    # When a request comes in that time, or after it when nobody has probed yet / Then the account is asked or not
+    assert throttled(lambda: second.reserve(read, clock() + FAR)).code == code
+    assert len(reads) == asked
+    clock.sleep(600)
+    assert second.reserve(read, clock() + FAR).probe
+    assert len(reads) == 2 * asked
+
+
 def test_where_the_table_is_out_of_reach_nobody_knows_of_a_pause() -> None:
     table, clock = InMemoryDynamoDb(), Clock()
     pace = environment(table, clock).pace(200)

@@ -38,13 +38,13 @@ def test_without_the_budgets_table_requests_are_put_off_and_say_so() -> None:
 
 
 def test_claims_are_made_before_the_slot_and_the_request_goes_with_it() -> None:
-    # Given a request that waits for its slot, and a table that takes three tenths of a second to claim
+    # Given a request that waits for its slot, and a table that takes most of a second to claim
     connected = Connected(requests_per_minute=20)
     connected.responsys.requests_per_minute = 20
     sender = connected.sender()
     connected.send(request_of(outgoing(8)), sender=sender)
     first = connected.responsys.seen[-1].at
-    slow(connected, 0.3)
+    slow(connected, 0.9)
 
     # When it goes / Then it is not late, as it claimed before
     connected.send(planned(2), sender=sender)
@@ -57,7 +57,7 @@ def test_a_request_whose_claims_take_too_long_takes_another_slot() -> None:
     sender = connected.sender()
     connected.send(request_of(outgoing(8)), sender=sender)
     first = connected.responsys.seen[-1].at
-    slow(connected, 1.2)
+    slow(connected, 2.0)
 
     connected.send(planned(2), sender=sender)
 

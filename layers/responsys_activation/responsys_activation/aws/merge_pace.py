@@ -46,7 +46,7 @@ class MergePace(RequestPace):
 
     def is_paused(self) -> bool:
         """Return whether the account's merges were paused meanwhile, or its events."""
-        return super().is_paused() or self._events.is_paused()
+        return super().is_paused() or self._events.pause_found() is not None
 
     def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> Wait:
         """Hold up the account's merges, and its events too where Responsys has no capacity left."""

@@ -108,7 +108,7 @@ class RequestBudget:
             raise NoSlotError(pause.wait(now, self._timing))
 
     def look_for_pause(self) -> None:
-        """Raise :class:`NoSlotError` for a pause that the table has; in one call."""
+        """Raise :class:`NoSlotError` for a pause that the table has, over or not; in one call."""
         self.heed_pause()
         self._try_reach()
         try:
@@ -120,15 +120,15 @@ class RequestBudget:
             self._remember(item.pause)
             raise NoSlotError(item.pause.wait(self._clock(), self._timing))
 
-    def is_paused(self) -> bool:
-        """Return whether :meth:`look_for_pause` finds a pause; where the table is out of reach, nobody knows of one."""
+    def pause_found(self) -> Wait | None:
+        """Return what :meth:`look_for_pause` finds; where the table is out of reach, nobody knows of any."""
         try:
             self.look_for_pause()
-        except NoSlotError:
-            return True
+        except NoSlotError as exc:
+            return exc.wait
         except AwsCallError:
-            return False
-        return False
+            return None
+        return None
 
     def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> Wait:
         """Hold up all environments.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.budget_reach import BudgetReach
@@ -16,7 +17,7 @@ from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.slots import Slot, Wait
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.classification import ErrorClass, class_of_code
-from responsys_activation.responsys.errors import UnavailableError
+from responsys_activation.responsys.errors import ThrottledError, UnavailableError
 
 __all__ = ["RequestPace"]
 
@@ -75,7 +76,7 @@ class RequestPace:
         UnavailableError
             It is already later.
         """
-        of_account = self._limit.requests_per_minute(read_limit, self._requests_per_minute)
+        of_account = self._limit.requests_per_minute(partial(self._read, read_limit), self._requests_per_minute)
         if self._clock() > latest:
             raise UnavailableError(ErrorCode.OUT_OF_TIME, title="too late for a request")
         patient = True
@@ -96,9 +97,16 @@ class RequestPace:
             self._sleep(max(0.0, own.at - self._clock()))
         return self._account.reserve(of_account, latest, returned=returned)
 
+    def _read(self, read_limit: Callable[[], int | None]) -> int | None:
+        """Ask for the limit, unless the account is paused for another reason: it would refuse that, too."""
+        wait = self._account.pause_found()
+        if wait and not _is_for_limit(wait.code):
+            raise ThrottledError(wait.code, retry_after=wait.retry_after)
+        return read_limit()
+
     def is_paused(self) -> bool:
         """Return whether the account was paused meanwhile, for a request that waits for its slot."""
-        return self._account.is_paused()
+        return self._account.pause_found() is not None
 
     def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> Wait:
         """Hold up all connectors of the account; see :meth:`RequestBudget.pause`.
@@ -106,7 +114,7 @@ class RequestPace:
         Where it refused requests because of its limit, the limit is not what we took it for.
         """
         told = self._account.pause(code, retry_after, in_doubt=in_doubt)
-        if not in_doubt and class_of_code(code) is not ErrorClass.THROTTLED_CAPACITY:
+        if not in_doubt and _is_for_limit(code):
             self._limit.refused()
         return told
 
@@ -117,3 +125,8 @@ class RequestPace:
     def hand_back(self, probe: float, *, tried: bool = False) -> None:
         """Leave it to another request to be the probe; see :meth:`RequestBudget.hand_back`."""
         self._account.hand_back(probe, tried=tried)
+
+
+def _is_for_limit(code: str) -> bool:
+    """Return whether a throttle is the account's limit of requests; a status of 429 may come without its code."""
+    return code == ErrorCode.OTHER_ERROR or class_of_code(code) is ErrorClass.THROTTLED_MINUTE
