@@ -86,6 +86,34 @@ def test_connectors_of_one_environment_learn_together_that_the_table_is_out_of_r
     assert [record.message for record in caplog.records].count("request budget out of reach") == 1
 
 
+def test_a_merge_that_waits_for_its_slot_learns_of_a_pause_of_events() -> None:
+    stack = Stack()
+    merges = stack.environment().open_merge_pace(of_account())
+    assert not merges.is_paused()
+
+    stack.environment().open_pace("a", of_account()).pause("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 600.0)
+
+    assert merges.is_paused()
+
+
+def test_a_merges_throttle_lowers_the_pace_of_merges_alone() -> None:
+    # Given an account's events and merges
+    stack = Stack()
+    events, merges = stack.environment().open_pace("a", of_account()), stack.environment().open_merge_pace(of_account())
+    for pace in (events, merges):
+        stack.reserve(pace)
+
+    # When a merge meets the limit / Then merges go half as fast afterwards, and events as before
+    merges.pause("API_LIMIT_EXCEEDED", 60.0)
+    stack.clock.sleep(60)
+    merges.lift(stack.reserve(merges).probe)
+    apart = []
+    for pace in (events, merges):
+        slots = [stack.reserve(pace).at for _ in range(2)]
+        apart.append(slots[1] - slots[0])
+    assert apart[1] == pytest.approx(2 * apart[0], rel=0.01)
+
+
 def test_a_connector_that_wants_little_has_a_budget_of_its_own_by_its_name() -> None:
     stack = Stack()
     environment = stack.environment()

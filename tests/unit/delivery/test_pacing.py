@@ -162,6 +162,32 @@ def test_a_slot_for_which_another_environment_was_throttled_meanwhile_is_void(is
     assert clock() < connected.responsys.seen[0].at + 60 / 0.985
 
 
+def test_a_request_that_is_ready_for_its_slot_does_not_go_into_its_environments_throttle() -> None:
+    # Given a request that has its claims, and waits for the last second before its slot
+    connected = Connected(requests_per_minute=20)
+    connected.responsys.requests_per_minute = 20
+    sender = connected.sender()
+    connected.send(request_of(outgoing(8)), sender=sender)
+    pacing, sleep = sender._pacing, connected.clock.sleep
+
+    # When another of its connector is throttled then
+    def sleep_and_be_throttled(seconds: float) -> None:
+        if connected.table.calls["BatchExecuteStatement"] == 2:
+            pacing.pause("API_LIMIT_EXCEEDED", 60.0)
+        sleep(seconds)
+
+    pacing._sleep = sleep_and_be_throttled
+    result = connected.send(planned(2), sender=sender)
+
+    # Then it is deferred, and its messages are taken again afterwards
+    assert all(is_told(outcome, Throttled, "API_LIMIT_EXCEEDED") for outcome in result.outcomes)
+    assert connected.responsys.calls["event"] == 1
+    pacing._sleep = sleep
+    sleep(60.001)
+    sender.begin_batch()
+    assert connected.send(planned(2), sender=sender).outcomes == [Delivered()] * 2
+
+
 def test_a_probe_that_has_nothing_to_send_leaves_the_probing_to_the_next() -> None:
     # Given a throttle whose clock has run out, and a request of duplicates
     connected = Connected()
