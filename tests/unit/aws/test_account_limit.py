@@ -430,7 +430,7 @@ def test_who_comes_while_the_limit_is_read_after_a_refusal_waits_a_moment_for_it
     # Then that has half of the old one, and soon what was read
     second = limit_of(table, clock)
     assert meanwhile == [190]
-    assert clock() - NOW == pytest.approx(5)
+    assert clock() - NOW == pytest.approx(10)
     assert second.requests_per_minute(account) == 95
 
 

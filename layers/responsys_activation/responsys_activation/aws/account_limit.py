@@ -47,7 +47,7 @@ _WHILE_UNREAD = 10.0
 _MEMORY_WHILE_UNREAD = 5.0
 # Environments that start together wait a moment for the one that reads. Slots taken meanwhile would be far apart, and
 # what comes after them, too.
-_LOOKS_WHILE_READ = 10
+_LOOKS_WHILE_READ = 20
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
