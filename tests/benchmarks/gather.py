@@ -28,6 +28,7 @@ _SLOWEST = min(_RATES)
 # What uses limits that the defaults do not, at the slowest rate: limit, MaximumConcurrency, minutes.
 _MORE_AT_ONCE = ((500, 20, 1.5), (1_000, 40, 1.75))
 _QUICK = (200, 500, 0.75)  # limit, rate, minutes
+_AMPLE = 1.2  # of the limit: batches do not come evenly
 _STEADY = (0.2, 0.8)  # of the messages accepted: neither the beginning nor the end
 _TRICKLE_LIMITS = (20, 60, 200)
 _TRICKLE_PER_MINUTE = 60.0
@@ -86,8 +87,8 @@ def report(result: dict[str, Any]) -> str:
                     for runs in zip(*(backlogs[place :: len(_REPLIES)] for place in range(len(_REPLIES))), strict=True)
                 ],
             ),
-            "In brackets, where that is less than the limit: the most that so many batches bring, each of which is "
-            "gathered before it is sent.",
+            f"In brackets, where it is less than {_AMPLE:.0%} of the limit: the most that so many batches bring, each "
+            "of which is gathered before it is sent.",
             f"With `BatchSize` {settings['BatchSize']:,} and `BatchingWindowSeconds` "
             f"{settings['BatchingWindowSeconds']}. Of {messages:,} messages {lost:,} were lost and {twice:,} "
             "accepted twice.",
@@ -109,7 +110,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def _share(run: dict[str, Any]) -> str:
-    brought = f" (of {run['brought']:.0%})" if run["brought"] < 1 else ""
+    brought = f" (of {run['brought']:.0%})" if run["brought"] < _AMPLE else ""
     return f"{run['share']:.1%}{brought}"
 
 
