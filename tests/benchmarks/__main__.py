@@ -12,6 +12,7 @@ import time
 from rich.console import Console
 
 from tests.benchmarks.benchmark import as_benchmark
+from tests.benchmarks.machine import made_by
 from tests.benchmarks.results import read_results, save_result
 from tests.generated_part import write_part
 from tests.local_stack.environments import REPOSITORY
@@ -27,6 +28,7 @@ NAMES = (
     "throughput",
     "gather",
     "limit",
+    "small",
     "latency",
     "outage",
     "webhook",
@@ -48,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
             console.rule(name)
             started = time.monotonic()
             save_result(name, benchmark.measure())
-            report = benchmark.report(read_results()[name])  # as they are kept
+            result = read_results()[name]  # as it is kept
+            report = f"{benchmark.report(result)}\n\n{made_by(name, result['machine'])}"
             write_part(DOCUMENT, f"results of {name}", "make bench", report)
             console.print(report, markup=False, soft_wrap=True)
             console.print(f"({time.monotonic() - started:.0f} s)")

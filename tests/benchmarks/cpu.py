@@ -4,6 +4,7 @@ from statistics import median
 from typing import Any
 
 from tests.benchmarks.arena import Arena, arena
+from tests.benchmarks.pictures import picture
 from tests.generated_part import markdown_table
 
 __all__ = ["measure", "measure_in", "report"]
@@ -77,5 +78,6 @@ def report(result: dict[str, Any]) -> str:
         f"Common practice takes **{result['common_over_ours']:.0f} times** the CPU of this function "
         f"without its table, {result['common_over_ours_with_ledger']:.0f} times that with it, and "
         f"**{result['common_requests_over_ours']:.0f} times** the requests. Medians of {result['rounds']} rounds of "
-        f"{result['messages']:,} messages; in brackets the least and the greatest ratio of a round."
+        f"{result['messages']:,} messages; in brackets the least and the greatest ratio of a round.\n\n"
+        f"{picture('cpu', 'CPU per message as multiples of the least that could work')}"
     )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS
+from tests.benchmarks.pictures import picture
 from tests.benchmarks.stack_defaults import StackDefaults, read_stack_defaults
 from tests.benchmarks.virtual_stack import VirtualStack, only_the_numbers
 from tests.fakes.told_metrics import ToldMetrics
@@ -92,6 +93,7 @@ def report(result: dict[str, Any]) -> str:
             f"With `BatchSize` {settings['BatchSize']:,} and `BatchingWindowSeconds` "
             f"{settings['BatchingWindowSeconds']}. Of {messages:,} messages {lost:,} were lost and {twice:,} "
             "accepted twice.",
+            picture("gather", "Share of the account's limit used, for each rate at which Lambda gathers"),
             f"A trickle of {_TRICKLE_PER_MINUTE:.0f} messages per minute, each batch gathering at most "
             f"{DOCUMENTED.messages_a_second:.0f} per second:",
             markdown_table(

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from tests.benchmarks.pictures import picture
 from tests.generated_part import markdown_table
 from tests.local_stack.stack import LocalStack
 from tests.reliability.trial import Trial
@@ -150,7 +151,7 @@ def report(result: dict[str, Any]) -> str:
             markdown_table(("seconds", "memberships", "median", "95 %", *_PARTS), rows),
             f"The parts are means, and add up to the mean. The backlog: {backlog['messages']:,} messages before the "
             f"first of the memberships, at a limit of {backlog['requestsPerMinute']} requests per minute.",
-            "![Where the time goes](performance/latency.svg)",
+            picture("latency", "Where the time goes between SQS and Responsys, mean of each part"),
         ]
     )
 

@@ -269,8 +269,8 @@ class _WatchedPace(RequestPace):
 
     note: Callable[[float], None]
 
-    def _next_slot(self, of_account: float, latest: float, returned: bool | None) -> Slot:
-        slot = super()._next_slot(of_account, latest, returned)
+    def _next_slot(self, of_account: float, of_budget: Callable[[RequestBudget, float], Slot]) -> Slot:
+        slot = super()._next_slot(of_account, of_budget)
         self.note(of_account * USED_SHARE)
         return slot
 

@@ -16,6 +16,7 @@ from typing import Any
 from responsys_activation.aws.slots import USED_SHARE
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS
+from tests.benchmarks.pictures import picture
 from tests.benchmarks.stack_defaults import read_stack_defaults
 from tests.benchmarks.virtual_stack import Journeys, VirtualStack, only_the_numbers
 from tests.fakes.responsys import Fault
@@ -71,7 +72,7 @@ def report(result: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             _table([result["outages"][name] for name in _OUTAGES]),
-            "![Waiting and delivered messages around the outage](performance/outage.svg)",
+            picture("outage", "Waiting and delivered messages around the outage"),
         ]
     )
 

@@ -29,6 +29,7 @@ def main() -> int:
         "ours_over_floor": cost["over_floor"]["ours"]["median"],
         "ours_with_ledger_over_floor": cost["over_floor"]["ours_with_ledger"]["median"],
         "common_over_ours": cost["common_over_ours"],
+        "common_over_ours_with_ledger": cost["common_over_ours_with_ledger"],
         "common_requests_over_ours": cost["common_requests_over_ours"],
         "cold_start_over_boto3": start["cold_start_over_boto3"],
         "limit_used": used,

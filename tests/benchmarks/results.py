@@ -1,8 +1,9 @@
-"""What did the benchmarks come to last, and under which of the template's settings?"""
+"""What did the benchmarks come to last, on which machine, and under which of the template's settings?"""
 
 import json
 from typing import Any
 
+from tests.benchmarks.machine import this_machine
 from tests.local_stack.environments import REPOSITORY
 
 __all__ = ["RESULTS", "read_results", "save_result"]
@@ -17,5 +18,6 @@ def read_results() -> dict[str, Any]:
 
 
 def save_result(name: str, result: dict[str, Any]) -> None:
-    """Replace the result of one benchmark."""
-    RESULTS.write_text(json.dumps(read_results() | {name: result}, indent=1, sort_keys=True) + "\n")
+    """Replace the result of one benchmark, and note on which machine it was made."""
+    results = read_results() | {name: result | {"machine": this_machine()}}
+    RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")

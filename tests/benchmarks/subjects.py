@@ -167,7 +167,15 @@ def ours(task: Task) -> Handler:
         def __init__(self) -> None:
             """Nobody waits."""
 
-        def reserve(self, _read_limit: Any, latest: float, *, returned: bool | None = None) -> Slot:
+        def reserve(
+            self,
+            _read_limit: Any,
+            latest: float,
+            *,
+            returned: bool | None = None,
+            full: float = 1.0,
+            patient: bool = False,
+        ) -> Slot:
             return Slot(time.time(), until=latest)
 
     class WithoutTable(DeliveryComposition):

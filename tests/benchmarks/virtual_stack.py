@@ -109,6 +109,10 @@ class VirtualStack:
         Whether upstream gives each message its connector as ``MessageGroupId``.
     body : callable
         Writes upstream's messages, as :func:`membership_body` does.
+    one_account : bool
+        Whether the connectors share the first one's account.
+    names_pace : bool
+        Whether each connector names its ``requestsPerMinute``; with the template's defaults the account's limit counts.
     """
 
     def __init__(
@@ -123,6 +127,8 @@ class VirtualStack:
         table: InMemoryDynamoDb | None = None,
         new_metrics: Callable[[], InvocationMetrics] = _PRINTED_METRICS,
         body: Callable[[str, int, str], str] | None = None,
+        one_account: bool = False,
+        names_pace: bool = True,
     ) -> None:
         self.defaults = defaults
         self.simulation = Simulation(seed=1, most_events=_MOST_EVENTS)
@@ -132,10 +138,15 @@ class VirtualStack:
         self.source = Queue("segment-events", self.now, redrive=self.rejected, visibility_timeout=seconds)
         self.throttled = Queue("throttled", self.now, redrive=self.rejected, visibility_timeout=seconds)
         self.throttled.sent = self._deferred
-        self.accounts = {name: self._account(name, limit, latency) for name, limit in requests_per_minute.items()}
+        own = {name: next(iter(requests_per_minute)) if one_account else name for name in requests_per_minute}
+        self.accounts = {
+            name: self._account(name, limit, latency)
+            for name, limit in requests_per_minute.items()
+            if own[name] == name
+        }
         self.journeys = {name: Journeys(self.now) for name in requests_per_minute}
-        for name, account in self.accounts.items():
-            account.on_accepted = self.journeys[name].arrive
+        for account in self.accounts.values():
+            account.on_accepted = self._accepted
         self.calls: Counter[str] = Counter()
         self.deferrals: Counter[str] = Counter()  # by error code
         self.invocations: list[Invocation] = []
@@ -149,7 +160,10 @@ class VirtualStack:
         self._pollers: list[Task] = []
         self._around = Surroundings(
             ssm=InMemoryParameters(
-                {f"/stack/connectors/{name}": _connector(name, rate) for name, rate in requests_per_minute.items()},
+                {
+                    f"/stack/connectors/{name}": _connector(own[name], rate if names_pace else None)
+                    for name, rate in requests_per_minute.items()
+                },
                 self._call,
             ),
             secrets=InMemorySecrets(
@@ -240,6 +254,9 @@ class VirtualStack:
                     poller.outcome()
             finally:
                 self.simulation.end()
+
+    def _accepted(self, accepted: Accepted) -> None:
+        self.journeys[accepted.properties["profileId"].rpartition("-")[0]].arrive(accepted)
 
     def _deferred(self, message: Message) -> None:
         self.deferrals[message.attributes["errorCode"]] += 1
@@ -346,12 +363,12 @@ def membership_body(
     )
 
 
-def _connector(name: str, requests_per_minute: int) -> str:
+def _connector(account: str, requests_per_minute: int | None) -> str:
     return json.dumps(
         connector_document(
-            authEndpoint=f"https://login-{name}.responsys.net",
-            credentialsSecretId=f"stack/{name}",
+            authEndpoint=f"https://login-{account}.responsys.net",
+            credentialsSecretId=f"stack/{account}",
             defaultEventName="SEGMENT_CHANGED",
-            requestsPerMinute=requests_per_minute,
+            **({"requestsPerMinute": requests_per_minute} if requests_per_minute else {}),
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.benchmarks.__main__ import DOCUMENT, NAMES
 from tests.benchmarks.benchmark import as_benchmark
+from tests.benchmarks.machine import made_by, this_machine
 from tests.benchmarks.metered_dynamodb import MeteredDynamoDb, item_size
 from tests.benchmarks.outage import greatest_overtaking
 from tests.benchmarks.results import read_results
@@ -48,7 +50,10 @@ def test_the_figures_on_the_page_were_made_with_the_templates_defaults(name: str
     # And what the page says is the report of that run
     part = DOCUMENT.read_text().partition(f"<!-- results of {name}: make bench -->\n")[2]
     report = as_benchmark(importlib.import_module(f"tests.benchmarks.{name}")).report(result)
-    assert part.startswith(report), f"the page is not what the results say: make bench BENCHMARKS={name}"
+    made = made_by(name, result["machine"])
+    assert part.startswith(f"{report}\n\n{made}\n"), (
+        f"the page is not what the results say: make bench BENCHMARKS={name}"
+    )
 
 
 def test_results_are_there_for_what_is_measured_and_nothing_else() -> None:
@@ -108,3 +113,16 @@ def test_the_page_has_a_place_for_what_a_benchmark_reports(name: str, tmp_path: 
     begin, end = f"<!-- results of {name}: make bench -->\n", f"\n<!-- end of results of {name} -->"
     before, _, rest = DOCUMENT.read_text().partition(begin)
     assert page.read_text() == f"{before}{begin}what was measured{end}{rest.partition(end)[2]}"
+
+
+def test_the_line_below_a_result_tells_the_machine_and_how_to_measure_again() -> None:
+    # Given what is noted of the machine
+    machine = this_machine()
+
+    # When the line is written
+    line = made_by("cpu", machine)
+
+    # Then it has the command, the processor, its cores and the Python; and the machine keeps its name to itself
+    assert "`make bench BENCHMARKS=cpu`" in line
+    assert all(str(machine[part]) in line for part in ("cpu", "cores", "python", "date"))
+    assert platform.node() not in line

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS
+from tests.benchmarks.small import run_trickle
 from tests.benchmarks.stack_defaults import EventSource, read_stack_defaults
 from tests.benchmarks.virtual_stack import VirtualStack, membership_body
 from tests.fakes.told_metrics import ToldMetrics
@@ -85,6 +86,20 @@ def test_a_trickle_makes_one_request_per_window_of_five_pollers_at_most(limit: i
     lags = [at - sent for at, sent in zip(journeys.accepted_at, journeys.sent_at, strict=True)]
     # A message may wait as long as Lambda's longest poll, whatever the window
     assert window < max(lags) < window + DOCUMENTED.longest_poll + 5
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_trickle_of_more_events_than_an_account_has_requests_stays_as_late_as_it_is(beside: bool) -> None:
+    # Given one message per second, of ten events, for an account of 20 requests per minute / When some time passes
+    run = run_trickle(read_stack_defaults(), 20, 10, beside=beside, minutes=16)
+
+    # Then the account's pace is used, and requests become so full that nobody waits for ever longer
+    assert (run["lost"], run["twice"]) == (0, 0)
+    assert run["requestsPerMinute"] > 15
+    assert run["p95"] < 300
+    assert run["p95OfSecondHalf"] < 1.6 * run["p95OfFirstHalf"]
+    # And another account notices nothing
+    assert run.get("p95OfOther", 0.0) < 40
 
 
 # As many requests as a full batch of the defaults has; here each is for an event of its own, so that few messages do.

@@ -14,7 +14,8 @@ PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md"), 
 def links(page: Path) -> set[str]:
     """The targets within the repository, code blocks left out."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
-    return {target for target in re.findall(r"\]\(([^)\s]+)\)", text) if not target.startswith("https://")}
+    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|srcset|href)="([^"\s]+)"', text)
+    return {target for target in targets if not target.startswith("https://")}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))

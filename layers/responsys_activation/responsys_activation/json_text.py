@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 
 __all__ = ["JsonNumber", "Repeated", "compact_json", "read_json", "sendable", "write_json"]
 
+_CONSTANTS = {True: "true", False: "false", None: "null"}
 _UNSENDABLE = re.compile("[\ud800-\udfff\ufffe\uffff]")  # what UTF-8 or SQS does not take as it is
 
 
@@ -77,23 +78,18 @@ def compact_json(value: Any) -> str:
     RecursionError
         Nested deeper than Python code may go; the reader goes deeper.
     """
-    match value:
-        case str():
-            return _unicode(value)
-        case True:
-            return "true"
-        case False:
-            return "false"
-        case None:
-            return "null"
-        case JsonNumber(text):
-            return text
-        case Repeated(values):
-            return compact_json(values[0])
-        case list():
-            return f"[{','.join(map(compact_json, value))}]"
-        case _:
-            return f"{{{','.join(f'{_unicode(name)}:{compact_json(member)}' for name, member in value.items())}}}"
+    if isinstance(value, str):
+        return _unicode(value)
+    kind = type(value)  # one look each: the patterns of a match take twice as long, and every list passes here
+    if kind is JsonNumber:
+        return value.text  # type: ignore[no-any-return]
+    if kind is dict:
+        return f"{{{','.join([f'{_unicode(name)}:{compact_json(member)}' for name, member in value.items()])}}}"
+    if kind is list:
+        return f"[{','.join(map(compact_json, value))}]"
+    if kind is Repeated:
+        return compact_json(value.values[0])
+    return _CONSTANTS[value]
 
 
 def write_json(value: Any) -> str:

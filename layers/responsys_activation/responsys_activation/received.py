@@ -90,6 +90,9 @@ class Mark(NamedTuple):
         return json.dumps({name: value for name, value in fields.items() if value}, separators=(",", ":"))
 
 
+_NO_MARK = Mark()
+
+
 class ReceivedMessage(NamedTuple):
     """One SQS record of the invocation.
 
@@ -166,7 +169,7 @@ def read_record(record: Mapping[str, Any], now: float, throttled_queue: str) -> 
     if mark is None and queue_name != throttled_queue:
         before = {}
     came_back = bool(before)
-    mark = mark or Mark()
+    mark = mark or _NO_MARK
     # What a person sent back starts its receives and its age anew.
     deferred = before.get("outcome") == "throttled"
     arrived_at = min(mark.first_sent_at or sent_at, sent_at)

@@ -40,7 +40,7 @@ wishes = st.builds(
     apart=st.floats(0.03, 70),
     latest=st.floats(0, 900).map(lambda seconds: NOW + seconds),
     count=st.integers(1, 64),
-    new=st.booleans(),
+    nobody_away_after=st.none() | st.just(NOW - 60) | st.just(NOW + 100),
 )
 attempts = st.just(StartAnew()) | st.builds(MoveOn, count=st.integers(1, 64))
 
@@ -50,7 +50,7 @@ def may_be_taken(step: MoveOn | StartAnew, item: BudgetItem, wish: Wish, timing:
     slot = item.next_slot
     if isinstance(step, StartAnew):
         return slot is None or slot < NOW or slot > furthest_slot(NOW)
-    if slot is None or (wish.new and item.next_return is not None and item.next_return > wish.latest):
+    if slot is None or (wish.nobody_away_after is not None and (item.next_return or 0) > wish.nobody_away_after):
         return False
     return NOW - timing.late_already <= slot <= wish.latest - wish.apart * (step.count - 1) + 1e-6
 
@@ -161,7 +161,8 @@ def test_a_request_whose_slot_is_too_late_is_told_how_far_it_is(slot: float, tim
 def test_what_is_new_goes_behind_those_that_are_away(next_return: float | None, goes: bool) -> None:
     item = BudgetItem(NOW + 3, next_return=None if next_return is None else NOW + next_return)
 
-    steps = [next_step(item, NOW, replace(WISH, new=new), StartAnew(), TIMING) for new in (True, False)]
+    wishes = (replace(WISH, nobody_away_after=WISH.latest), WISH)
+    steps = [next_step(item, NOW, wish, StartAnew(), TIMING) for wish in wishes]
 
     assert [isinstance(step, MoveOn) for step in steps] == [goes, True]
 

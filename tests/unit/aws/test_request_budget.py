@@ -851,6 +851,62 @@ def test_what_comes_back_finds_a_slot_near(rate: int, requests: int) -> None:
     assert most_in_a_minute(went) <= rate
 
 
+def test_the_emptier_requests_are_the_more_of_them_come_back_for_one_slot() -> None:
+    # Given an account whose near slots are taken
+    table, clock = InMemoryDynamoDb(), Clock()
+    one = budget(table, clock)
+    for _ in range(2):
+        one.reserve(20, clock() + FAR, returned=False)
+
+    # When full requests give their places up, half full ones, and some with next to nobody
+    away = [
+        [throttled(partial(one.reserve, 20, clock() + FAR, returned=False, full=full)) for _ in range(3)]
+        for full in (1.0, 0.5, 0.005)
+    ]
+
+    # Then they come back as far apart as the requests that they make together; the last are never without distance
+    apart = 60 / 19.7 * 0.9
+    for same, share in zip(away, (1.0, 0.5, 0.1), strict=True):
+        waits = [error.retry_after for error in same]
+        assert [waits[1] - waits[0], waits[2] - waits[1]] == pytest.approx([apart * share] * 2, abs=0.01)
+
+
+def test_who_is_patient_gives_its_place_up_only_where_there_is_none_in_time() -> None:
+    # Given no other account, whose messages would wait behind
+    table, clock = InMemoryDynamoDb(), Clock()
+    one = budget(table, clock)
+
+    # When more requests come than there are slots in a minute
+    slots = [one.reserve(20, clock() + 59, returned=False, patient=True).at - NOW for _ in range(20)]
+    away = throttled(lambda: one.reserve(20, clock() + 59, returned=False, patient=True))
+
+    # Then all that can wait do, and the others come back by themselves
+    assert slots[-1] == pytest.approx(57.9, abs=0.1)
+    assert away.one_request
+
+
+def test_who_is_patient_follows_those_that_gave_their_places_up_within_a_minute() -> None:
+    # Given a request that was away, and is back by now
+    table, clock = InMemoryDynamoDb(), Clock()
+    one, other = budget(table, clock), budget(table, clock)
+    for _ in range(2):
+        one.reserve(20, clock() + FAR, returned=False)
+    back = clock() + throttled(lambda: one.reserve(20, clock() + FAR, returned=False)).retry_after
+    clock.now = back
+    returned = one.reserve(20, clock() + FAR, returned=True, patient=True)
+
+    # When a new one comes, soon after that and a minute later
+    soon = throttled(lambda: other.reserve(20, clock() + FAR, returned=False, patient=True))
+    clock.now = back + 75
+    one.reserve(20, clock() + FAR, returned=True, patient=True)  # so that the budget is in use
+    later = other.reserve(20, clock() + FAR, returned=False, patient=True)
+
+    # Then it goes behind the other's, and later takes the next slot
+    assert returned.at - back < 5
+    assert soon.one_request
+    assert later.at - clock() < 5
+
+
 @pytest.mark.parametrize("ahead", [901.0, 1_700.0])
 def test_nobody_is_away_for_longer_than_sqs_allows(ahead: float) -> None:
     table, clock = InMemoryDynamoDb(), Clock()

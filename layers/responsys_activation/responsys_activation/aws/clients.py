@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
+import botocore.session
+from botocore.httpsession import where
+from botocore.utils import get_environ_proxies
 
 from responsys_activation.aws.faults import CLIENT_CONFIG, FEED_CONFIG, SETTLING_CONFIG
+from responsys_activation.aws.quick_dynamodb import QuickDynamoDb
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -60,9 +64,20 @@ def open_clients(*, outcome_feed: bool = False) -> Clients:
         sqs=boto3.client("sqs", config=SETTLING_CONFIG),
         ssm=boto3.client("ssm", config=CLIENT_CONFIG),
         secrets_manager=boto3.client("secretsmanager", config=CLIENT_CONFIG),
-        dynamodb=boto3.client("dynamodb", config=CLIENT_CONFIG),
+        dynamodb=_open_dynamodb(),
         events=boto3.client("events", config=FEED_CONFIG) if outcome_feed else None,
     )
+
+
+def _open_dynamodb() -> DynamoDBClient:
+    """Open the client of the table's calls; where a proxy is in the way, botocore alone knows how to pass it."""
+    session = botocore.session.get_session()
+    client = boto3.Session(botocore_session=session).client("dynamodb", config=CLIENT_CONFIG)
+    credentials = session.get_credentials()
+    if credentials is None or get_environ_proxies(client.meta.endpoint_url):
+        return client
+    ca_certs = session.get_config_variable("ca_bundle") or where()
+    return cast("DynamoDBClient", QuickDynamoDb(client, credentials, ca_certs=ca_certs))
 
 
 def open_webhook_clients() -> WebhookClients:

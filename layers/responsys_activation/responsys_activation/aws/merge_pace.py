@@ -40,9 +40,9 @@ class MergePace(RequestPace):
         super().__init__(None, limit=limit, account=merges, own=merges, reach=reach, clock=clock, sleep=sleep)
         self._events = events
 
-    def _next_slot(self, of_account: float, latest: float, returned: bool | None) -> Slot:
+    def _next_slot(self, of_account: float, of_budget: Callable[[RequestBudget, float], Slot]) -> Slot:
         self._events.look_for_pause()
-        return super()._next_slot(of_account, latest, returned)
+        return super()._next_slot(of_account, of_budget)
 
     def is_paused(self) -> bool:
         """Return whether the account's merges were paused meanwhile, or its events."""

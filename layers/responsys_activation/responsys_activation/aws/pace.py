@@ -126,14 +126,14 @@ class Wish:
         Epoch seconds; a later slot is of no use.
     count : int
         Requests that wait together, for slots in a row.
-    new : bool
-        They go behind those that gave their place up.
+    nobody_away_after : float or None
+        They go behind those that gave their place up and come back after this time; ``None``: behind nobody.
     """
 
     apart: float
     latest: float
     count: int = 1
-    new: bool = False
+    nobody_away_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ def next_step(
         return StartAnew()
     if item.next_slot > wish.latest:
         return exhausted(item.next_slot - now, timing)
-    if wish.new and item.next_return is not None and item.next_return > wish.latest:
+    if wish.nobody_away_after is not None and (item.next_return or 0.0) > wish.nobody_away_after:
         return exhausted(0.0, timing)
     most = tried.count - 1 if isinstance(tried, MoveOn) else wish.count
     return MoveOn(max(1, min(most, 1 + int((wish.latest - item.next_slot) / wish.apart))))

@@ -24,6 +24,11 @@ from responsys_activation.observability import logger
 
 __all__ = ["RequestBudget"]
 
+# What gives its place up is taken for no emptier than this: what comes back is in several batches, of several events.
+_LEAST_FULL = 0.1
+# Seconds, unscaled, for which what is new follows those that gave their places up, after they have come back: else it
+# would take the slots of a minute from them, in emptier requests.
+_KEEPS_AWAY = 60.0
 _TRUE = {"BOOL": True}
 
 
@@ -64,7 +69,15 @@ class RequestBudget:
         self._after_probe = 0.0
         self._others_use_it = False
 
-    def reserve(self, requests_per_minute: float, latest: float, *, returned: bool | None = None) -> Slot:
+    def reserve(
+        self,
+        requests_per_minute: float,
+        latest: float,
+        *,
+        returned: bool | None = None,
+        full: float = 1.0,
+        patient: bool = False,
+    ) -> Slot:
         """Reserve the next slot.
 
         Parameters
@@ -74,6 +87,12 @@ class RequestBudget:
         returned : bool or None
             For a request that gives its place up where its slot is far away: whether its messages came back. ``None``:
             it waits.
+        full : float
+            The share of a full request that it is. The emptier those are that give their places up, the more of them
+            come back for each slot, to share requests.
+        patient : bool
+            No other account's messages wait behind it: it gives its place up only where it would get none in time, or
+            is new and others just did so.
 
         Raises
         ------
@@ -83,18 +102,23 @@ class RequestBudget:
             DynamoDB refused or did not answer, now or a moment ago.
         """
         apart = self._timing.spacing(requests_per_minute)
-        if returned is not None:
-            near = self._timing.near_returned if returned else self._timing.near
-            latest = min(latest, self._clock() + near)
+        now = self._clock()
+        if returned is not None and not patient:
+            latest = min(latest, now + (self._timing.near_returned if returned else self._timing.near))
+        nobody_away_after = None
+        if returned is False:
+            nobody_away_after = now - self._timing.here(_KEEPS_AWAY) if patient else latest
         with self._lock:
             self._waiting += 1
         try:
             with self._turn:
-                return self._next_slot(apart, latest, new=returned is False)
+                return self._next_slot(apart, latest, nobody_away_after)
         except NoSlotError as exc:
             if returned is None or exc.wait.code != ErrorCode.BUDGET_EXHAUSTED:
                 raise
-            raise NoSlotError(pace.exhausted(self._go_away(apart), self._timing, one_request=True)) from None
+            raise NoSlotError(
+                pace.exhausted(self._go_away(apart * max(_LEAST_FULL, full)), self._timing, one_request=True)
+            ) from None
         finally:
             with self._lock:
                 self._waiting -= 1
@@ -182,7 +206,7 @@ class RequestBudget:
             {":until": number(max(self._clock(), self._after_probe * tried)), ":probe": number(probe)},
         )
 
-    def _next_slot(self, apart: float, latest: float, *, new: bool) -> Slot:
+    def _next_slot(self, apart: float, latest: float, nobody_away_after: float | None) -> Slot:
         """Return a slot. Requests that wait for their turn meanwhile are served together, with slots in a row.
 
         If they alternated with another environment's, both batches would end, and wait for their last replies, at the
@@ -193,7 +217,7 @@ class RequestBudget:
         self.heed_pause()
         self._try_reach()
         try:
-            self._reserved.extend(self._shared_slots(pace.Wish(apart, latest, self._waiting, new)))
+            self._reserved.extend(self._shared_slots(pace.Wish(apart, latest, self._waiting, nobody_away_after)))
         except AwsCallError as exc:
             self._reach.lose(str(exc))
             raise
@@ -238,12 +262,15 @@ class RequestBudget:
         No more than there is time for: DynamoDB refuses ``BETWEEN`` with its bounds the wrong way round.
         """
         count = min(count, 1 + int((wish.latest - now) / wish.apart))
-        nobody_away = " AND (attribute_not_exists(nextReturn) OR nextReturn <= :near)" if wish.new else ""
+        nobody_away, when = "", {}
+        if wish.nobody_away_after is not None:
+            nobody_away = " AND (attribute_not_exists(nextReturn) OR nextReturn <= :away)"
+            when = {":away": number(wish.nobody_away_after)}
         moved, before = self._update(
             "SET nextSlot = nextSlot + :taken",
             f"attribute_not_exists(pausedUntil) AND nextSlot BETWEEN :oldest AND :latest{nobody_away}",
             {
-                **({":near": number(wish.latest)} if wish.new else {}),
+                **when,
                 ":taken": number(wish.apart * count),
                 ":oldest": number(now - self._timing.late_already),
                 ":latest": number(wish.latest - wish.apart * (count - 1)),

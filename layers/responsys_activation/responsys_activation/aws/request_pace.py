@@ -54,7 +54,15 @@ class RequestPace:
         self._clock = clock
         self._sleep = sleep
 
-    def reserve(self, read_limit: Callable[[], int | None], latest: float, *, returned: bool | None = None) -> Slot:
+    def reserve(
+        self,
+        read_limit: Callable[[], int | None],
+        latest: float,
+        *,
+        returned: bool | None = None,
+        full: float = 1.0,
+        patient: bool = False,
+    ) -> Slot:
         """Reserve the next slot.
 
         The connector's own is waited for first, so that a slot of the account is only taken by who may use it. If
@@ -66,8 +74,8 @@ class RequestPace:
             Asks the account for its limit.
         latest : float
             Epoch seconds; a later slot is of no use.
-        returned : bool or None
-            As :meth:`RequestBudget.reserve` takes it.
+        returned, full, patient
+            As :meth:`RequestBudget.reserve` takes them.
 
         Raises
         ------
@@ -79,23 +87,24 @@ class RequestPace:
         of_account = self._limit.requests_per_minute(partial(self._read, read_limit), self._requests_per_minute)
         if self._clock() > latest:
             raise UnavailableError(ErrorCode.OUT_OF_TIME, title="too late for a request")
-        patient = True
+        of_budget = partial(RequestBudget.reserve, latest=latest, returned=returned, full=full, patient=patient)
+        may_wait = True
         while True:
             try:
-                return self._next_slot(of_account, latest, returned)
+                return self._next_slot(of_account, of_budget)
             except AwsCallError:
-                self._reach.wait(latest, patient=patient)
-                patient = False
+                self._reach.wait(latest, patient=may_wait)
+                may_wait = False
 
-    def _next_slot(self, of_account: float, latest: float, returned: bool | None) -> Slot:
+    def _next_slot(self, of_account: float, of_budget: Callable[[RequestBudget, float], Slot]) -> Slot:
         self._account.heed_pause()
         # The account's budget alone is enough for who wants as much; who does not know the limit yet asks both, so that
         # no connector is too fast where only some environments know it.
         wanted = self._requests_per_minute
         if wanted and (wanted < of_account or not self._limit.is_known):
-            own = self._own.reserve(wanted, latest, returned=returned)
+            own = of_budget(self._own, wanted)
             self._sleep(max(0.0, own.at - self._clock()))
-        return self._account.reserve(of_account, latest, returned=returned)
+        return of_budget(self._account, of_account)
 
     def _read(self, read_limit: Callable[[], int | None]) -> int | None:
         """Ask for the limit, unless the account is paused for another reason: it would refuse that, too."""

@@ -27,6 +27,8 @@ class Exchanges:
         Epoch seconds by which the last reply must be there.
     returned : bool
         Whether all of its messages came back.
+    full : float
+        The share of a full request that it is.
     reply_seconds : float
         How long a reply may take.
 
@@ -42,6 +44,7 @@ class Exchanges:
         deadline: float,
         *,
         returned: bool,
+        full: float = 1.0,
         pacing: Pacing,
         reply_seconds: float,
         clock: Callable[[], float],
@@ -49,6 +52,7 @@ class Exchanges:
         self._request_id = request_id
         self._deadline = deadline
         self._returned = returned
+        self._full = full
         self._pacing = pacing
         self._reply_seconds = reply_seconds
         self._clock = clock
@@ -61,7 +65,7 @@ class Exchanges:
         """Wait until shortly before the slot of the next HTTP request; raise a ``Failure`` where there is none."""
         before = self._clock()
         try:
-            slot = self._slot = self._pacing.next_slot(self._deadline, returned=self._returned)
+            slot = self._slot = self._pacing.next_slot(self._deadline, returned=self._returned, full=self._full)
         except BudgetOutOfReachError:
             self.budget_unavailable = True
             raise

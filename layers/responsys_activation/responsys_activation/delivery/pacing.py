@@ -16,6 +16,8 @@ __all__ = ["DoubtObserver", "Pacing", "shortest_request"]
 
 _WORTH_A_LOOK = 1.0  # seconds that a request has waited
 _CLAIM_SECONDS = 5.0  # kept back for what comes between a slot and its request
+# Below this share of a full request it is worth while to come back, and to meet others of its event.
+_FAR_FROM_FULL = 0.5
 _DOUBTS_IN_A_ROW = 3  # then the account is paused: what Responsys does not answer, it may still take
 _RETRY_AFTER_DOUBTS = 600.0
 # Under these, what stands between us and Responsys may have spoken.
@@ -75,7 +77,7 @@ class Pacing:
         """Forget the throttle of the batch before."""
         self._throttled = None
 
-    def next_slot(self, deadline: float, *, returned: bool) -> Slot:
+    def next_slot(self, deadline: float, *, returned: bool, full: float = 1.0) -> Slot:
         """Wait until shortly before the next slot.
 
         A slot for which the account was paused meanwhile is void: after a pause slots are given anew. The errors are
@@ -87,12 +89,17 @@ class Pacing:
             Epoch seconds by which the reply must be there.
         returned : bool
             Whether all messages of the request came back.
+        full : float
+            The share of a full request that it is. Others of its event fill up what is far from full, if they meet.
         """
+        several = self._several_accounts()
         while True:
             slot = self._pace.reserve(
                 lambda: self._read_limit(deadline),
                 deadline - shortest_request(self._reply_seconds),
-                returned=returned if self._several_accounts() else None,
+                returned=returned if several or full < _FAR_FROM_FULL else None,
+                full=full,
+                patient=not several,
             )
             if self._wait_before(slot):
                 return slot

@@ -148,6 +148,8 @@ def _latest_waves(in_order: Sequence[Outgoing]) -> list[int | None]:
         recipient, membership = item.event.recipient, item.change.membership
         turns.append(max(last[recipient], last_of_membership[membership]) + 1)
         last[recipient] = last_of_membership[membership] = turns[-1]
+    if max(turns, default=0) <= 1:  # nothing follows anything, as in nearly all batches
+        return [MAXIMUM_WAVES] * len(turns)
     latest: list[int | None] = []
     follower: dict[str, int] = {}
     follower_in_membership: dict[str, int] = {}

@@ -14,6 +14,7 @@ from responsys_activation.delivery.planning import Outgoing, PlannedRequest
 from responsys_activation.delivery.result import deferred
 from responsys_activation.responsys.classification import RETRY_AFTER, ErrorClass, class_of_code
 from responsys_activation.responsys.client import ResponsysClient
+from responsys_activation.responsys.events import MAXIMUM_RECIPIENTS
 
 __all__ = ["Posting"]
 
@@ -43,7 +44,13 @@ class Posting(Exchanges):
     ) -> None:
         returned = all(item.message.came_back for item in request.items)
         super().__init__(
-            request.request_id, deadline, returned=returned, pacing=pacing, reply_seconds=reply_seconds, clock=clock
+            request.request_id,
+            deadline,
+            returned=returned,
+            full=len(request.items) / MAXIMUM_RECIPIENTS,
+            pacing=pacing,
+            reply_seconds=reply_seconds,
+            clock=clock,
         )
         self._request = request
         self._responsys = client
