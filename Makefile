@@ -199,7 +199,7 @@ bench: setup $(PLOTTER)/.complete $(LOADER)/.complete  ## Measure everything in 
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.benchmarks $(BENCHMARKS)
 	$(PLOTTER)/bin/python -m tests.benchmarks.plots
 
-bench-quick: setup  ## The ratios of CPU and of cold start, in a minute; JSON on the last line
+bench-quick: setup  ## Ratios of CPU, of cold start and of the limit, in a minute; JSON on the last line
 	@$(PYTHON) -m tests.benchmarks.quick
 
 bench-alternatives: setup $(ALTERNATIVES)/.complete $(PLOTTER)/.complete  ## The same faults for what people would use instead, 20 minutes (SUBJECTS=by_hand for one)

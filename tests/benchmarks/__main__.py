@@ -27,6 +27,7 @@ NAMES = (
     "memory",
     "throughput",
     "gather",
+    "limit",
     "small",
     "latency",
     "outage",

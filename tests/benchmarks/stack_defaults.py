@@ -36,11 +36,6 @@ class StackDefaults:
     dashboards: int
 
     @property
-    def environments(self) -> int:
-        """Invocations at once, of both event sources together."""
-        return self.segment_events.concurrency + self.throttled_events.concurrency
-
-    @property
     def settings(self) -> dict[str, int]:
         """What a benchmark's result says that it was made with, by the template's names."""
         return {

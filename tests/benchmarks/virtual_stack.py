@@ -322,7 +322,6 @@ class VirtualStack:
             clock=self.now,
             sleep=self.simulation.sleep,
             in_flight=self.defaults.requests_in_flight,
-            environments=self.defaults.environments,
             metrics=self._new_metrics(),
             jitter=self.simulation.random.random,
         )

@@ -552,7 +552,6 @@ class World:
             sleep=self.simulation.sleep,
             resend=self.scenario.resend,
             in_flight=self.scenario.in_flight,
-            environments=self.scenario.pollers,
             metrics=metrics,
             jitter=self.simulation.random.random,
             # A world whose password stays wrong is over sooner.

@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
+from responsys_activation.aws.slots import USED_SHARE
 from tests.benchmarks.stack_defaults import read_stack_defaults
 from tests.benchmarks.virtual_stack import Journeys, VirtualStack, only_the_numbers
 from tests.fakes.told_metrics import ToldMetrics
@@ -56,7 +57,7 @@ class Neighbours:
             message_groups=self.groups,
             new_metrics=ToldMetrics,
         )
-        slots_needed = self.burst / 200 / (_REQUESTS_A_MINUTE[_BUSY] * 0.95)
+        slots_needed = self.burst / 200 / (_REQUESTS_A_MINUTE[_BUSY] * USED_SHARE)
         stack.send_steadily(_IDLE, _OF_IDLE, _BEFORE + slots_needed)
         stack.send_steadily(_BUSY, self.burst / _BURST_MINUTES, _BURST_MINUTES, after=_BEFORE)
         stack.run()

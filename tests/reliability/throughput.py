@@ -46,9 +46,9 @@ class Pace:
 
     @property
     def holds(self) -> bool:
-        """Everything accepted once, no throttle met, at least 90 % of the budget used."""
+        """Everything accepted once, no throttle met, at least 95 % of the budget used."""
         whole = self.accepted == self.messages and self.duplicates == 0
-        return whole and self.throttled == 0 and self.budget_use >= 0.9
+        return whole and self.throttled == 0 and self.budget_use >= 0.95
 
 
 def measure(messages: int, concurrency: int, time_scale: float) -> list[Pace]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from responsys_activation.aws.slots import account_requests_per_minute, requests_alone
 from responsys_activation.delivery import batch as delivery
 from responsys_activation.delivery.outcome_feed import SOURCE
 from tests.template.cloudformation import Stack
@@ -276,8 +275,6 @@ def test_function_is_told_where_everything_is(stack_with: Callable[..., Stack]) 
         "UNKNOWN_OUTCOME": "Resend",
         "MAXIMUM_RESENDS": "5",
         "OUTCOME_FEED": "Off",
-        "MAXIMUM_CONCURRENCY": "8",
-        "REPLAY_MAXIMUM_CONCURRENCY": "5",
     }
 
 
@@ -362,15 +359,3 @@ def test_handler_exists_where_its_function_looks_for_it(functions: dict[str, Any
         code = (REPOSITORY / function["CodeUri"] / f"{module}.py").read_text()
         # Then it is defined there
         assert re.search(rf"^(def {name}\(|{name}\b.* = )", code, re.MULTILINE)
-
-
-def test_the_reference_says_for_which_limits_nothing_is_sent_without_the_table(function: dict[str, Any]) -> None:
-    # Given as many environments as both event sources have
-    variables = function["Environment"]["Variables"]
-    environments = int(variables["MAXIMUM_CONCURRENCY"]) + int(variables["REPLAY_MAXIMUM_CONCURRENCY"])
-    # When an account's limit is so low that none of them may send alone
-    ours = {limit: account_requests_per_minute(limit, None) for limit in range(1, 2_000)}
-    highest = max(limit for limit, pace in ours.items() if not requests_alone(pace, environments))
-    # Then the page names it
-    page = (REPOSITORY / "docs" / "reference.md").read_text()
-    assert f"**For a limit below about {round(highest, -1)}, nothing is sent**" in page

@@ -100,7 +100,6 @@ def test_the_longest_description_of_a_version_is_one_that_lambda_takes(
     # Given the longest value of each parameter that stands in one, three subnets and a security group
     longest = {
         "LogLevel": "DEBUG",
-        "MaximumConcurrency": "1000",
         "MaximumEventAgeHours": "312",
         "MaximumResends": "10",
         "ReplySeconds": "120",

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from responsys_activation.aws.account_limit import AccountLimit
-from responsys_activation.aws.alone_pace import AlonePace
+from responsys_activation.aws.budget_reach import BudgetReach
 from responsys_activation.aws.delivery_table import DeliveryTable, account_budget_key, account_limit_key
 from responsys_activation.aws.ledger import Ledger
 from responsys_activation.aws.login_guard import TableLoginGuard
@@ -289,7 +289,7 @@ def the_request_budget(client: Recorder) -> None:
         RequestBudget(
             DeliveryTable(TABLE, cast("Any", client)),
             account_budget_key("one"),
-            alone=AlonePace(environments=2, timing=timing, clock=its_clock, sleep=clock.sleep),
+            reach=BudgetReach(timing=timing, clock=its_clock, sleep=clock.sleep),
             timing=timing,
             clock=its_clock,
             sleep=clock.sleep,
@@ -319,7 +319,7 @@ def the_request_budget(client: Recorder) -> None:
 
 def the_account_limit(client: Recorder) -> None:
     clock = Clock()
-    limits = iter([0, 40, 50])
+    limits = iter([0, 40, 50, 50])
 
     def read() -> int:
         limit = next(limits)
@@ -327,10 +327,12 @@ def the_account_limit(client: Recorder) -> None:
             raise UnavailableError("TIMEOUT")
         return limit
 
-    table = DeliveryTable(TABLE, cast("Any", client))
+    table, timing = DeliveryTable(TABLE, cast("Any", client)), Timing(probe_seconds=60.0)
     for _ in range(4):
-        AccountLimit(table, account_limit_key("one"), clock=clock).requests_per_minute(read)
-        clock.sleep(1_900)
+        limit = AccountLimit(table, account_limit_key("one"), timing=timing, clock=clock)
+        limit.requests_per_minute(read)
+        clock.sleep(200)
+        limit.refused()
 
 
 def the_login_guard(client: Recorder) -> None:

@@ -72,8 +72,6 @@ class Settings(ConnectionSettings):
     ----------
     requests_in_flight : int
         Most requests to Responsys at once in one invocation, those that wait for their turn included.
-    maximum_concurrency, replay_maximum_concurrency : int
-        Most environments at once for each event source.
     unknown_outcome : str
         What becomes of a message whose request got no trustworthy reply.
     maximum_resends : int
@@ -87,8 +85,6 @@ class Settings(ConnectionSettings):
     rejected_dead_letter_queue_url: Text
     maximum_event_age_hours: Annotated[float, Field(gt=0)] = 24
     requests_in_flight: Annotated[int, Field(ge=1, le=50)] = 25
-    maximum_concurrency: Annotated[int, Field(ge=1)] = 2
-    replay_maximum_concurrency: Annotated[int, Field(ge=1)] = 2
     unknown_outcome: Literal["Resend", "Reject"] = "Resend"
     maximum_resends: Annotated[int, Field(ge=0, le=10)] = 2
     outcome_feed: Literal["Off", "On"] = "Off"

@@ -1,4 +1,4 @@
-"""Is an account asked for its limit once an hour, and is what it said used by everybody?"""
+"""Is an account asked for its limit now and then, and is what it says and what it refuses heeded by everybody?"""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from responsys_activation.aws.account_limit import AccountLimit
 from responsys_activation.aws.delivery_table import DeliveryTable, account_limit_key
 from responsys_activation.aws.faults import AwsCallError
+from responsys_activation.aws.slots import Timing
 from responsys_activation.responsys.errors import (
     LoginRefusedError,
     RefusalScope,
@@ -23,10 +24,16 @@ from responsys_activation.responsys.errors import (
 from tests.fakes.clock import NOW, Clock
 from tests.fakes.dynamodb import InMemoryDynamoDb
 
+TIMING = Timing(probe_seconds=60.0)
 
-def limit_of(table: InMemoryDynamoDb, clock: Clock, account: str = "one") -> AccountLimit:
+
+def limit_of(table: InMemoryDynamoDb, clock: Clock, account: str = "one", *, timing: Timing = TIMING) -> AccountLimit:
     return AccountLimit(
-        DeliveryTable("delivery", cast("Any", table)), account_limit_key(account), clock=clock, sleep=clock.sleep
+        DeliveryTable("delivery", cast("Any", table)),
+        account_limit_key(account),
+        timing=timing,
+        clock=clock,
+        sleep=clock.sleep,
     )
 
 
@@ -64,7 +71,7 @@ def test_more_than_our_share_of_the_limit_is_used_where_the_owner_says_so_and_ne
     assert limit_of(InMemoryDynamoDb(), Clock()).requests_per_minute(Account(limit), wanted) == used
 
 
-def test_environments_together_ask_once_an_hour() -> None:
+def test_environments_together_ask_every_five_minutes() -> None:
     # Given three environments, one of which started later
     table, clock, account = InMemoryDynamoDb(), Clock(), Account()
     environments = [limit_of(table, clock) for _ in range(3)]
@@ -75,8 +82,8 @@ def test_environments_together_ask_once_an_hour() -> None:
             assert environment.requests_per_minute(account) == 380
         clock.sleep(10)
 
-    # Then the account was asked at the beginning and after an hour
-    assert account.asked == 2
+    # Then the account was asked as often as one would
+    assert account.asked == 24
 
 
 def test_two_accounts_have_two_limits() -> None:
@@ -86,16 +93,18 @@ def test_two_accounts_have_two_limits() -> None:
     assert limit_of(table, clock, "two").requests_per_minute(Account(50)) == 47.5
 
 
-def test_a_changed_limit_counts_everywhere_within_five_minutes_of_being_read() -> None:
+def test_a_changed_limit_counts_everywhere_within_half_a_minute_of_being_read() -> None:
     table, clock, account = InMemoryDynamoDb(), Clock(), Account(400)
     first, second = (limit_of(table, clock) for _ in range(2))
     for environment in (first, second):
         environment.requests_per_minute(account)
     account.limit = 100
-    clock.sleep(3_601)
+    clock.sleep(290)
+    assert second.requests_per_minute(account) == 380
+    clock.sleep(11)
 
     assert first.requests_per_minute(account) == 95
-    clock.sleep(300)
+    clock.sleep(30)
     assert second.requests_per_minute(account) == 95
 
 
@@ -126,7 +135,9 @@ def test_an_environment_that_comes_while_another_asks_for_the_first_time_waits_a
                 table.items["account#one", "limit"]["perMinute"] = {"N": "200"}
 
         key = account_limit_key("one")
-        other = AccountLimit(DeliveryTable("delivery", cast("Any", table)), key, clock=clock, sleep=answer_comes)
+        other = AccountLimit(
+            DeliveryTable("delivery", cast("Any", table)), key, timing=TIMING, clock=clock, sleep=answer_comes
+        )
         meanwhile.append(other.requests_per_minute(account))
         return 200
 
@@ -323,3 +334,153 @@ def test_an_environment_that_never_reached_the_table_asks_for_itself(operation: 
             assert environment.requests_per_minute(account) == 28.5
             clock.sleep(200)
     assert account.asked == 2
+
+
+# ---- refused requests -----------------------------------------------------------------------------------------
+
+
+def test_after_a_refusal_half_the_pace_is_used_everywhere_until_it_rises_by_itself() -> None:
+    # Given two environments
+    table, clock, account = InMemoryDynamoDb(), Clock(), Account(400)
+    first, second = (limit_of(table, clock) for _ in range(2))
+    for environment in (first, second):
+        environment.requests_per_minute(account)
+
+    # When the account refuses what the limit allows, that it still names, from one of them
+    first.refused()
+
+    # Then both are slower before the pause of a minute is over, and as fast as before within minutes
+    assert first.requests_per_minute(account) == 190
+    clock.sleep(60)
+    assert second.requests_per_minute(account) == 190
+    rising = []
+    for _ in range(10):
+        clock.sleep(60)
+        rising.append(second.requests_per_minute(account))
+    assert rising == pytest.approx([209, 209, 247, 247, 323, 323, 380, 380, 380, 380])
+
+
+@pytest.mark.parametrize("limit", [200, 390, 800])
+def test_a_refusal_has_the_limit_read_at_once_and_another_limit_explains_it(limit: int) -> None:
+    # Given an account whose limit has just changed
+    table, clock, account = InMemoryDynamoDb(), Clock(), Account(400)
+    first, second = (limit_of(table, clock) for _ in range(2))
+    for environment in (first, second):
+        environment.requests_per_minute(account)
+    account.limit = limit
+
+    # When it refuses a request / Then the new limit is used, all of it
+    first.refused()
+    assert first.requests_per_minute(account) == limit * 0.95
+    clock.sleep(60)
+    assert second.requests_per_minute(account) == limit * 0.95
+    # And is soon followed if it changes again
+    account.limit = 400
+    clock.sleep(61)
+    assert first.requests_per_minute(account) == 380
+    assert account.asked == 3 + 1
+
+
+def test_what_was_under_way_at_a_refusal_and_is_refused_too_lowers_nothing_more() -> None:
+    # Given an account that names a new limit once it refuses
+    table, clock, account = InMemoryDynamoDb(), Clock(), Account(400)
+    environments = [limit_of(table, clock) for _ in range(3)]
+    for environment in environments:
+        environment.requests_per_minute(account)
+    account.limit = 100
+
+    # When requests of all environments are refused, some after another has read it
+    for environment in environments:
+        environment.refused()
+        environment.requests_per_minute(account)
+        clock.sleep(10)
+
+    # Then it is used as if there had been one
+    assert [environment.requests_per_minute(account) for environment in environments] == [95] * 3
+
+
+def test_refusals_that_go_on_lower_the_pace_further_but_never_below_one_request() -> None:
+    table, clock, account = InMemoryDynamoDb(), Clock(), Account(20)
+    environment = limit_of(table, clock)
+    used = [environment.requests_per_minute(account)]
+
+    for _ in range(8):
+        environment.refused()
+        clock.sleep(61)
+        used.append(environment.requests_per_minute(account))
+
+    assert used == pytest.approx([19, 9.5, 4.75, 2.375, 1.1875, 1, 1, 1, 1])
+
+
+def test_who_comes_while_the_limit_is_read_after_a_refusal_waits_a_moment_for_it() -> None:
+    # Given an account whose limit has changed, and that has refused a request
+    table, clock, account = InMemoryDynamoDb(), Clock(), Account(400)
+    first = limit_of(table, clock)
+    first.requests_per_minute(account)
+    first.refused()
+    meanwhile: list[float] = []
+
+    def read_slowly() -> int:
+        # When another environment comes while it is read
+        meanwhile.append(limit_of(table, clock).requests_per_minute(account))
+        return 100
+
+    assert first.requests_per_minute(read_slowly) == 95
+
+    # Then that has half of the old one, and soon what was read
+    second = limit_of(table, clock)
+    assert meanwhile == [190]
+    assert clock() - NOW == pytest.approx(10)
+    assert second.requests_per_minute(account) == 95
+
+
+def test_a_refusal_without_the_table_slows_the_environment_that_knows() -> None:
+    table, clock, account = InMemoryDynamoDb(), Clock(), Account(400)
+    environment = limit_of(table, clock)
+    environment.requests_per_minute(account)
+    table.fail("*", times=float("inf"))
+
+    for _ in range(2):
+        environment.refused()
+
+    assert environment.requests_per_minute(account) == 190
+
+
+def test_a_refusal_that_a_wrong_clock_told_slows_nobody() -> None:
+    table, clock, account = InMemoryDynamoDb(), Clock(), Account(400)
+    ahead = limit_of(table, Clock(clock() + 21_600))
+    ahead.requests_per_minute(account)
+    ahead.refused()
+
+    assert limit_of(table, clock).requests_per_minute(account) == 380
+
+
+def test_on_a_faster_clock_all_of_it_is_faster() -> None:
+    table, clock, account = InMemoryDynamoDb(), Clock(), Account(400)
+    environment = limit_of(table, clock, timing=Timing(probe_seconds=60.0, time_scale=60.0))
+    environment.requests_per_minute(account)
+    environment.refused()
+    assert environment.requests_per_minute(account) == 190
+
+    clock.sleep(8)
+
+    assert environment.requests_per_minute(account) == 380
+
+
+def test_the_person_on_call_is_told_that_the_pace_was_lowered_and_why(caplog: pytest.LogCaptureFixture) -> None:
+    table, clock, account = InMemoryDynamoDb(), Clock(), Account(400)
+    environment = limit_of(table, clock)
+    environment.requests_per_minute(account)
+    account.limit = 300
+
+    for _ in range(2):
+        environment.refused()
+        environment.requests_per_minute(account)
+
+    assert [record.message for record in caplog.records] == [
+        "account refused what its limit allows, pace lowered",
+        "account limit changed",
+    ]
+    lowered, changed = caplog.records
+    assert (lowered.__dict__["usedShare"], lowered.__dict__["minutesUntilRaised"]) == (0.5, 2)
+    assert (changed.__dict__["before"], changed.__dict__["limit"]) == (400, 300)

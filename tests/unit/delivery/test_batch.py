@@ -565,8 +565,8 @@ def test_nothing_that_is_written_tells_who_a_recipient_is(fault: Fault | None) -
 # ---- other accounts
 
 
-@pytest.mark.parametrize(("same_account", "returns"), [(False, 19), (True, 1)])
-def test_a_backlog_makes_way_where_there_are_other_accounts(same_account: bool, returns: int) -> None:
+@pytest.mark.parametrize(("same_account", "returns"), [(False, {19}), (True, {1, 2, 3})])
+def test_a_backlog_makes_way_where_there_are_other_accounts(same_account: bool, returns: set[int]) -> None:
     # Given a connector with ten requests a minute, and a second one, of the same account or of another
     account = Account(requestsPerMinute=10)
     if same_account:
@@ -576,9 +576,9 @@ def test_a_backlog_makes_way_where_there_are_other_accounts(same_account: bool, 
     account.deliver([record(number) for number in range(4_000)])
 
     # Then beside another account what has no slot near comes back request by request; alone, the invocation waits for
-    # as many slots as it can
+    # as many slots as it can, and those in flight that get none are told within moments
     assert (account.accepted().total() > 200) is same_account
     letters = account.sqs.sent[THROTTLED]
-    assert len({letter["DelaySeconds"] for letter in letters}) == returns
+    assert len({letter["DelaySeconds"] for letter in letters}) in returns
     # And SQS is told whose it is
     assert {letter["MessageGroupId"] for letter in letters} == {"default"}

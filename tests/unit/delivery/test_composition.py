@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from responsys_activation.aws.request_pace import RequestPace
-from responsys_activation.aws.slots import NoSlotError
+from responsys_activation.aws.slots import BudgetOutOfReachError, NoSlotError
 from responsys_activation.connector import Connector
 from tests.fakes.clock import Clock
 from tests.fakes.environment import Environment, Surroundings
@@ -33,7 +33,7 @@ class Stack:
         )
 
     def environment(self) -> Environment:
-        return Environment(self.around, clock=self.clock, sleep=self.clock.sleep, environments=4)
+        return Environment(self.around, clock=self.clock, sleep=self.clock.sleep)
 
     def reserve(self, pace: RequestPace) -> Any:
         return pace.reserve(lambda: 200, self.clock() + FAR)
@@ -70,17 +70,48 @@ def test_connectors_with_another_host_or_secret_share_nothing(changes: dict[str,
     assert stack.reserve(second).at == stack.clock()
 
 
-def test_connectors_of_one_environment_have_one_pace_without_the_table() -> None:
+def test_connectors_of_one_environment_learn_together_that_the_table_is_out_of_reach(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     # Given two connectors of one account in an environment that cannot reach the table
     stack = Stack()
     stack.around.table.fail("*", times=math.inf)
     environment = stack.environment()
     paces = [environment.open_pace(name, of_account()) for name in ("a", "b")]
 
-    # When each has a request / Then the second goes as if both were of one
-    first, second = (stack.reserve(pace) for pace in paces)
-    assert not first.shared
-    assert second.at - first.at == pytest.approx(30.5, abs=0.1)
+    # When each has a request with little time / Then the table's budget is tried once
+    for pace in paces:
+        with pytest.raises(BudgetOutOfReachError):
+            pace.reserve(lambda: 200, stack.clock() + 5)
+    assert [record.message for record in caplog.records].count("request budget out of reach") == 1
+
+
+def test_a_merge_that_waits_for_its_slot_learns_of_a_pause_of_events() -> None:
+    stack = Stack()
+    merges = stack.environment().open_merge_pace(of_account())
+    assert not merges.is_paused()
+
+    stack.environment().open_pace("a", of_account()).pause("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 600.0)
+
+    assert merges.is_paused()
+
+
+def test_a_merges_throttle_lowers_the_pace_of_merges_alone() -> None:
+    # Given an account's events and merges
+    stack = Stack()
+    events, merges = stack.environment().open_pace("a", of_account()), stack.environment().open_merge_pace(of_account())
+    for pace in (events, merges):
+        stack.reserve(pace)
+
+    # When a merge meets the limit / Then merges go half as fast afterwards, and events as before
+    merges.pause("API_LIMIT_EXCEEDED", 60.0)
+    stack.clock.sleep(60)
+    merges.lift(stack.reserve(merges).probe)
+    apart = []
+    for pace in (events, merges):
+        slots = [stack.reserve(pace).at for _ in range(2)]
+        apart.append(slots[1] - slots[0])
+    assert apart[1] == pytest.approx(2 * apart[0], rel=0.01)
 
 
 def test_a_connector_that_wants_little_has_a_budget_of_its_own_by_its_name() -> None:

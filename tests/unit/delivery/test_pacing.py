@@ -13,7 +13,7 @@ from tests.fakes.responsys import Fault
 
 def test_the_limit_of_a_connector_without_one_is_read_from_the_account() -> None:
     connected = Connected(requests_per_minute=None)
-    connected.responsys.requests_per_minute = 10  # nine tenths of it are used, a slot every 6.65 s
+    connected.responsys.requests_per_minute = 10  # 94 % of it are used, a slot every 6.41 s
     sender = connected.sender()
 
     for number in range(3):
@@ -21,10 +21,10 @@ def test_the_limit_of_a_connector_without_one_is_read_from_the_account() -> None
 
     times = [seen.at for seen in connected.responsys.seen]
     assert connected.responsys.calls["ratelimit"] == 1
-    assert times[2] - times[1] == pytest.approx(60 / (9.5 * 0.95), abs=0.01)
+    assert times[2] - times[1] == pytest.approx(60 / (9.5 * 0.985), abs=0.01)
 
 
-def test_without_the_budgets_table_requests_go_at_an_own_pace_and_say_so() -> None:
+def test_without_the_budgets_table_requests_are_put_off_and_say_so() -> None:
     connected = Connected(requests_per_minute=600)
     sender = connected.sender()
     assert not connected.send(planned(2), sender=sender).budget_unavailable
@@ -32,8 +32,46 @@ def test_without_the_budgets_table_requests_go_at_an_own_pace_and_say_so() -> No
 
     result = connected.send(request_of(outgoing(2), outgoing(3)), sender=sender)
 
-    assert result.outcomes == [Delivered()] * 2
+    assert all(is_told(outcome, Throttled, "BUDGET_EXHAUSTED") for outcome in result.outcomes)
     assert result.budget_unavailable
+    assert connected.responsys.calls["event"] == 1
+
+
+def test_claims_are_made_before_the_slot_and_the_request_goes_with_it() -> None:
+    # Given a request that waits for its slot, and a table that takes most of a second to claim
+    connected = Connected(requests_per_minute=20)
+    connected.responsys.requests_per_minute = 20
+    sender = connected.sender()
+    connected.send(request_of(outgoing(8)), sender=sender)
+    first = connected.responsys.seen[-1].at
+    slow(connected, 0.9)
+
+    # When it goes / Then it is not late, as it claimed before
+    connected.send(planned(2), sender=sender)
+    assert connected.responsys.seen[-1].at - first == pytest.approx(60 / 19.7, abs=0.001)
+
+
+def test_a_request_whose_claims_take_too_long_takes_another_slot() -> None:
+    connected = Connected(requests_per_minute=20)
+    connected.responsys.requests_per_minute = 20
+    sender = connected.sender()
+    connected.send(request_of(outgoing(8)), sender=sender)
+    first = connected.responsys.seen[-1].at
+    slow(connected, 2.0)
+
+    connected.send(planned(2), sender=sender)
+
+    assert connected.responsys.seen[-1].at - first == pytest.approx(2 * 60 / 19.7, abs=0.001)
+
+
+def slow(connected: Connected, seconds: float) -> None:
+    """Let each claim take so long."""
+
+    def before(operation: str) -> None:
+        if operation == "BatchExecuteStatement":
+            connected.clock.sleep(seconds)
+
+    connected.table.before = before
 
 
 # ---- throttles -------------------------------------------------------------------------------------------------
@@ -94,6 +132,60 @@ def test_a_request_that_waited_while_another_was_throttled_does_not_go() -> None
     # Then it is deferred too
     assert all(is_told(outcome, Throttled, "API_LIMIT_EXCEEDED") for outcome in result.outcomes)
     assert connected.responsys.calls["event"] == 2
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_slot_for_which_another_environment_was_throttled_meanwhile_is_void(is_over: bool) -> None:
+    # Given a request that waits for its slot, for longer than a throttle lasts
+    connected = Connected(requests_per_minute=1)
+    connected.responsys.requests_per_minute = 1
+    sender = connected.sender()
+    connected.send(request_of(outgoing(8)), sender=sender)
+    pacing, sleep, clock = sender._pacing, connected.clock.sleep, connected.clock
+    other = connected.environment().open_pace("default", connected.connector)
+    throttled_at = clock() + (1 if is_over else 40)
+
+    # When another environment is throttled meanwhile
+    def sleep_and_be_throttled(seconds: float) -> None:
+        nonlocal throttled_at
+        if clock() + seconds > throttled_at:
+            throttled_at = math.inf
+            other.pause("INTERNAL_CAPACITY_LIMIT_EXCEEDED", 30.0 if is_over else 600.0)
+        sleep(seconds)
+
+    pacing._sleep = sleep_and_be_throttled
+    result = connected.send(planned(2), sender=sender, seconds=300)
+
+    # Then it is told, before its slot has come
+    assert all(is_told(outcome, Throttled, "INTERNAL_CAPACITY_LIMIT_EXCEEDED") for outcome in result.outcomes)
+    assert connected.responsys.calls["event"] == 1
+    assert clock() < connected.responsys.seen[0].at + 60 / 0.985
+
+
+def test_a_request_that_is_ready_for_its_slot_does_not_go_into_its_environments_throttle() -> None:
+    # Given a request that has its claims, and waits for the last second before its slot
+    connected = Connected(requests_per_minute=20)
+    connected.responsys.requests_per_minute = 20
+    sender = connected.sender()
+    connected.send(request_of(outgoing(8)), sender=sender)
+    pacing, sleep = sender._pacing, connected.clock.sleep
+
+    # When another of its connector is throttled then
+    def sleep_and_be_throttled(seconds: float) -> None:
+        if connected.table.calls["BatchExecuteStatement"] == 2:
+            pacing.pause("API_LIMIT_EXCEEDED", 60.0)
+        sleep(seconds)
+
+    pacing._sleep = sleep_and_be_throttled
+    result = connected.send(planned(2), sender=sender)
+
+    # Then it is deferred, and its messages are taken again afterwards
+    assert all(is_told(outcome, Throttled, "API_LIMIT_EXCEEDED") for outcome in result.outcomes)
+    assert connected.responsys.calls["event"] == 1
+    pacing._sleep = sleep
+    sleep(60.001)
+    sender.begin_batch()
+    assert connected.send(planned(2), sender=sender).outcomes == [Delivered()] * 2
 
 
 def test_a_probe_that_has_nothing_to_send_leaves_the_probing_to_the_next() -> None:

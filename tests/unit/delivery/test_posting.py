@@ -142,7 +142,7 @@ def test_a_request_that_had_to_wait_for_a_login_takes_another_slot() -> None:
 
     # Then it does not go on top of theirs
     assert [item["nextSlot"]["N"] for item in connected.table.items.values() if "nextSlot" in item] == [
-        f"{began + 10 + 60 / 19:.6f}"
+        f"{began + 10 + 60 / 19.7:.6f}"
     ]
 
 

@@ -9,6 +9,7 @@ hash of a membership        hash of a change    the change's claim, by one reque
                                                 pause
 ``pace#{connector}``        ``budget``          the same of a connector slower than its account   never
 ``account#{account id}``    ``limit``           the requests per minute that the account named    never
+                                                and what it gave us of them at the last refusal
 ``merges#{account id}``     ``budget``          when the account's next list merge may go         never
 ``merges#{account id}``     ``limit``           the list merges per minute that it named          never
 ``newcomer#{hash}``         ``newcomer``        who adds a recipient to a profile list            a day

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from responsys_activation.aws.account_limit import AccountLimit
-from responsys_activation.aws.alone_pace import AlonePace
+from responsys_activation.aws.budget_reach import BudgetReach
 from responsys_activation.aws.request_budget import RequestBudget
 from responsys_activation.aws.request_pace import RequestPace
 from responsys_activation.aws.slots import Slot, Wait
@@ -20,7 +20,7 @@ class MergePace(RequestPace):
 
     Parameters
     ----------
-    limit, merges, alone
+    limit, merges, reach
         As a :class:`RequestPace` has them of events.
     events : RequestBudget
         The account's, of events. Its pause counts for merges as well, and so does a merge's for it where Responsys has
@@ -33,16 +33,20 @@ class MergePace(RequestPace):
         limit: AccountLimit,
         merges: RequestBudget,
         events: RequestBudget,
-        alone: AlonePace,
+        reach: BudgetReach,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        super().__init__(None, limit=limit, account=merges, own=merges, alone=alone, clock=clock, sleep=sleep)
+        super().__init__(None, limit=limit, account=merges, own=merges, reach=reach, clock=clock, sleep=sleep)
         self._events = events
 
-    def _shared_slot(self, of_account: float, of_budget: Callable[[RequestBudget, float], Slot]) -> Slot:
+    def _next_slot(self, of_account: float, of_budget: Callable[[RequestBudget, float], Slot]) -> Slot:
         self._events.look_for_pause()
-        return super()._shared_slot(of_account, of_budget)
+        return super()._next_slot(of_account, of_budget)
+
+    def is_paused(self) -> bool:
+        """Return whether the account's merges were paused meanwhile, or its events."""
+        return super().is_paused() or self._events.pause_found() is not None
 
     def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> Wait:
         """Hold up the account's merges, and its events too where Responsys has no capacity left."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from responsys_activation.aws import pace
-from responsys_activation.aws.alone_pace import AlonePace
+from responsys_activation.aws.budget_reach import BudgetReach
 from responsys_activation.aws.delivery_table import DeliveryTable, Item, Key, Updated, number
 from responsys_activation.aws.faults import AwsCallError
 from responsys_activation.aws.slots import RETURNS_SHARE, NoSlotError, Slot, Timing, Wait
@@ -39,7 +39,7 @@ class RequestBudget:
     ----------
     key : Key
         The budget's item: an account's, or that of a connector with a pace of its own.
-    alone : AlonePace
+    reach : BudgetReach
         Learns here that the table is out of reach.
     """
 
@@ -48,14 +48,14 @@ class RequestBudget:
         table: DeliveryTable,
         key: Key,
         *,
-        alone: AlonePace,
+        reach: BudgetReach,
         timing: Timing,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._table = table
         self._key = key
-        self._alone = alone
+        self._reach = reach
         self._timing = timing
         self._clock = clock
         self._sleep = sleep
@@ -132,11 +132,27 @@ class RequestBudget:
             raise NoSlotError(pause.wait(now, self._timing))
 
     def look_for_pause(self) -> None:
-        """Raise :class:`NoSlotError` for a pause that the table has; in one call."""
+        """Raise :class:`NoSlotError` for a pause that the table has, over or not; in one call."""
         self.heed_pause()
-        item = pace.read_budget_item(self._table.read("request budget", self._key, consistent=True))
+        self._try_reach()
+        try:
+            item = pace.read_budget_item(self._table.read("request budget", self._key, consistent=True))
+        except AwsCallError as exc:
+            self._reach.lose(str(exc))
+            raise
         if item.pause:
+            self._remember(item.pause)
             raise NoSlotError(item.pause.wait(self._clock(), self._timing))
+
+    def pause_found(self) -> Wait | None:
+        """Return what :meth:`look_for_pause` finds; where the table is out of reach, nobody knows of any."""
+        try:
+            self.look_for_pause()
+        except NoSlotError as exc:
+            return exc.wait
+        except AwsCallError:
+            return None
+        return None
 
     def pause(self, code: str, retry_after: float, *, in_doubt: bool = False) -> Wait:
         """Hold up all environments.
@@ -199,15 +215,18 @@ class RequestBudget:
         if self._reserved and self._reserved[0].at <= latest:
             return self._reserved.popleft()
         self.heed_pause()
-        if self._alone.is_on:
-            raise AwsCallError("DynamoDB request budget: failed a moment ago, and is not asked again yet")
+        self._try_reach()
         try:
             self._reserved.extend(self._shared_slots(pace.Wish(apart, latest, self._waiting, nobody_away_after)))
         except AwsCallError as exc:
-            self._alone.begin(str(exc))
+            self._reach.lose(str(exc))
             raise
         self._after_last = self._reserved[-1].at + apart
         return self._reserved.popleft()
+
+    def _try_reach(self) -> None:
+        if self._reach.is_lost:
+            raise AwsCallError("DynamoDB request budget: failed a moment ago, and is not asked again yet")
 
     def _shared_slots(self, wish: pace.Wish) -> list[Slot]:
         """Reserve slots in a row; in one call where the budget is as this environment thinks."""
@@ -299,7 +318,7 @@ class RequestBudget:
                 )
             return min(longest, max(0.0, slot - now - self._timing.early))
         except AwsCallError as exc:
-            self._alone.begin(str(exc))
+            self._reach.lose(str(exc))
             raise
 
     def _probe(self, pause: pace.Pause, now: float, apart: float) -> Slot | None:

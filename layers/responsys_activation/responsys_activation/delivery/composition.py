@@ -10,7 +10,7 @@ from typing import Any
 
 from responsys_activation.account import account_id
 from responsys_activation.aws.account_limit import AccountLimit
-from responsys_activation.aws.alone_pace import AlonePace
+from responsys_activation.aws.budget_reach import BudgetReach
 from responsys_activation.aws.clients import Clients
 from responsys_activation.aws.connectors import ConnectorParameters, ConnectorSettings
 from responsys_activation.aws.delivery_table import (
@@ -93,7 +93,8 @@ class DeliveryComposition:
         metrics = metrics or InvocationMetrics(settings.stack_name)
         self._table = DeliveryTable(settings.delivery_table_name, clients.dynamodb, sleep=sleep)
         self._timing = Timing(probe_seconds=settings.reply_seconds + _PROBE_RESERVE, time_scale=settings.time_scale)
-        self._alone: dict[str, AlonePace] = {}  # by account, of events
+        self._timed: dict[str, Any] = {"timing": self._timing, "clock": clock, "sleep": sleep}
+        self._reach: dict[str, BudgetReach] = {}  # by account, of events
         self.ledger = self.open_ledger()
         self.reporting = reporting or Reporting(metrics, service=_SERVICE, clock=clock)
         self._logins = LoginComposition(
@@ -144,45 +145,38 @@ class DeliveryComposition:
     def open_pace(self, name: str, connector: Connector) -> RequestPace:
         """Open a connector's pace within its account's."""
         account = account_id(connector)
-        alone = self._alone.setdefault(account, self._open_alone_pace())
+        reach = self._reach.setdefault(account, self._open_reach())
         return RequestPace(
             connector.requests_per_minute,
-            limit=AccountLimit(self._table, account_limit_key(account), clock=self._clock, sleep=self._sleep),
-            account=self._open_budget(account_budget_key(account), alone),
-            own=self._open_budget(connector_budget_key(name), alone),
-            alone=alone,
+            limit=AccountLimit(self._table, account_limit_key(account), **self._timed),
+            account=self._open_budget(account_budget_key(account), reach),
+            own=self._open_budget(connector_budget_key(name), reach),
+            reach=reach,
             clock=self._clock,
             sleep=self._sleep,
         )
 
     def open_merge_pace(self, connector: Connector) -> MergePace:
         """Open the pace of an account's list merges."""
-        account, alone = account_id(connector), self._open_alone_pace()
+        account, reach = account_id(connector), self._open_reach()
         return MergePace(
-            limit=AccountLimit(self._table, merge_limit_key(account), clock=self._clock, sleep=self._sleep),
-            merges=self._open_budget(merge_budget_key(account), alone),
-            events=self._open_budget(account_budget_key(account), alone),
-            alone=alone,
+            limit=AccountLimit(self._table, merge_limit_key(account), **self._timed),
+            merges=self._open_budget(merge_budget_key(account), reach),
+            events=self._open_budget(account_budget_key(account), reach),
+            reach=reach,
             clock=self._clock,
             sleep=self._sleep,
         )
 
-    def _open_alone_pace(self) -> AlonePace:
-        return AlonePace(
-            environments=self._settings.maximum_concurrency + self._settings.replay_maximum_concurrency,
-            timing=self._timing,
-            clock=self._clock,
-            sleep=self._sleep,
-        )
+    def _open_reach(self) -> BudgetReach:
+        return BudgetReach(**self._timed)
 
-    def _open_budget(self, key: Key, alone: AlonePace) -> RequestBudget:
+    def _open_budget(self, key: Key, reach: BudgetReach) -> RequestBudget:
         return RequestBudget(
             self._table,
             key,
-            alone=alone,
-            timing=self._timing,
-            clock=self._clock,
-            sleep=self._sleep,
+            reach=reach,
+            **self._timed,
         )
 
     def open_creator(self, name: str, connector: Connector, client: ResponsysClient) -> RecipientCreator | None:
@@ -192,6 +186,7 @@ class DeliveryComposition:
         settings = self._settings
         pacing = Pacing(
             self.open_merge_pace(connector),
+            timing=self._timing,
             read_limit=client.merge_limit,
             reply_seconds=settings.reply_seconds,
             observe_doubt=lambda **_: None,  # a merge may be made again: none is in doubt
@@ -226,6 +221,7 @@ class DeliveryComposition:
         creator = self.open_creator(name, connector, client)
         pacing = Pacing(
             self.open_pace(name, connector),
+            timing=self._timing,
             read_limit=client.event_limit,
             reply_seconds=settings.reply_seconds,
             observe_doubt=observe_doubt,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from responsys_activation.aws.slots import NoSlotError, Slot
+from responsys_activation.aws.slots import BudgetOutOfReachError, NoSlotError, Slot
 from responsys_activation.delivery.pacing import Pacing
 from responsys_activation.delivery.result import Exchange
 from responsys_activation.error_code import ErrorCode
@@ -62,24 +62,34 @@ class Exchanges:
         self.budget_unavailable = False
 
     def wait_for_slot(self) -> Slot:
-        """Wait for the slot of the next HTTP request; raise a ``Failure`` where there is none."""
+        """Wait until shortly before the slot of the next HTTP request; raise a ``Failure`` where there is none."""
         before = self._clock()
-        slot = self._slot = self._pacing.next_slot(self._deadline, returned=self._returned, full=self._full)
-        self.budget_unavailable = self.budget_unavailable or not slot.shared
+        try:
+            slot = self._slot = self._pacing.next_slot(self._deadline, returned=self._returned, full=self._full)
+        except BudgetOutOfReachError:
+            self.budget_unavailable = True
+            raise
         self.budget_wait += self._clock() - before
         self._pacing.heed_pause()
         return slot
 
-    def _exchange(self, recipients: int, post: Callable[[str], AnyReply]) -> AnyReply:
-        """Make one HTTP request.
+    def _wait_until_slot(self) -> Slot:
+        """Wait for the slot itself.
 
-        A slot is one request's, and for its time: the second post after a token error waits for another, and so does
-        a post that had to wait for a login.
+        It is one request's, and for its time: the second post after a token error waits for another, and so does a post
+        that was held up by its claims or a login.
         """
-        slot = self._slot
-        if slot is None or self._clock() > slot.until:
+        slot = self._slot or self.wait_for_slot()
+        while True:
+            self.budget_wait += max(0.0, slot.at - self._clock())
+            if self._pacing.wait_until(slot):
+                self._slot = None
+                return slot
             slot = self.wait_for_slot()
-        self._slot = None
+
+    def _exchange(self, recipients: int, post: Callable[[str], AnyReply]) -> AnyReply:
+        """Make one HTTP request."""
+        slot = self._wait_until_slot()
         started = self._clock()
         if self._deadline - started < self._reply_seconds:
             raise UnavailableError(ErrorCode.OUT_OF_TIME, title="too late for a reply")

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from responsys_activation.aws.request_pace import RequestPace
-from responsys_activation.aws.slots import NoSlotError, Slot, Wait
+from responsys_activation.aws.slots import NoSlotError, Slot, Timing, Wait
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import OutcomeUnknownError, ResponsysError, UnavailableError
 
 __all__ = ["DoubtObserver", "Pacing", "shortest_request"]
 
+_WORTH_A_LOOK = 1.0  # seconds that a request has waited
 _CLAIM_SECONDS = 5.0  # kept back for what comes between a slot and its request
 # Below this share of a full request it is worth while to come back, and to meet others of its event.
 _FAR_FROM_FULL = 0.5
@@ -52,6 +53,7 @@ class Pacing:
         self,
         pace: RequestPace,
         *,
+        timing: Timing,
         read_limit: Callable[[float], int | None],
         reply_seconds: float,
         observe_doubt: DoubtObserver,
@@ -60,6 +62,7 @@ class Pacing:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._pace = pace
+        self._timing = timing
         self._read_limit = read_limit
         self._reply_seconds = reply_seconds
         self._observe_doubt = observe_doubt
@@ -75,7 +78,10 @@ class Pacing:
         self._throttled = None
 
     def next_slot(self, deadline: float, *, returned: bool, full: float = 1.0) -> Slot:
-        """Wait for the next slot, with the errors of :meth:`RequestPace.reserve` and of reading the limit.
+        """Wait until shortly before the next slot.
+
+        A slot for which the account was paused meanwhile is void: after a pause slots are given anew. The errors are
+        those of :meth:`RequestPace.reserve`, and of reading the limit.
 
         Parameters
         ----------
@@ -87,15 +93,30 @@ class Pacing:
             The share of a full request that it is. Others of its event fill up what is far from full, if they meet.
         """
         several = self._several_accounts()
-        slot = self._pace.reserve(
-            lambda: self._read_limit(deadline),
-            deadline - shortest_request(self._reply_seconds),
-            returned=returned if several or full < _FAR_FROM_FULL else None,
-            full=full,
-            patient=not several,
-        )
+        while True:
+            slot = self._pace.reserve(
+                lambda: self._read_limit(deadline),
+                deadline - shortest_request(self._reply_seconds),
+                returned=returned if several or full < _FAR_FROM_FULL else None,
+                full=full,
+                patient=not several,
+            )
+            if self._wait_before(slot):
+                return slot
+
+    def _wait_before(self, slot: Slot) -> bool:
+        """Wait until it is time to prepare a request, and tell whether its slot still counts."""
+        while (left := slot.at - self._timing.ahead - self._clock()) > 0:
+            self._sleep(min(left, self._timing.look))
+            if left > _WORTH_A_LOOK and self._pace.is_paused():
+                return False
+        return True
+
+    def wait_until(self, slot: Slot) -> bool:
+        """Wait for a slot, and tell whether it is not too late for it; raise as :meth:`heed_pause`."""
         self._sleep(max(0.0, slot.at - self._clock()))
-        return slot
+        self.heed_pause()
+        return self._clock() <= slot.until
 
     def heed_pause(self) -> None:
         """Raise :class:`NoSlotError` where another thread's reply has paused the account meanwhile."""
