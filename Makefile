@@ -200,7 +200,7 @@ bench: setup $(PLOTTER)/.complete $(LOADER)/.complete  ## Measure everything in 
 	$(PLOTTER)/bin/python -m tests.benchmarks.plots
 
 bench-quick: setup  ## Ratios of CPU, of cold start and of the limit, in a minute; JSON on the last line
-	@$(PYTHON) -m tests.benchmarks.quick
+	@PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.benchmarks.quick
 
 bench-alternatives: setup $(ALTERNATIVES)/.complete $(PLOTTER)/.complete  ## The same faults for what people would use instead, 20 minutes (SUBJECTS=by_hand for one)
 	PYTHONPATH=layers/responsys_activation $(PYTHON) -m tests.benchmarks.alternatives $(SUBJECTS)

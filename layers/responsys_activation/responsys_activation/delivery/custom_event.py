@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from responsys_activation.connector import Connector
 from responsys_activation.error_code import ErrorCode
-from responsys_activation.json_text import Repeated, compact_json
+from responsys_activation.json_text import JsonNumber, Repeated, compact_json
 from responsys_activation.membership import Membership
 from responsys_activation.moment import as_iso_8601
 from responsys_activation.recipient import NoIdentifierError, find_recipient
@@ -24,8 +24,7 @@ from responsys_activation.upstream.memberships import Part
 __all__ = ["CustomEvent", "UnmappableError", "addressed_by_riid", "custom_event"]
 
 _LIST_NAME = ',"listName":'
-# As Oracle's samples have it: the mappings are for events whose own value is a number, date or text.
-_ALWAYS_SENT = frozenset({"profileid", "calltype"})
+_LONGEST_KNOWN_NAME = 100  # characters: what is remembered must not fill the memory
 
 
 class UnmappableError(ValueError):
@@ -145,8 +144,7 @@ def _properties(membership: Membership, occurred_at: str | None) -> tuple[str, i
     taken = {"profileid", "calltype"} if occurred_at is None else {"profileid", "calltype", "occurredat"}
     overridden = system_columns = 0
     for name, value in membership.variables.items():
-        if not name.strip():
-            raise UnmappableError(ErrorCode.INVALID_MESSAGE, "variables: a name is blank; give it one or leave it out")
+        column = _known_column(name) if len(name) <= _LONGEST_KNOWN_NAME else _column(name)
         text: Any = value
         if type(text) is not str:
             if isinstance(text, Repeated):
@@ -156,18 +154,36 @@ def _properties(membership: Membership, occurred_at: str | None) -> tuple[str, i
                 continue
             text = _text(text)
         # Responsys compares field names without regard to case, and refuses a name that comes twice.
-        if (folded := name.lower()) in taken:
+        if column.folded in taken:
             overridden += 1
             continue
-        taken.add(folded)
-        if name[-1] == "_":
+        taken.add(column.folded)
+        if column.is_of_system:
             system_columns += 1
-        properties.append(f'{{"name":{_ascii(name)},"value":{_ascii(text)}}}')
+        properties.append(f"{column.head}{_ascii(text)}}}")
     if occurred_at is not None:
         properties.append(f'{{"name":"occurredAt","value":"{occurred_at}"}}')
     properties.append(f'{{"name":"profileId","value":{_ascii(membership.profile_id)}}}')
     properties.append(f'{{"name":"callType","value":"{membership.call_type}"}}')
     return ",".join(properties), overridden, system_columns
+
+
+class _Column(NamedTuple):
+    """A variable's name, as it is compared and as it is written."""
+
+    folded: str
+    is_of_system: bool
+    head: str
+
+
+def _column(name: str) -> _Column:
+    if not name.strip():
+        raise UnmappableError(ErrorCode.INVALID_MESSAGE, "variables: a name is blank; give it one or leave it out")
+    return _Column(name.lower(), name[-1] == "_", f'{{"name":{_ascii(name)},"value":')
+
+
+# The same few names come with every message.
+_known_column = lru_cache(maxsize=1_000)(_column)
 
 
 @lru_cache(maxsize=64)
@@ -184,6 +200,8 @@ def _first_present(repeated: Repeated) -> tuple[Any, int]:
 def _text(value: Any) -> str:
     if type(value) is str:
         return value
+    if type(value) is JsonNumber:
+        return value.text
     try:
         return compact_json(value)
     except RecursionError:  # the parser can go deeper than Python code
