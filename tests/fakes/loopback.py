@@ -140,3 +140,33 @@ def certificate(folder: Path) -> Certificate:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path, key_path)
     return Certificate(context, path)
+
+
+def saying(*replies: bytes) -> Talk:
+    """Answer each request with the next reply, then close."""
+
+    def talk(connection: socket.socket) -> None:
+        for reply in replies:
+            if not read_request(connection):
+                return
+            connection.sendall(reply)
+
+    return talk
+
+
+def always(reply: bytes, seen: list[bytes] | None = None) -> Talk:
+    """Answer each request alike for as long as the client wants."""
+
+    def talk(connection: socket.socket) -> None:
+        while request := read_request(connection):
+            if seen is not None:
+                seen.append(request)
+            connection.sendall(reply)
+
+    return talk
+
+
+def resetting_after_request(connection: socket.socket) -> None:
+    """Read a request, and reset the connection in place of an answer."""
+    read_request(connection)
+    reset(connection)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +21,16 @@ from responsys_activation.aws.faults import CLIENT_CONFIG
 from responsys_activation.aws.quick_dynamodb import QuickDynamoDb
 from tests.fakes.clock import Clock
 from tests.fakes.function_output import captured_output
-from tests.fakes.loopback import HOST, Peer, Talk, certificate, http_reply, read_request, reset
+from tests.fakes.loopback import (
+    HOST,
+    Peer,
+    always,
+    certificate,
+    http_reply,
+    read_request,
+    resetting_after_request,
+    saying,
+)
 
 REGION = "eu-west-1"
 READ_SECONDS = 0.5
@@ -75,33 +83,6 @@ def fault(code: str, status: str = "400 Bad Request", **fields: Any) -> bytes:
     return answer({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "m", **fields}, status)
 
 
-def saying(*replies: bytes) -> Talk:
-    """Answer each request of a connection with the next reply, then close it."""
-
-    def talk(connection: socket.socket) -> None:
-        for reply in replies:
-            if not read_request(connection):
-                return
-            connection.sendall(reply)
-
-    return talk
-
-
-def always(reply: bytes, seen: list[bytes] | None = None) -> Talk:
-    def talk(connection: socket.socket) -> None:
-        while request := read_request(connection):
-            if seen is not None:
-                seen.append(request)
-            connection.sendall(reply)
-
-    return talk
-
-
-def resetting(connection: socket.socket) -> None:
-    read_request(connection)
-    reset(connection)
-
-
 def hanging(connection: socket.socket) -> None:
     read_request(connection)
     connection.recv(1)
@@ -135,19 +116,6 @@ class Quick:
 
     def put(self) -> Any:
         return self.client.put_item(TableName="t", Item=ITEM)
-
-
-@pytest.fixture
-def peer() -> Iterator[Callable[..., Peer]]:
-    peers: list[Peer] = []
-
-    def start(talk: Talk, tls: ssl.SSLContext | None = None) -> Peer:
-        peers.append(Peer(talk, tls))
-        return peers[-1]
-
-    yield start
-    for each in peers:
-        each.close()
 
 
 @pytest.mark.parametrize(("method", "request_", "reply"), CALLS)
@@ -216,7 +184,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
         pytest.param(always(CHUNKED + b"Content-Length: 2\r\n\r\n{}"), id="two lengths"),
         pytest.param(always(http_reply("200 OK", b"{}").replace(b"/1.1", b"/1.0")), id="HTTP/1.0"),
         pytest.param(saying(b"nonsense\r\n\r\n"), id="no HTTP"),
-        pytest.param(resetting, id="reset"),
+        pytest.param(resetting_after_request, id="reset"),
         pytest.param(hanging, id="no answer in time"),
     ],
 )

@@ -15,7 +15,20 @@ import pytest
 from responsys_activation.error_code import ErrorCode
 from responsys_activation.responsys.errors import OutcomeUnknownError, UnavailableError
 from responsys_activation.responsys.http import HttpSession, Reply, exchange
-from tests.fakes.loopback import HOST, Certificate, Peer, Talk, certificate, http_reply, read_request, reset, vanish
+from tests.fakes.loopback import (
+    HOST,
+    Certificate,
+    Peer,
+    Talk,
+    always,
+    certificate,
+    http_reply,
+    read_request,
+    reset,
+    resetting_after_request,
+    saying,
+    vanish,
+)
 
 LIMIT = 0.4  # seconds for a reply, in tests that wait for its end
 OFTEN = 0.05  # seconds between the bytes of a reply that drips
@@ -25,19 +38,6 @@ MUCH_LATER = 3.0  # seconds; for a busy machine
 @pytest.fixture(scope="module")
 def trusted(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return certificate(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture
-def peer() -> Iterator[Callable[..., Peer]]:
-    peers: list[Peer] = []
-
-    def start(talk: Talk, tls: ssl.SSLContext | None = None, **options: Any) -> Peer:
-        peers.append(Peer(talk, tls, **options))
-        return peers[-1]
-
-    yield start
-    for each in peers:
-        each.close()
 
 
 @pytest.fixture
@@ -52,30 +52,6 @@ def posted(
     return exchange(http, "POST", url, data=body, headers={"Authorization": authorization}, timeout=timeout)
 
 
-def saying(*replies: bytes) -> Talk:
-    """Answer each request with the next reply, then close."""
-
-    def talk(connection: socket.socket) -> None:
-        for reply in replies:
-            if not read_request(connection):
-                return
-            connection.sendall(reply)
-
-    return talk
-
-
-def always(reply: bytes, seen: list[bytes] | None = None) -> Talk:
-    """Answer each request alike for as long as the client wants."""
-
-    def talk(connection: socket.socket) -> None:
-        while request := read_request(connection):
-            if seen is not None:
-                seen.append(request)
-            connection.sendall(reply)
-
-    return talk
-
-
 def dripping(start: bytes, drops: bytes) -> Talk:
     """Begin a reply at once and do not come to its end for long, a byte at a time."""
 
@@ -87,11 +63,6 @@ def dripping(start: bytes, drops: bytes) -> Talk:
             time.sleep(OFTEN)
 
     return talk
-
-
-def resetting_after_request(connection: socket.socket) -> None:
-    read_request(connection)
-    reset(connection)
 
 
 def silent(connection: socket.socket) -> None:
