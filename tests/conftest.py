@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-import hypothesis
 import pytest
+import xdist
 
 _TESTS = Path(__file__).parent
 _LOOPBACK = ["127.0.0.1", "::1", "localhost"]
@@ -28,10 +28,6 @@ _ENVIRONMENT = {
     "POWERTOOLS_LOG_LEVEL": "INFO",
 }
 
-hypothesis.settings.register_profile("local", deadline=None, max_examples=60)
-hypothesis.settings.register_profile("ci", deadline=None, max_examples=60, derandomize=True)
-hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
-
 
 def pytest_configure(config: pytest.Config) -> None:
     """Replace the environment before any module under test is imported."""
@@ -44,6 +40,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(environment.undo)
     if interval := os.environ.get("SWITCH_INTERVAL"):  # seconds; threads that alternate as often as they can find races
         sys.setswitchinterval(float(interval))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Set what Hypothesis does, where tests run: the process that only hands them out need not wait for its import."""
+    if xdist.is_xdist_controller(session):
+        return
+    import hypothesis
+
+    hypothesis.settings.register_profile("local", deadline=None, max_examples=60)
+    hypothesis.settings.register_profile("ci", deadline=None, max_examples=60, derandomize=True)
+    hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
