@@ -3,9 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.template.conftest import REPOSITORY
-
-RUNBOOK = REPOSITORY / "docs/runbook.md"
+RUNBOOK = Path(__file__).parents[2] / "docs/runbook.md"
 
 
 def headings_of(page: Path) -> dict[str, str]:
