@@ -11,13 +11,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 Item = dict[str, dict[str, Any]]
 Key = tuple[str, str]
-Condition = Callable[[Item], bool]
+Condition = Callable[[Item, Item], bool]  # of an item, and of the expression's values
+Change = Callable[[Item, Item], dict[str, Any]]  # of the same: an attribute's new value
 
 _TOKEN = re.compile(r"\s*(?:(<=|[=<>(),+])|(:?[A-Za-z_][A-Za-z0-9_]*))")
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -224,20 +226,20 @@ class InMemoryDynamoDb:
     def _update(self, request: dict[str, Any]) -> dict[str, Any]:
         self._check_table(request["TableName"], "UpdateItem")
         values = request.get("ExpressionAttributeValues", {})
-        update = _Expression(request["UpdateExpression"], values, "UpdateItem")
-        changes, removals = update.update()
-        condition = _Expression(request.get("ConditionExpression", ""), values, "UpdateItem")
-        holds = condition.condition()
-        if unused := values.keys() - update.used - condition.used:
+        update, changes, removals = _Expression.of_update(request["UpdateExpression"])
+        condition, holds = _Expression.of_condition(request.get("ConditionExpression", ""))
+        update.check(values)
+        condition.check(values)
+        if unused := values.keys() - update.names - condition.names:
             raise client_error("ValidationException", "UpdateItem", f"unused in expressions: {sorted(unused)}")
         key = _key(request["Key"], "UpdateItem")
         stored = self.items.get(key)
         old = stored or {}
-        if not holds(old):
+        if not holds(old, values):
             raise _condition_failed(request, stored)
-        new = _copy(old) | _copy(request["Key"])
+        new = old | _copy(request["Key"])
         for name, value in changes.items():
-            new[name] = value(old)
+            new[name] = value(old, values)
         for name in removals:
             new.pop(name, None)
         self.items[key] = new
@@ -282,7 +284,7 @@ class InMemoryDynamoDb:
                 failed["Error"]["Item"] = _copy(stored)
             return failed
         else:
-            self.items[statement.key] = _copy(stored) | _copy(statement.attributes)
+            self.items[statement.key] = stored | _copy(statement.attributes)
         return {"TableName": statement.table}
 
     def _batch_get(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -352,25 +354,54 @@ class _Statement:
 
 
 class _Expression:
-    """A reader of the condition and update expressions that the package writes."""
+    """A reader of the condition and update expressions of UpdateItem that the package writes.
 
-    def __init__(self, text: str, values: Item, operation: str) -> None:
-        self._values = values
-        self._operation = operation
-        self.used: set[str] = set()
+    Attributes
+    ----------
+    names : set of str
+        The values that it uses.
+    ranges : list of tuple of str
+        The lower and the upper bound of each ``BETWEEN``.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.names: set[str] = set()
+        self.ranges: list[tuple[str, str]] = []
         self._tokens = [match[1] or match[2] for match in _TOKEN.finditer(text)]
         if "".join(self._tokens) != re.sub(r"\s+", "", text):
             raise NotImplementedError(text)
         self._next = 0
 
-    def condition(self) -> Condition:
-        condition = self._any() if self._tokens else lambda item: True
-        if self._next != len(self._tokens):
-            raise self._invalid()
-        return condition
+    @classmethod
+    @cache
+    def of_condition(cls, text: str) -> tuple[_Expression, Condition]:
+        """Read a condition, once: the package writes few."""
+        expression = cls(text)
+        condition = expression._any() if expression._tokens else lambda item, values: True
+        if expression._next != len(expression._tokens):
+            raise expression._invalid()
+        return expression, condition
 
-    def update(self) -> tuple[dict[str, Callable[[Item], dict[str, Any]]], list[str]]:
-        changes: dict[str, Callable[[Item], dict[str, Any]]] = {}
+    @classmethod
+    @cache
+    def of_update(cls, text: str) -> tuple[_Expression, dict[str, Change], list[str]]:
+        """Read an update, once: what it sets, and what it removes."""
+        expression = cls(text)
+        return expression, *expression._clauses()
+
+    def check(self, values: Item) -> None:
+        """Refuse values that are missing, or bounds the wrong way round."""
+        if not self.names <= values.keys():
+            raise self._invalid()
+        if not all(_holds(values[low], "<=", values[high]) for low, high in self.ranges):
+            raise client_error(
+                "ValidationException",
+                "UpdateItem",
+                "The BETWEEN operator requires upper bound to be greater than or equal to lower bound",
+            )
+
+    def _clauses(self) -> tuple[dict[str, Change], list[str]]:
+        changes: dict[str, Change] = {}
         removals: list[str] = []
         while self._next < len(self._tokens):
             clause = self._take()
@@ -391,13 +422,17 @@ class _Expression:
         conditions = [self._all()]
         while self._follows("OR"):
             conditions.append(self._all())
-        return lambda item: any(condition(item) for condition in conditions)
+        if len(conditions) == 1:
+            return conditions[0]
+        return lambda item, values: any(condition(item, values) for condition in conditions)
 
     def _all(self) -> Condition:
         conditions = [self._one()]
         while self._follows("AND"):
             conditions.append(self._one())
-        return lambda item: all(condition(item) for condition in conditions)
+        if len(conditions) == 1:
+            return conditions[0]
+        return lambda item, values: all(condition(item, values) for condition in conditions)
 
     def _one(self) -> Condition:
         if self._follows("("):
@@ -409,23 +444,20 @@ class _Expression:
             self._take("(")
             name = self._take()
             self._take(")")
-            return lambda item: name not in item
+            return lambda item, values: name not in item
         if self._follows("BETWEEN"):
             low = self._value()
             self._take("AND")
             high = self._value()
-            if not _holds(low, "<=", high):
-                raise client_error(
-                    "ValidationException",
-                    self._operation,
-                    "The BETWEEN operator requires upper bound to be greater than or equal to lower bound",
-                )
-            return lambda item: _holds(item.get(name), "<=", high) and _holds(low, "<=", item.get(name))
+            self.ranges.append((low, high))
+            return lambda item, values: (
+                _holds(item.get(name), "<=", values[high]) and _holds(values[low], "<=", item.get(name))
+            )
         comparison = self._take()
         value = self._value()
-        return lambda item: _holds(item.get(name), comparison, value)
+        return lambda item, values: _holds(item.get(name), comparison, values[value])
 
-    def _sum(self) -> Callable[[Item], dict[str, Any]]:
+    def _sum(self) -> Change:
         first = self._take()
         if first == "if_not_exists":
             self._take("(")
@@ -433,30 +465,26 @@ class _Expression:
             self._take(",")
             default = self._value()
             self._take(")")
-            return lambda item: item.get(name, default)
+            return lambda item, values: item.get(name, values[default])
         if first.startswith(":"):
-            value = self._named(first)
-            return lambda item: value
+            self.names.add(first)
+            return lambda item, values: values[first]
         self._take("+")
         addend = self._value()
 
-        def total(item: Item) -> dict[str, Any]:
+        def total(item: Item, values: Item) -> dict[str, Any]:
             if first not in item:
                 raise client_error(
-                    "ValidationException", self._operation, "refers to an attribute that does not exist in the item"
+                    "ValidationException", "UpdateItem", "refers to an attribute that does not exist in the item"
                 )
-            return {"N": str(Decimal(item[first]["N"]) + Decimal(addend["N"]))}
+            return {"N": str(Decimal(item[first]["N"]) + Decimal(values[addend]["N"]))}
 
         return total
 
-    def _value(self) -> dict[str, Any]:
-        return self._named(self._take())
-
-    def _named(self, name: str) -> dict[str, Any]:
-        self.used.add(name)
-        if name not in self._values:
-            raise self._invalid()
-        return self._values[name]
+    def _value(self) -> str:
+        name = self._take()
+        self.names.add(name)
+        return name
 
     def _take(self, expected: str = "") -> str:
         if self._next >= len(self._tokens) or (expected and self._tokens[self._next] != expected):
@@ -471,7 +499,7 @@ class _Expression:
         return False
 
     def _invalid(self) -> ClientError:
-        return client_error("ValidationException", self._operation, "Invalid expression")
+        return client_error("ValidationException", "UpdateItem", "Invalid expression")
 
 
 def _literal(member: re.Match[str]) -> dict[str, Any] | None:
