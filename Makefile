@@ -8,6 +8,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 
+# Containers often forbid it to write bytecode: then each of pytest's processes compiles all tests anew, two seconds long.
+export PYTHONDONTWRITEBYTECODE :=
+
 REQUIREMENTS := tests/requirements
 ENVIRONMENTS := .venv .venv-lambda .venv-ministack .venv-sam
 STAMPS := $(ENVIRONMENTS:%=%/.complete)
