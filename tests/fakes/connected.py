@@ -23,6 +23,8 @@ from tests.fakes.recording_sqs import RecordingSqs
 from tests.fakes.responsys import SPOILING, FakeResponsys, Fault
 from tests.fakes.told_metrics import ToldMetrics
 
+_CONNECTOR = connector()  # one for all that is outgoing, thousands of them
+
 
 class Connected:
     """A connector whose account and table are in memory, and as many environments as a test asks for."""
@@ -87,7 +89,7 @@ def outgoing(
     identifiers = {"27": str(recipient or 1000 + number)}
     fields = {"variables": variables, "identifiers": identifiers, "profileId": f"profile-{number}"} | changes
     given = membership(**fields)
-    event = event_of(given, connector())
+    event = event_of(given, _CONNECTOR)
     message = ReceivedMessage(
         message_id=f"sqs-{number}",
         original_message_id=f"sqs-{number}",

@@ -18,8 +18,12 @@ def root_of(module: str) -> str:
 
 
 @cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def tree(module: str) -> ast.Module:
-    return ast.parse(MODULES[module].read_text())
+    return parsed(MODULES[module])
 
 
 def imports(module: str) -> Iterator[str]:
@@ -32,6 +36,7 @@ def imports(module: str) -> Iterator[str]:
             yield node.module or ""
 
 
+@cache
 def libraries(module: str) -> set[str]:
     return {root_of(name) for name in imports(module)}
 
@@ -83,12 +88,15 @@ def loaded_by(path: Path) -> set[str]:
     return found
 
 
-def _names_imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+@cache
+def _names_imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            yield from (node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names))
+            names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda path: path.parent.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ def test_the_committed_schema_is_the_models(name: str, model: type) -> None:
     assert (DOCS / name).read_text() == render(model), "run: python -m tests.unit.json_schemas"
 
 
+@cache
 def validator(name: str) -> Draft202012Validator:
     schema = json.loads((DOCS / name).read_text())
     Draft202012Validator.check_schema(schema)
