@@ -9,7 +9,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-import xdist
+import xdist  # type: ignore[import-untyped]
 
 _TESTS = Path(__file__).parent
 _LOOPBACK = ["127.0.0.1", "::1", "localhost"]
