@@ -185,8 +185,10 @@ class Ledger:
         """Try each open claim once, and give the positions that somebody's claim stands in the way of."""
         standing: list[int] = []
         refusals: set[str] = set()
+        until = claiming.deadline + self._patience
+        expires_at = int(self._clock()) + CLAIM_KEPT_SECONDS
         for positions in chunks(list(claiming.open_over), STATEMENTS):
-            statements = [self._statement(claiming, position) for position in positions]
+            statements = [self._statement(claiming, position, until, expires_at) for position in positions]
             try:
                 codes = self._table.execute("claim messages", statements)
             except AwsOutOfReachError:
@@ -206,10 +208,10 @@ class Ledger:
                 raise AwsRefusedError(f"DynamoDB claim messages: {', '.join(sorted(refusals))}")
         return standing
 
-    def _statement(self, claiming: Claiming, position: int) -> BatchStatementRequestTypeDef:
+    def _statement(
+        self, claiming: Claiming, position: int, until: float, expires_at: int
+    ) -> BatchStatementRequestTypeDef:
         change, over = claiming.changes[position], claiming.open_over[position]
-        until = claiming.deadline + self._patience
-        expires_at = int(self._clock()) + CLAIM_KEPT_SECONDS
         if over is None:
             return {"Statement": self._insert(*change, claiming.request_id, position, until, expires_at)}
         # A producer may send the same change with another time: it may have been taken under either.
