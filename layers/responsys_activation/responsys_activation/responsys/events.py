@@ -102,7 +102,7 @@ def _is_of_another(result: dict[str, Any], sent: str) -> bool:
     riid = result.get("recipientId")
     if sent.startswith(f"{_BY_RIID}{riid},") or not result["success"]:
         return False
-    return type(riid) is int and riid > 0 and sent.startswith(_BY_RIID) and not sent.startswith(f"{_BY_RIID}{riid}}}")
+    return type(riid) is int and riid > 0 and sent.startswith(_BY_RIID)
 
 
 def _in_doubt(reply: Reply, title: str) -> OutcomeUnknownError:
