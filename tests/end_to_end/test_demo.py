@@ -72,6 +72,7 @@ def event(number: int, arrival: Arrival) -> InboxEvent:
         properties=[{"name": name, "value": value} for name, value in arrival.properties],
         arrived_at_ms=0,
         request_id=None,
+        correlation_id="",
         position=0,
     )
 

@@ -225,11 +225,11 @@ class ResponsysApi:
         record.result_codes = dict(Counter(result.code for result in judgement.results if result.error_message))
         accepted = tuple(position for position, result in enumerate(judgement.results) if result.error_message is None)
         if accepted:
-            request_id = request.headers.get("X-Request-Id")
             self._simulator.inbox.put(
                 account.username,
                 event_name,
-                request_id,
+                record.request_id,
+                record.correlation_id,
                 body,
                 accepted_positions=accepted,
                 recipient_ids=tuple(judgement.results[position].recipient_id for position in accepted),

@@ -26,6 +26,7 @@ class InboxEvent(JsonModel):
     properties: list[OptionalData]
     arrived_at_ms: int
     request_id: str | None
+    correlation_id: str
     position: int
     """The recipient's place in its request, from 0."""
 
@@ -53,6 +54,7 @@ class AcceptedRequest:
     account: str
     event_name: str
     request_id: str | None
+    correlation_id: str
     arrived_at_ms: int
     body: bytes
     accepted_positions: tuple[int, ...]
@@ -77,6 +79,7 @@ class AcceptedRequest:
                 properties=record.properties,
                 arrived_at_ms=self.arrived_at_ms,
                 request_id=self.request_id,
+                correlation_id=self.correlation_id,
                 position=position,
             )
 
@@ -93,6 +96,7 @@ class Inbox:
         account: str,
         event_name: str,
         request_id: str | None,
+        correlation_id: str,
         body: bytes,
         *,
         accepted_positions: tuple[int, ...],
@@ -105,6 +109,7 @@ class Inbox:
                 account=account,
                 event_name=event_name,
                 request_id=request_id,
+                correlation_id=correlation_id,
                 arrived_at_ms=time.time_ns() // 1_000_000,
                 body=body,
                 accepted_positions=accepted_positions,

@@ -23,8 +23,10 @@ def change(order: int, call_type: str = "UPDATE", *, person: str = "ann", kind: 
     return Membership(f"m-{order}", "default", person, "aud-1", call_type, order, kind, "{}")
 
 
-def verdict(memberships: list[Membership], accepted: str = "", kept: str = "", counted: str = "") -> Verdict:
-    told = ([f"m-{number}" for number in numbers.split()] for numbers in (accepted, kept, counted))
+def verdict(
+    memberships: list[Membership], accepted: str = "", kept: str = "", counted: str = "", unanswered: str = ""
+) -> Verdict:
+    told = ([f"m-{number}" for number in numbers.split()] for numbers in (accepted, kept, counted, unanswered))
     return judge(memberships, Evidence(*told))
 
 
@@ -35,6 +37,15 @@ def test_what_was_taken_is_delivered_and_what_was_taken_again_is_twice() -> None
 
     # Then two are delivered, with two acceptances too many, and the third is kept
     assert (found.deliverable, found.delivered, found.twice, found.kept, found.lost) == (3, 2, 2, 1, 0)
+
+
+def test_what_was_taken_again_after_its_reply_was_lost_is_told_apart() -> None:
+    # Given messages taken twice, of which one had no reply, and one without a reply that was not sent again
+    people = [change(number, "ADD", person=f"p{number}") for number in range(3)]
+    found = verdict(people, accepted="0 1 2 0 1", unanswered="1 2")
+
+    # Then both doubles count, and one of them had a reason
+    assert (found.twice, found.twice_after_lost_reply) == (2, 1)
 
 
 @pytest.mark.parametrize("kind", ["known", "unknown", "invalid"])

@@ -6,7 +6,7 @@ that has none of its own.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeGuard
@@ -172,6 +172,8 @@ class Membership(BaseModel):
     occurred_at: Moment = None
 
 
+# What `model_validate` calls after a look at its options; every message passes here.
+_validate: Callable[[object], Membership] = Membership.__pydantic_validator__.validate_python
 _FIELDS = {field.alias or name for name, field in Membership.model_fields.items()}
 
 
@@ -191,7 +193,7 @@ def membership_of(document: dict[str, Any], envelopes: Sequence[Envelope] = (), 
     if envelopes:
         document = _completed(document, envelopes, position)
     try:
-        return Membership.model_validate(document)
+        return _validate(document)
     except ValidationError:
         pass  # what can be mended is looked for here only: every message passes above
     try:

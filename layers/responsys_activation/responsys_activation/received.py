@@ -158,8 +158,9 @@ def read_record(record: Mapping[str, Any], now: float, throttled_queue: str) -> 
     """
     system = record.get("attributes", {})
     receive_count = _number(system.get("ApproximateReceiveCount"), 1)
-    sent_at = _number(system.get("SentTimestamp"), int(now * 1000)) / 1000
-    received_at = _number(system.get("ApproximateFirstReceiveTimestamp"), int(now * 1000)) / 1000
+    untold = int(now * 1000)
+    sent_at = _number(system.get("SentTimestamp"), untold) / 1000
+    received_at = _number(system.get("ApproximateFirstReceiveTimestamp"), untold) / 1000
     queue_name = record["eventSourceARN"].rpartition(":")[2]
     before: dict[str, str] = {}
     mark = None

@@ -21,11 +21,14 @@ class Evidence:
         What is on a queue: it waits there, or for a person.
     counted
         What the subject itself holds for delivered.
+    unanswered
+        What it took in a request whose reply was lost.
     """
 
     accepted: Sequence[str]
     kept: Collection[str]
     counted: Collection[str]
+    unanswered: Collection[str]
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Verdict:
         None of these.
     twice
         Acceptances beyond the first of a message.
+    twice_after_lost_reply
+        … of messages for which a reply was lost: who sent them could not know that they had been taken.
     counted_only
         Counted as delivered by the subject, and never accepted.
     last_state_wrong
@@ -60,6 +65,7 @@ class Verdict:
     left_out: int
     lost: int
     twice: int
+    twice_after_lost_reply: int
     counted_only: int
     last_state_wrong: int
 
@@ -84,6 +90,7 @@ def judge(memberships: Sequence[Membership], evidence: Evidence) -> Verdict:
         left_out=len(left_out),
         lost=len(gone) - len(left_out),
         twice=times.total() - len(times),
+        twice_after_lost_reply=sum(times[message_id] - 1 for message_id in set(evidence.unanswered) & times.keys()),
         counted_only=len(set(evidence.counted) - times.keys()),
         last_state_wrong=_wrong_last_states(changes.values(), evidence.accepted),
     )

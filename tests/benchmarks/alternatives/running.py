@@ -66,15 +66,17 @@ def run(subject: Subject, world: World, course: Course, say: Callable[[str], obj
         ids = {membership.message_id for membership in world.memberships}
         events = [event for event in simulator.inbox() if event.value("MESSAGE_ID") in ids]
         accepted = [event.value("MESSAGE_ID") or "" for event in events]
+        requests = [each for each in simulator.requests(kind="event") if each.received_at_ms >= began * 1000]
+        lost_replies = {each.correlation_id for each in requests if each.status is None}
+        unanswered = [event.value("MESSAGE_ID") or "" for event in events if event.correlation_id in lost_replies]
         waiting = sum(depth(running.endpoint.sqs, url) for url in running.work_queues)
         counted = running.counted(world.memberships) & ids
-        requests = [each for each in simulator.requests(kind="event") if each.received_at_ms >= began * 1000]
         logins = simulator.requests(WRONG_SECRET_ACCOUNT, "login")
         refused = [each.error_code for each in logins if each.error_code in _WRONG_PASSWORD]
         drained = max(event.arrived_at_ms for event in events) / 1000 - sent_until
         return {
             "title": subject.title,
-            **asdict(judge(world.memberships, Evidence(accepted, _kept(running), counted))),
+            **asdict(judge(world.memberships, Evidence(accepted, _kept(running), counted, unanswered))),
             "requests": len(requests),
             "throttled": sum(each.error_code in THROTTLE_CODES for each in requests),
             "wrong_passwords": len(refused),

@@ -251,6 +251,19 @@ def test_a_recipient_in_thousands_of_messages_takes_a_few_requests_and_the_rest_
     assert len(plan.put_off) == 1000 - MAXIMUM_WAVES
 
 
+def test_who_has_as_many_messages_as_go_at_once_starts_in_the_first_wave_though_the_second_has_room() -> None:
+    # Given a first request that is full, and a second that has room
+    full = [outgoing(number, f"r{number}") for number in range(MAXIMUM_RECIPIENTS)]
+    again = outgoing(MAXIMUM_RECIPIENTS, "r0")
+    # When somebody has as many messages as there are waves
+    many = [outgoing(1_000 + number, "many") for number in range(MAXIMUM_WAVES)]
+    plan = plan_requests([*full, again, *many])
+    # Then theirs start at once
+    assert [request.wave for request in plan.requests if many[0] in request.items] == [1]
+    assert max(request.wave for request in plan.requests) == MAXIMUM_WAVES
+    assert not plan.put_off
+
+
 def test_what_is_put_off_is_not_overtaken_by_its_memberships_newer_change() -> None:
     # Given a recipient with more messages than go at once, and another of its last one's membership
     of_recipient = [outgoing(n, "placeholder", membership=f"m{n}") for n in range(MAXIMUM_WAVES + 1)]

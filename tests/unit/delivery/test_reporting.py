@@ -213,6 +213,22 @@ def test_an_event_that_was_delivered_has_a_counter_of_its_own_up_to_a_bound() ->
     assert sum(delivered.values()) == 101
 
 
+@pytest.mark.parametrize(("connector", "event_name"), [("of-a-producer", "POINTS"), ("loyalty", "-")])
+def test_what_goes_to_no_connector_or_event_of_ours_counts_for_the_function_alone(
+    connector: str, event_name: str
+) -> None:
+    # Given a message that names a connector that does not exist, or one for which there is no event
+    lost = ending(Rejected(ErrorCode.NO_EVENT_NAME))._replace(connector=connector, event_name=event_name)
+    # When it is reported
+    written = report(lost)
+    # Then nothing of it is a dimension but its code
+    assert not [under for _, _, under, _ in written.metrics() if "eventName" in under]
+    assert "of-a-producer" not in written.text()
+    of_ours = connector if connector == "loyalty" else "-"
+    assert written.total("Errors", connector=of_ours, errorCode="NO_EVENT_NAME") == 1
+    assert written.total("EventsRejected", service="segment_events") == 1
+
+
 def test_an_empty_batch_has_zeros_too() -> None:
     written = report()
 

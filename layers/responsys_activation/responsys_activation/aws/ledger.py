@@ -78,7 +78,7 @@ class Ledger:
         self._insert = (
             f'INSERT INTO "{table.name}" VALUE'
             " {{'pk': '{}', 'sk': '{}', 'callType': '{}', 'happenedAt': {:.6f}, 'arrivedAt': {:.6f},"
-            " 'requestId': '{}', 'position': {}, 'until': {:.3f}, 'doubts': 0, 'expiresAt': {}}}"
+            " 'requestId': '{}', 'position': {}, 'until': {}, 'doubts': 0, 'expiresAt': {}}}"
         ).format
         # In quotes, because DynamoDB reserves some of these words.
         changed = " ".join(f'SET "{name}"=?' for name in _ATTRIBUTES)
@@ -185,8 +185,10 @@ class Ledger:
         """Try each open claim once, and give the positions that somebody's claim stands in the way of."""
         standing: list[int] = []
         refusals: set[str] = set()
+        until = f"{claiming.deadline + self._patience:.3f}"
+        expires_at = str(int(self._clock()) + CLAIM_KEPT_SECONDS)
         for positions in chunks(list(claiming.open_over), STATEMENTS):
-            statements = [self._statement(claiming, position) for position in positions]
+            statements = [self._statement(claiming, position, until, expires_at) for position in positions]
             try:
                 codes = self._table.execute("claim messages", statements)
             except AwsOutOfReachError:
@@ -206,18 +208,18 @@ class Ledger:
                 raise AwsRefusedError(f"DynamoDB claim messages: {', '.join(sorted(refusals))}")
         return standing
 
-    def _statement(self, claiming: Claiming, position: int) -> BatchStatementRequestTypeDef:
+    def _statement(
+        self, claiming: Claiming, position: int, until: str, expires_at: str
+    ) -> BatchStatementRequestTypeDef:
         change, over = claiming.changes[position], claiming.open_over[position]
-        until = claiming.deadline + self._patience
-        expires_at = int(self._clock()) + CLAIM_KEPT_SECONDS
         if over is None:
             return {"Statement": self._insert(*change, claiming.request_id, position, until, expires_at)}
         # A producer may send the same change with another time: it may have been taken under either.
         happened_at, arrived_at = max(change.order, over.order) if over.doubts else change.order
-        numbers = (str(position), f"{until:.3f}", str(over.doubts), f"{happened_at:.6f}", f"{arrived_at:.6f}")
+        numbers = (str(position), until, str(over.doubts), f"{happened_at:.6f}", f"{arrived_at:.6f}")
         parameters = [
             {"S": claiming.request_id},
-            *({"N": value} for value in (*numbers, str(expires_at))),
+            *({"N": value} for value in (*numbers, expires_at)),
             *({"S": value} for value in (change.membership, change.key, over.request_id)),
         ]
         return {"Statement": self._take_over, "Parameters": parameters}

@@ -144,7 +144,7 @@ def _properties(membership: Membership, occurred_at: str | None) -> tuple[str, i
     taken = {"profileid", "calltype"} if occurred_at is None else {"profileid", "calltype", "occurredat"}
     overridden = system_columns = 0
     for name, value in membership.variables.items():
-        column = _known_column(name) if len(name) <= _LONGEST_KNOWN_NAME else _column(name)
+        folded, is_of_system, head = _known_column(name) if len(name) <= _LONGEST_KNOWN_NAME else _column(name)
         text: Any = value
         if type(text) is not str:
             if isinstance(text, Repeated):
@@ -154,13 +154,12 @@ def _properties(membership: Membership, occurred_at: str | None) -> tuple[str, i
                 continue
             text = _text(text)
         # Responsys compares field names without regard to case, and refuses a name that comes twice.
-        if column.folded in taken:
+        if folded in taken:
             overridden += 1
             continue
-        taken.add(column.folded)
-        if column.is_of_system:
-            system_columns += 1
-        properties.append(f"{column.head}{_ascii(text)}}}")
+        taken.add(folded)
+        system_columns += is_of_system
+        properties.append(f"{head}{_ascii(text)}}}")
     if occurred_at is not None:
         properties.append(f'{{"name":"occurredAt","value":"{occurred_at}"}}')
     properties.append(f'{{"name":"profileId","value":{_ascii(membership.profile_id)}}}')

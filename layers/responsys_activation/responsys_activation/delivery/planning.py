@@ -6,11 +6,10 @@ Pure. Requests are limited, recipients are not: a full request is worth 200 time
 from __future__ import annotations
 
 import uuid
-from bisect import bisect_left, bisect_right, insort
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import NamedTuple
 
 from responsys_activation.change import Change
@@ -117,11 +116,10 @@ def plan_requests(items: Sequence[Outgoing]) -> Plan:
             continue
         earliest = max(last_wave[event.recipient], last_wave_of_membership[membership]) + 1
         candidates = open_requests[event.event_name]  # by wave
-        allowed = islice(
-            candidates, bisect_left(candidates, earliest, key=_wave), bisect_right(candidates, latest, key=_wave)
-        )
-        request = next((candidate for candidate in allowed if candidate.has_room_for(size)), None)
-        if request is None:
+        for request in candidates:
+            if earliest <= request.wave <= latest and request.has_room_for(size):
+                break
+        else:
             request = PlannedRequest(event.event_name, earliest)
             planned.append(request)
             insort(candidates, request, key=_wave)

@@ -160,13 +160,13 @@ class Reporting:
 
     def batch_ended(self, received: int, endings: Sequence[Ending], seconds: float) -> None:
         """Log what the batch came to, and write the metrics."""
-        self._count(received, endings)
         outcomes = Counter(type(ending.outcome) for ending in endings)
-        codes = Counter(code for ending in endings if (code := _error_code(ending)))
+        others = [ending for ending in endings if type(ending.outcome) is not Delivered]  # few
+        self._count(received, outcomes, others)
+        self._count_by_event(endings)
+        codes = Counter(code for ending in others if (code := _error_code(ending)))
         reasons = Counter(
-            ending.outcome.reason
-            for ending in endings
-            if isinstance(ending.outcome, Rejected) and ending.outcome.reason
+            ending.outcome.reason for ending in others if isinstance(ending.outcome, Rejected) and ending.outcome.reason
         )
         notable = [ending for ending in endings if not _as_expected(ending)]
         for ending in notable[:_LOGGED_MESSAGES]:
@@ -203,34 +203,37 @@ class Reporting:
             },
         )
 
-    def _count(self, received: int, endings: Sequence[Ending]) -> None:
+    def _count(self, received: int, outcomes: Counter[type[Outcome]], others: Iterable[Ending]) -> None:
         by_service = {"service": self._service}
         self._metrics.count("MessagesReceived", received, **by_service)
-        self._count_outcomes(Counter(type(ending.outcome) for ending in endings), by_service)
-        failed = sum(ending.dead_letter_failed for ending in endings)
+        self._count_outcomes(outcomes, by_service)
+        failed = sum(ending.dead_letter_failed for ending in others)
         self._metrics.count("DeadLetterSendFailures", failed, **by_service)
         self._metrics.count("LoginsHeldBack", 0, **by_service)  # what is not 0 was told when it was known
-        by_event = defaultdict[tuple[str, str], Counter[type[Outcome]]](Counter)
-        for ending in endings:
-            connector = ending.connector if ending.connector in self._connectors else NOT_KNOWN
-            if NOT_KNOWN not in {connector, ending.event_name}:
-                by_event[connector, self._event_dimension(ending)][type(ending.outcome)] += 1
+        for ending in others:
             if code := _error_code(ending):
+                connector = ending.connector if ending.connector in self._connectors else NOT_KNOWN
                 self._metrics.count("Errors", connector=connector, errorCode=code)
+
+    def _count_by_event(self, endings: Iterable[Ending]) -> None:
+        """Count the outcomes of each event whose name may become a dimension, and those of all others together.
+
+        Each name is seven metrics, and a producer can name any; so only what the settings name counts, and what
+        Responsys took. CloudWatch takes ASCII alone.
+        """
+        by_kind = Counter((ending.connector, ending.event_name, type(ending.outcome)) for ending in endings)
+        by_event = defaultdict[tuple[str, str], Counter[type[Outcome]]](Counter)
+        for (connector, name, kind), number in by_kind.items():
+            if connector not in self._connectors or name == NOT_KNOWN:
+                continue
+            events = self._events[connector]
+            if kind is Delivered and name.isascii() and len(events) < _MOST_EVENTS:
+                events.add(name)
+            by_event[connector, name if name in events else NOT_KNOWN][kind] += number
         for (connector, event_name), outcomes in by_event.items():
             dimensions = {"connector": connector, "eventName": event_name}
             self._metrics.count("MessagesReceived", outcomes.total(), **dimensions)
             self._count_outcomes(outcomes, dimensions)
-
-    def _event_dimension(self, ending: Ending) -> str:
-        """Return the event's name if it may become a dimension: each is seven metrics, and a producer can name any.
-
-        CloudWatch takes ASCII alone.
-        """
-        events, name = self._events[ending.connector], ending.event_name
-        if isinstance(ending.outcome, Delivered) and name.isascii() and len(events) < _MOST_EVENTS:
-            events.add(name)
-        return name if name in events else NOT_KNOWN
 
     def _count_outcomes(self, outcomes: Counter[type[Outcome]], dimensions: dict[str, str]) -> None:
         for kind, counter in _COUNTERS.items():

@@ -100,13 +100,9 @@ def _results(reply: Reply, recipients_json: Sequence[str]) -> list[str | None]:
 def _is_of_another(result: dict[str, Any], sent: str) -> bool:
     """Return whether a success names another RIID than the one sent. An unknown one comes as -1 or not at all."""
     riid = result.get("recipientId")
-    return (
-        result["success"]
-        and type(riid) is int
-        and riid > 0
-        and sent.startswith(_BY_RIID)
-        and not sent.startswith((f"{_BY_RIID}{riid},", f"{_BY_RIID}{riid}}}"))
-    )
+    if sent.startswith(f"{_BY_RIID}{riid},") or not result["success"]:
+        return False
+    return type(riid) is int and riid > 0 and sent.startswith(_BY_RIID)
 
 
 def _in_doubt(reply: Reply, title: str) -> OutcomeUnknownError:
