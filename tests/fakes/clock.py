@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+
 NOW = 1_800_000_000.0
 
 
 class Clock:
-    """Stands where ``time.time`` and ``time.sleep`` are injected."""
+    """Stands where ``time.time`` and ``time.sleep`` are injected; threads that sleep on it do so one after the other."""
 
     def __init__(self, now: float = NOW) -> None:
         self.now = now
+        self._lock = threading.Lock()
 
     def __call__(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        self.now += seconds
+        with self._lock:
+            self.now += seconds
