@@ -8,7 +8,7 @@ NOW = 1_800_000_000.0
 
 
 class Clock:
-    """Stands where ``time.time`` and ``time.sleep`` are injected; threads that sleep on it do so one after the other."""
+    """Stands where ``time.time`` and ``time.sleep`` are injected; of several threads, too."""
 
     def __init__(self, now: float = NOW) -> None:
         self.now = now
