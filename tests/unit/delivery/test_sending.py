@@ -407,6 +407,68 @@ def test_a_change_that_comes_back_after_a_newer_one_was_delivered_is_ignored(bac
     assert [event.properties["callType"] for event in connected.responsys.accepted] == ["REMOVE"]
 
 
+def during_its_claims(connected: Connected, leave: Callable[[], None]) -> None:
+    connected.table.before = lambda operation: leave() if operation == "BatchExecuteStatement" else None
+
+
+def during_a_slow_look(connected: Connected, leave: Callable[[], None]) -> None:
+    def look(operation: str) -> None:
+        if operation == "Query":
+            connected.table.after = lambda _: None
+            connected.clock.sleep(20)  # its slot is over
+            leave()
+
+    connected.table.after = look
+
+
+def while_its_token_is_refused(connected: Connected, leave: Callable[[], None]) -> None:
+    def fault(kind: str) -> Fault | None:
+        if kind != "event" or connected.responsys.calls["event"] > 1:
+            return None
+        leave()
+        return Fault.TOKEN_EXPIRED
+
+    connected.responsys.fault = fault
+
+
+def while_its_request_is_refused(connected: Connected, leave: Callable[[], None]) -> None:
+    connected.responsys.fault = lambda kind: leave() if kind == "event" else None
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [during_its_claims, during_a_slow_look, while_its_token_is_refused, while_its_request_is_refused],
+)
+def test_a_change_that_came_back_is_overtaken_while_its_own_request_is_under_way(
+    meanwhile: Callable[[Connected, Callable[[], None]], None],
+) -> None:
+    # Given a profile whose entering has come back, and shares its request
+    connected = Connected()
+    connected.send(request_of(outgoing(9)))  # the limit is read, and a token is there
+    connected.responsys.calls.clear()
+    spoiling = meanwhile is while_its_request_is_refused
+    entering = [change(0, "ADD", NOW, attempts=2), outgoing(5), outgoing(6, spoiling=spoiling)]
+    # When its leaving is sent by another environment, after the entering got its slot
+    another = connected.sender()
+    left: list[Outcome] = []
+
+    def leave() -> None:
+        if not left:
+            left.append(Retried("not yet"))
+            left[:] = connected.send(request_of(change(1, "REMOVE", NOW + 10)), sender=another).outcomes
+
+    meanwhile(connected, leave)
+    result = connected.send(request_of(*entering))
+    # Then the entering is not sent after it, and its neighbours are not held up
+    assert left == [Delivered()]
+    assert result.outcomes[:2] == [Ignored(ErrorCode.SUPERSEDED), Delivered()]
+    assert "ADD" not in [
+        event.properties["callType"] for event in connected.responsys.accepted if event.properties["mark"] == "m0"
+    ]
+    # And it stands as not sent
+    assert connected.send(request_of(change(0, "ADD", NOW, attempts=3))).outcomes == [Ignored(ErrorCode.SUPERSEDED)]
+
+
 @pytest.mark.parametrize(
     ("older", "newer", "outcome"),
     [

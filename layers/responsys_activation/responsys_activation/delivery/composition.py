@@ -235,6 +235,7 @@ class DeliveryComposition:
             open_posting=partial(
                 Posting,
                 client=client,
+                newer=self.ledger.newer,
                 pacing=pacing,
                 reply_seconds=settings.reply_seconds,
                 creation_seconds=shortest_request(settings.reply_seconds) if creator else 0.0,

@@ -73,23 +73,31 @@ class Exchanges:
         self._pacing.heed_pause()
         return slot
 
-    def _wait_until_slot(self) -> Slot:
+    def _wait_until_slot(self, check: Callable[[], None]) -> Slot:
         """Wait for the slot itself.
 
         It is one request's, and for its time: the second post after a token error waits for another, and so does a post
         that was held up by its claims or a login.
+
+        Parameters
+        ----------
+        check : callable
+            What is to hold shortly before each slot.
         """
         slot = self._slot or self.wait_for_slot()
         while True:
+            check()
             self.budget_wait += max(0.0, slot.at - self._clock())
             if self._pacing.wait_until(slot):
                 self._slot = None
                 return slot
             slot = self.wait_for_slot()
 
-    def _exchange(self, recipients: int, post: Callable[[str], AnyReply]) -> AnyReply:
+    def _exchange(
+        self, recipients: int, post: Callable[[str], AnyReply], *, check: Callable[[], None] = lambda: None
+    ) -> AnyReply:
         """Make one HTTP request."""
-        slot = self._wait_until_slot()
+        slot = self._wait_until_slot(check)
         started = self._clock()
         if self._deadline - started < self._reply_seconds:
             raise UnavailableError(ErrorCode.OUT_OF_TIME, title="too late for a reply")

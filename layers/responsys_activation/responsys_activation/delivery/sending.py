@@ -1,6 +1,6 @@
 """How does one planned request go, from its slot in the budget to its record in the ledger?
 
-Reserve a slot, look for newer changes, claim, post, record. Every message leaves with its outcome, whatever happens on
+Reserve a slot, claim, look for newer changes, post, record. Every message leaves with its outcome, whatever happens on
 the way.
 """
 
@@ -17,7 +17,6 @@ from responsys_activation.connector import Connector
 from responsys_activation.delivery.creating import RecipientCreator
 from responsys_activation.delivery.isolating import End, InDoubt, post_isolating
 from responsys_activation.delivery.missing import BEING_CREATED, NO_RECIPIENT_FOUND, outcome_of_missing
-from responsys_activation.delivery.order import overtaken
 from responsys_activation.delivery.outcome import Delivered, Duplicate, Outcome, Rejected, Retried
 from responsys_activation.delivery.pacing import DoubtObserver, Pacing
 from responsys_activation.delivery.planning import Outgoing, PlannedRequest
@@ -143,11 +142,12 @@ class RequestSender:
         outcomes, outcome_unknown, goes_on, failure
             As a :class:`~responsys_activation.delivery.result.RequestResult` has them.
         """
-        ends: dict[int, End] = dict(self._superseded(request))
-        claims = self._claim(request, [place for place in range(len(request.items)) if place not in ends], deadline)
-        ends |= {position: outcome for position, claim in claims.items() if (outcome := _unsent(claim))}
-        to_send = [position for position, claim in claims.items() if claim.state is ClaimState.CLAIMED]
-        out_of_reach = [position for position, claim in claims.items() if claim.state is ClaimState.OUT_OF_REACH]
+        claims = self._claim(request, deadline)
+        ends: dict[int, End] = {
+            position: outcome for position, claim in enumerate(claims) if (outcome := _unsent(claim))
+        }
+        to_send = [position for position, claim in enumerate(claims) if claim.state is ClaimState.CLAIMED]
+        out_of_reach = [position for position, claim in enumerate(claims) if claim.state is ClaimState.OUT_OF_REACH]
         to_send += self._new(request, out_of_reach)
         failure: Failure | None = None
         goes_on: set[int] = set()
@@ -173,37 +173,16 @@ class RequestSender:
     def _outcome_of_missing(self, item: Outgoing) -> Outcome:
         return outcome_of_missing(self._missing_action, may_create=item.change.call_type != CallType.REMOVE)
 
-    def _superseded(self, request: PlannedRequest) -> dict[int, Outcome]:
-        """Look whether a newer change went out while a message was away; give the outcomes of what it overtook.
-
-        First receives ask nothing, so that an ordinary day costs nothing.
-        """
-        returned = [position for position, item in enumerate(request.items) if item.message.came_back]
-        if not returned:
-            return {}
-        changes = [request.items[position].change for position in returned]
-        try:
-            newer = self._ledger.newer(changes)
-        except AwsCallError as exc:
-            logger.warning("newer changes not read", extra={"connector": self._name, "fault": str(exc)})
-            return dict.fromkeys(returned, Retried(ErrorCode.AWS_UNAVAILABLE))
-        return {
-            position: outcome
-            for position, change, others in zip(returned, changes, newer, strict=True)
-            if (outcome := overtaken(change.call_type, others))
-        }
-
-    def _claim(self, request: PlannedRequest, positions: Sequence[int], deadline: float) -> dict[int, Claim]:
+    def _claim(self, request: PlannedRequest, deadline: float) -> list[Claim]:
         """Claim messages, and count the doubts that this brings to light."""
-        items = [request.items[position] for position in positions]
-        allowed = [self._allowed_doubts(item) for item in items]
-        claims = self._ledger.claim([item.change for item in items], request.request_id, deadline, allowed)
+        allowed = [self._allowed_doubts(item) for item in request.items]
+        claims = self._ledger.claim([item.change for item in request.items], request.request_id, deadline, allowed)
         claimed = [claim for claim in claims if claim.state is ClaimState.CLAIMED]
         self._observe_doubt(
             outcomes_unknown=sum(claim.abandoned and claim.written for claim in claims),
             sent_in_doubt=sum(claim.doubts > self._maximum_resends for claim in claimed),
         )
-        return dict(zip(positions, claims, strict=True))
+        return claims
 
     def _allowed_doubts(self, item: Outgoing) -> int:
         return max(self._maximum_resends, item.message.mark.allowed_doubts)
@@ -236,7 +215,7 @@ class RequestSender:
     def _record(
         self,
         request: PlannedRequest,
-        claims: Mapping[int, Claim],
+        claims: Sequence[Claim],
         outcomes: Sequence[Outcome],
         unknown: Collection[int],
     ) -> bool:
@@ -244,20 +223,17 @@ class RequestSender:
 
         Where that fails, the claims stand as those of a killed sender.
 
-        It names whatever was not delivered, claimed or not: a claim whose call got no reply may stand too. The ledger's
-        positions are those among what was to be claimed.
+        It names whatever was not delivered, claimed or not: a claim whose call got no reply may stand too.
         """
-        if not any(claim.written or claim.state in _PERHAPS_WRITTEN for claim in claims.values()):
+        if not any(claim.written or claim.state in _PERHAPS_WRITTEN for claim in claims):
             return False
-        undelivered: list[int] = []
-        in_doubt: list[int] = []
-        for claimed_as, position in enumerate(claims):
-            if position in unknown:
-                in_doubt.append(claimed_as)
-            elif not isinstance(outcomes[position], Delivered | Duplicate):
-                undelivered.append(claimed_as)
+        undelivered = [
+            position
+            for position, outcome in enumerate(outcomes)
+            if position not in unknown and not isinstance(outcome, Delivered | Duplicate)
+        ]
         try:
-            self._ledger.record(request.request_id, undelivered=undelivered, unknown=in_doubt)
+            self._ledger.record(request.request_id, undelivered=undelivered, unknown=unknown)
         except AwsCallError as exc:
             logger.error("answer not recorded", extra={"connector": self._name, "fault": str(exc)})
             return False
