@@ -73,15 +73,24 @@ MEANINGS = [
     # answer's lists, how much later, what may be sent again, what may not
     pytest.param([], [], 0, Claim(DELIVERED), Claim(DELIVERED), id="answered, in no list"),
     pytest.param([], [], 10_000, Claim(DELIVERED), Claim(DELIVERED), id="answered long ago"),
-    pytest.param([0], [], 0, Claim(CLAIMED, written=True), Claim(CLAIMED, written=True), id="answered, in undelivered"),
-    pytest.param([], [0], 0, Claim(CLAIMED, 1, written=True), Claim(IN_DOUBT, 1), id="answered, in unknown"),
+    pytest.param(
+        [0],
+        [],
+        0,
+        Claim(CLAIMED, taken_over=True, written=True),
+        Claim(CLAIMED, taken_over=True, written=True),
+        id="answered, in undelivered",
+    ),
+    pytest.param(
+        [], [0], 0, Claim(CLAIMED, 1, taken_over=True, written=True), Claim(IN_DOUBT, 1), id="answered, in unknown"
+    ),
     pytest.param(None, None, 0, Claim(IN_FLIGHT), Claim(IN_FLIGHT), id="no answer, until ahead"),
     pytest.param(
         None,
         None,
         401,
-        Claim(CLAIMED, 1, abandoned=True, written=True),
-        Claim(IN_DOUBT, 1, abandoned=True, written=True),
+        Claim(CLAIMED, 1, abandoned=True, taken_over=True, written=True),
+        Claim(IN_DOUBT, 1, abandoned=True, taken_over=True, written=True),
         id="no answer, until past",
     ),
 ]
@@ -122,7 +131,7 @@ def test_a_claim_is_abandoned_after_its_deadline_and_five_minutes_for_clocks_tha
     clock.now = DEADLINE + 300 / time_scale - 0.1
     assert claims(watched, [change()]) == [Claim(IN_FLIGHT)]
     clock.now = DEADLINE + 300 / time_scale
-    assert claims(watched, [change()]) == [Claim(CLAIMED, 1, abandoned=True, written=True)]
+    assert claims(watched, [change()]) == [Claim(CLAIMED, 1, abandoned=True, taken_over=True, written=True)]
 
 
 def test_a_claim_taken_over_is_the_new_requests() -> None:
@@ -278,7 +287,7 @@ def test_a_change_in_doubt_too_often_is_not_taken_over_and_a_person_may_allow_it
     assert claims(watched, [change()], "r3") == [Claim(IN_DOUBT, 3)]
     assert table.items == before
     # And who may send it with three doubts has it, but not with four
-    assert claims(watched, [change()], "r4", allowed=3) == [Claim(CLAIMED, 3, written=True)]
+    assert claims(watched, [change()], "r4", allowed=3) == [Claim(CLAIMED, 3, taken_over=True, written=True)]
     watched.record("r4", undelivered=[], unknown=[0])
     assert claims(watched, [change()], "r5", allowed=3) == [Claim(IN_DOUBT, 4)]
 
@@ -304,13 +313,13 @@ def test_a_killed_senders_doubt_is_told_once_even_where_nothing_may_be_sent_agai
         return claimed
 
     # When it is found / Then it is taken over, so that nobody else finds it so
-    assert claim("r2") == Claim(IN_DOUBT, 1, abandoned=True, written=True)
+    assert claim("r2") == Claim(IN_DOUBT, 1, abandoned=True, taken_over=True, written=True)
     assert claim("r3") == Claim(IN_FLIGHT, 1)
     # And free again it is still in doubt, and told no more
     watched.record("r2", undelivered=[0], unknown=[])
-    assert claim("r4") == Claim(IN_DOUBT, 1, written=True)
+    assert claim("r4") == Claim(IN_DOUBT, 1, taken_over=True, written=True)
     watched.record("r4", undelivered=[0], unknown=[])
-    assert claim("r5", allowed=1) == Claim(CLAIMED, 1, written=True)
+    assert claim("r5", allowed=1) == Claim(CLAIMED, 1, taken_over=True, written=True)
 
 
 def test_a_killed_senders_doubt_is_told_when_taking_its_claim_over_gets_no_answer() -> None:
@@ -329,9 +338,9 @@ def test_a_killed_senders_doubt_is_told_when_taking_its_claim_over_gets_no_answe
     result = claims(watched, [change()], "r2", deadline=clock.now + 100)
 
     # Then it is not sent, and the doubt is told: the next who finds it free would not know
-    assert result == [Claim(IN_FLIGHT, 1, abandoned=True, written=True)]
+    assert result == [Claim(IN_FLIGHT, 1, abandoned=True, taken_over=True, written=True)]
     watched.record("r2", undelivered=[0], unknown=[])
-    assert claims(watched, [change()], "r3") == [Claim(CLAIMED, 1, written=True)]
+    assert claims(watched, [change()], "r3") == [Claim(CLAIMED, 1, taken_over=True, written=True)]
 
 
 # ---- several environments --------------------------------------------------------------------------------------
@@ -450,7 +459,7 @@ def test_a_take_over_whose_first_reply_was_lost_is_ours_with_its_doubts() -> Non
     result = claims(ledger(LosingReplies(table, lost=3)), changes(30))
 
     # Then they are ours
-    assert result == [Claim(CLAIMED, 1, written=True)] * 30
+    assert result == [Claim(CLAIMED, 1, taken_over=True, written=True)] * 30
 
 
 # ---- a table that does not do it -------------------------------------------------------------------------------
@@ -550,7 +559,8 @@ def test_changes_whose_claims_get_no_answer_are_out_of_reach_and_free_once_it_is
     assert result == [Claim(OUT_OF_REACH, written=True)] * 25 + [Claim(OUT_OF_REACH)] * 5
     # And they are free as soon as the answer says so
     watched.record("r2", undelivered=range(30), unknown=[])
-    assert claims(watched, changes(30), "r3") == [Claim(CLAIMED, written=True)] * 30
+    again = claims(watched, changes(30), "r3")
+    assert [(claim.state, claim.doubts, claim.written) for claim in again] == [(CLAIMED, 0, True)] * 30
 
 
 @pytest.mark.parametrize(
@@ -731,7 +741,7 @@ def test_what_was_in_doubt_once_still_is_when_its_last_request_took_nothing() ->
     assert newer(watched, of_profile("asked")) == [NewerChange("ADD", IN_DOUBT)]
     assert watched.look_up(in_doubt) is IN_DOUBT
     # And it is free to be sent again all the same
-    assert claims(watched, [in_doubt], "r3") == [Claim(CLAIMED, 1, written=True)]
+    assert claims(watched, [in_doubt], "r3") == [Claim(CLAIMED, 1, taken_over=True, written=True)]
 
 
 def test_only_the_same_profile_segment_and_connector_have_newer_changes() -> None:

@@ -407,6 +407,18 @@ def test_a_change_that_comes_back_after_a_newer_one_was_delivered_is_ignored(bac
     assert [event.properties["callType"] for event in connected.responsys.accepted] == ["REMOVE"]
 
 
+def test_a_repetition_of_a_change_that_was_overtaken_is_not_sent_either() -> None:
+    # Given an entering that came back after the leaving, and was ignored
+    connected = Connected()
+    connected.send(request_of(change(1, "REMOVE", NOW + 10)))
+    connected.send(request_of(change(0, "ADD", NOW, attempts=2)))
+    # When its producer sends it again, as a message that nobody received before
+    result = connected.send(request_of(change(0, "ADD", NOW)))
+    # Then it is known
+    assert result.outcomes == [Ignored(ErrorCode.SUPERSEDED)]
+    assert [event.properties["callType"] for event in connected.responsys.accepted] == ["REMOVE"]
+
+
 def during_its_claims(connected: Connected, leave: Callable[[], None]) -> None:
     connected.table.before = lambda operation: leave() if operation == "BatchExecuteStatement" else None
 

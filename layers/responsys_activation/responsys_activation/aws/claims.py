@@ -56,6 +56,8 @@ class Claim:
         How many times it was sent before without a trustworthy answer.
     abandoned : bool
         The last of these doubts is that of a killed sender, which nobody has told yet.
+    taken_over : bool
+        Another request had claimed it before: it was received before, whatever its message says.
     written : bool
         The claim stands under the request now, whether or not the change may be sent; or it may stand, because its
         call got no answer.
@@ -64,6 +66,7 @@ class Claim:
     state: ClaimState
     doubts: int = 0
     abandoned: bool = False
+    taken_over: bool = False
     written: bool = False
 
 
@@ -174,6 +177,7 @@ class Claiming:
         # A killed sender's is taken over in any case: so its doubt is told once, by us.
         if may_be_sent or claim.abandoned:
             self.open_over[position] = replace(before, doubts=claim.doubts)
+            claim.taken_over = True
         else:
             claim.state = state
             del self.open_over[position]

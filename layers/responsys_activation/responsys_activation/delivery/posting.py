@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from responsys_activation.aws.claims import NewerChange
@@ -81,26 +81,29 @@ class Posting(Exchanges):
         self._creation_seconds = creation_seconds
         self._observe_doubt = observe_doubt
 
-    def post(self, group: Sequence[int]) -> dict[int, End]:
+    def post(self, returned: Collection[int], group: Sequence[int]) -> dict[int, End]:
         """Post the recipients at some positions, and once more after a token error; raise a ``Failure`` of all.
 
-        What a newer change has overtaken by then is not posted.
+        Parameters
+        ----------
+        returned : collection of int
+            Positions of what was received before: it is not posted where a newer change has overtaken it by then.
         """
         ends: dict[int, End] = {}
         while left := [position for position in group if position not in ends]:
             try:
-                return ends | self._post(left)
+                return ends | self._post(left, [position for position in left if position in returned])
             except _OvertakenError as exc:
                 ends |= exc.ends
         return ends
 
-    def _post(self, group: Sequence[int]) -> dict[int, End]:
+    def _post(self, group: Sequence[int], returned: Sequence[int]) -> dict[int, End]:
         items = [self._request.items[position] for position in group]
         reply = self._responsys.trigger(
             self._request.event_name,
             [item.event.recipient_json for item in items],
             deadline=self._deadline,
-            attempt=partial(self._exchange, len(items), check=partial(self._look_for_newer, group)),
+            attempt=partial(self._exchange, len(items), check=partial(self._look_for_newer, returned)),
         )
         if NO_RECIPIENT_FOUND in reply.error_codes:
             # Else isolating others could use up the time for that, each time that they come back.
@@ -108,13 +111,12 @@ class Posting(Exchanges):
             self._creation_seconds = 0.0
         return dict(zip(group, map(self._end, items, reply.error_codes), strict=True))
 
-    def _look_for_newer(self, group: Sequence[int]) -> None:
+    def _look_for_newer(self, returned: Sequence[int]) -> None:
         """Raise :class:`_OvertakenError` where a newer change went out while a message was away, or waited.
 
         Claims are made about a second before their slots, by us as by others: what is claimed after this look is posted
         after us. First receives ask nothing, so that an ordinary day costs nothing.
         """
-        returned = [position for position in group if self._request.items[position].message.came_back]
         if not returned:
             return
         changes = [self._request.items[position].change for position in returned]

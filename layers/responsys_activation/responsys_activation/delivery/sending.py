@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 
 from responsys_activation.aws.claims import Claim, ClaimState
 from responsys_activation.aws.faults import AwsCallError
@@ -153,7 +154,12 @@ class RequestSender:
         goes_on: set[int] = set()
         if to_send:
             groups = [to_send[:1], to_send[1:]] if slot.one_recipient and len(to_send) > 1 else [to_send]
-            posted, failure = post_isolating(groups, posting.post, self._clock)
+            returned = {
+                position
+                for position in to_send
+                if request.items[position].message.came_back or claims[position].taken_over
+            }
+            posted, failure = post_isolating(groups, partial(posting.post, returned), self._clock)
             self._learn_event(request.event_name, posting, failure)
             missing = {position: self._outcome_of_missing(request.items[position]) for position in _missing(posted)}
             ends |= posted | missing
