@@ -149,7 +149,9 @@ def _may_be_overtaken(world: World, deliveries: Deliveries, key: str) -> bool:
     sent = world.sent[key]
     # Before somebody is created it is asked at the first receive, too.
     missing = world.scenario.list_load.creates and sent.message.profile in world.scenario.list_load.missing
-    if sent.message.kind not in {Kind.VALID, Kind.SPOILING} or (world.receives[key] < 2 and not missing):
+    # A repetition is known by the claim of the one before it.
+    receives = sum(world.receives[other] for other, said in world.sent.items() if said.mark == sent.mark)
+    if sent.message.kind not in {Kind.VALID, Kind.SPOILING} or (receives < 2 and not missing):
         return False
     # A claim whose answer was not recorded is in doubt, too.
     doubts = world.killed or world.table_failed_at or world.total("OutcomesUnknown", connector=sent.connector)

@@ -15,6 +15,7 @@ from responsys_activation.responsys.list_merge import MergeReply
 
 __all__ = ["Exchanges"]
 
+_CHECKS = 2
 AnyReply = TypeVar("AnyReply", EventReply, MergeReply)
 
 
@@ -82,11 +83,15 @@ class Exchanges:
         Parameters
         ----------
         check : callable
-            What is to hold shortly before each slot.
+            What is to hold shortly before the slot. It is asked anew where that was missed, but not for ever: where
+            DynamoDB is slow, it would itself let one slot after another pass.
         """
         slot = self._slot or self.wait_for_slot()
+        checks = 0
         while True:
-            check()
+            if checks < _CHECKS:
+                check()
+                checks += 1
             self.budget_wait += max(0.0, slot.at - self._clock())
             if self._pacing.wait_until(slot):
                 self._slot = None
