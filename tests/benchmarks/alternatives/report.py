@@ -31,7 +31,10 @@ _ROWS: Mapping[str, str] = {
 }
 _NOT_COMPARED = frozenset({"delivered", "left_out", "kept", "twice_after_lost_reply"})
 _README_ROWS: Mapping[str, str] = {
-    **{key: _ROWS[key] for key in ("lost", "twice", "last_state_wrong", "requests", "drain_minutes")},
+    **{
+        key: _ROWS[key]
+        for key in ("lost", "twice", "twice_after_lost_reply", "last_state_wrong", "requests", "drain_minutes")
+    },
     _AS_ONE: "CPU, this stack's as 1",
     "lines": _ROWS["lines"],
 }
